@@ -1,0 +1,1 @@
+"""Images with labels: prepared sets, their splits, shipped samples, and their sources."""

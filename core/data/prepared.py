@@ -1,0 +1,204 @@
+"""A prepared data set: `<root>/<name>/{train,test}.npz`, and what is in one of its files."""
+
+import os
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.errors import UserError, nearest
+from core.files import atomic_path
+
+File = Literal["train", "test"]
+
+FIELDS = ("images", "labels", "classes")
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Labelled images of one size, all in memory.
+
+    Attributes:
+        name: name of the data set, for example ``cifar10``.
+        split: what part of it this is, for example ``calibration``.
+        images: (N, H, W, C) uint8, C is 1 or 3.
+        labels: (N,) int64 in [0, K).
+        classes: K class names, indexed by label.
+        ids: (N,) int64, index of each image in the file it comes from.
+
+    Raises `UserError` when these do not fit together.
+    """
+
+    name: str
+    split: str
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    ids: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        _check(self.images, self.labels, self.classes, f"{self.name} ({self.split})")
+        if self.ids.shape != self.labels.shape or not np.issubdtype(self.ids.dtype, np.integer):
+            raise UserError(
+                f"expected `ids` of {self.name} ({self.split}) to be {len(self.labels)} integers,"
+                f" one per image, but got {self.ids.dtype} of shape {self.ids.shape}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def num_classes(self) -> int:
+        """K, how many classes there are."""
+        return len(self.classes)
+
+    def select(self, index: ArrayLike) -> "ImageSet":
+        """Return the images at ``index`` (integers in any order, or a boolean mask (N,))."""
+        chosen = np.asarray(index)
+        if chosen.size == 0 and chosen.dtype != np.bool_:
+            chosen = chosen.astype(np.int64)
+        return replace(
+            self, images=self.images[chosen], labels=self.labels[chosen], ids=self.ids[chosen]
+        )
+
+
+def data_root(explicit: Path | None = None) -> Path:
+    """Return the folder of prepared data sets: ``explicit``, else `$EENET_DATA`, else `data/`."""
+    if explicit is not None:
+        return Path(explicit)
+    from_environment = os.environ.get("EENET_DATA")
+    return Path(from_environment) if from_environment else CHECKOUT / "data"
+
+
+def prepared_path(name: str, file: File, root: Path | None = None) -> Path:
+    """Return where ``file`` of the data set ``name`` belongs; it need not exist.
+
+    Raises `UserError` for a name that is not lower-case letters, digits, `.`, `_` and `-`.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
+        raise UserError(
+            "expected the name of a data set in lower-case letters, digits, '.', '_' and '-',"
+            f" but got {name!r}; choose a name like 'mnist' or 'my-flowers'."
+        )
+    if file not in get_args(File):
+        raise UserError(f"expected the file 'train' or 'test' of {name}, but got {file!r}.")
+    return data_root(root) / name / f"{file}.npz"
+
+
+def prepared_names(root: Path | None = None) -> list[str]:
+    """Return the names of the data sets that lie prepared under the root, sorted."""
+    return sorted(path.parent.name for path in data_root(root).glob("*/train.npz"))
+
+
+def load_prepared(name: str, file: File, root: Path | None = None) -> ImageSet:
+    """Load one file of a prepared data set; ``ids`` count its images from 0.
+
+    Raises `UserError` when it is missing (saying which command makes it) or damaged (naming the
+    file and the field).
+    """
+    path = prepared_path(name, file, root)
+    if not path.is_file():
+        hint = nearest(name, prepared_names(root)) if name not in prepared_names(root) else ""
+        raise UserError(
+            f"expected the prepared data set {name!r} at {path}, but there is none.{hint}"
+            f" Make it with `python -m core data prepare {name}`"
+            " (add `--from FOLDER` for images of your own)."
+        )
+    return read_image_set(path, name, file)
+
+
+def read_image_set(path: Path, name: str, split: str) -> ImageSet:
+    """Read an `.npz` of images, labels and classes; never unpickles. Raises `UserError`."""
+    found = _read_fields(path)
+    images, labels, classes = (found[field] for field in FIELDS)
+    if classes.ndim != 1 or classes.dtype.kind != "U":
+        raise UserError(
+            f"expected `classes` in {path} to be a list of strings,"
+            f" but got {classes.dtype} of shape {classes.shape}; prepare the data set again."
+        )
+    _check(images, labels, names := tuple(str(one) for one in classes), str(path))
+    return ImageSet(
+        name, split, images, labels.astype(np.int64), names, np.arange(len(labels), dtype=np.int64)
+    )
+
+
+def write_prepared(
+    name: str,
+    file: File,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    classes: tuple[str, ...],
+    root: Path | None = None,
+) -> Path:
+    """Write one file of a prepared data set, whole or not at all, and return its path.
+
+    Args:
+        images: (N, H, W, C) uint8, C is 1 or 3.
+        labels: (N,) integers in [0, K).
+        classes: K different names.
+
+    Raises `UserError` when these do not fit together.
+    """
+    path = prepared_path(name, file, root)
+    _check(images, labels, classes, f"{name} ({file})")
+    with atomic_path(path) as partial:
+        np.savez(partial, images=images, labels=labels.astype(np.int64), classes=np.array(classes))
+    return path
+
+
+def _read_fields(path: Path) -> dict[str, NDArray[Any]]:
+    found: dict[str, NDArray[Any]] = {}
+    field = "the archive"
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it holds a single array")
+        with archive:
+            for field in FIELDS:
+                found[field] = archive[field]
+    except KeyError:
+        raise UserError(
+            f"expected the field `{field}` in {path}, but it is missing;"
+            f" expected {', '.join(FIELDS)}. Prepare the data set again."
+        ) from None
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"expected {path} to be an .npz of {', '.join(FIELDS)},"
+            f" but {field} cannot be read: {error}. Prepare the data set again."
+        ) from None
+    return found
+
+
+def _check(
+    images: NDArray[Any], labels: NDArray[Any], classes: tuple[str, ...], where: str
+) -> None:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise UserError(
+            f"expected `images` of {where} to be uint8 of shape (N, H, W, 1 or 3),"
+            f" but got {images.dtype} of shape {images.shape}."
+        )
+    if 0 in images.shape[1:]:
+        raise UserError(
+            f"expected `images` of {where} to have pixels, but got the shape {images.shape}."
+        )
+    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != (len(images),):
+        raise UserError(
+            f"expected `labels` of {where} to be {len(images)} integers, one per image,"
+            f" but got {labels.dtype} of shape {labels.shape}."
+        )
+    if not classes or len(set(classes)) != len(classes):
+        raise UserError(
+            f"expected `classes` of {where} to be at least one name, all different,"
+            f" but got {len(classes)} names, {len(set(classes))} of them different."
+        )
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
+        raise UserError(
+            f"expected `labels` of {where} to lie between 0 and {len(classes) - 1}, as there are"
+            f" {len(classes)} classes, but got {labels.min()} to {labels.max()}."
+        )

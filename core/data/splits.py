@@ -1,0 +1,80 @@
+"""Train, calibration and test: which images belong to which split.
+
+Networks learn on train; thresholds, temperatures and the like are chosen on calibration; test is
+only ever reported on. Train and calibration are disjoint parts of `train.npz`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.prepared import ImageSet, load_prepared
+from core.data.samples import load_samples
+from core.errors import UserError, nearest
+from core.registry import Registry
+
+Split = Literal["train", "calibration", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+# data set → (its train.npz) → indices of the calibration images
+CALIBRATIONS: Registry[Callable[[ImageSet], NDArray[np.int64]]] = Registry("calibration split")
+
+
+def load_split(name: str, split: Split, root: Path | None = None) -> ImageSet:
+    """Load one split of a prepared data set.
+
+    ``ids`` are indices into `train.npz` (train, calibration) or `test.npz` (test).
+
+    The calibration split holds the last 5,000 of a permutation of `train.npz` with seed 0 (the
+    last tenth when there are fewer than 50,000); for MNIST the 5,000 digits that ship as samples,
+    in their order. The remaining images are the train split.
+
+    Raises `UserError` when the data set is not prepared, is damaged, or has no such split.
+    """
+    if split not in SPLITS:
+        raise UserError(
+            f"expected the split to be one of {', '.join(SPLITS)}, but got {split!r}."
+            f"{nearest(str(split), SPLITS)}"
+        )
+    if split == "test":
+        return load_prepared(name, "test", root)
+    whole = load_prepared(name, "train", root)
+    order, calibration = _calibration(whole)
+    chosen = calibration if split == "calibration" else order[~np.isin(order, calibration)]
+    part = whole.select(chosen)
+    return ImageSet(name, split, part.images, part.labels, part.classes, part.ids)
+
+
+def _calibration(whole: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    order = np.random.RandomState(0).permutation(len(whole)).astype(np.int64)  # (N,)
+    if whole.name in CALIBRATIONS:
+        return order, CALIBRATIONS[whole.name](whole)
+    if len(whole) < 2:
+        raise UserError(
+            f"expected at least 2 training images in {whole.name}, one of them for calibration,"
+            f" but got {len(whole)}; add images and prepare it again."
+        )
+    count = 5_000 if len(whole) >= 50_000 else max(1, len(whole) // 10)
+    return order, order[-count:]
+
+
+@CALIBRATIONS.register("mnist")
+def find_shipped_digits(whole: ImageSet) -> NDArray[np.int64]:
+    """Return where the shipped digits lie in ``whole``, in shipped order: (5000,) indices.
+
+    Equal pixels mean equal image; of duplicates, the first not yet taken.
+    """
+    places: dict[bytes, list[int]] = {}
+    for index in range(len(whole) - 1, -1, -1):
+        places.setdefault(whole.images[index].tobytes(), []).append(index)
+    digits = load_samples("mnist")
+    found = [left.pop() for image in digits.images if (left := places.get(image.tobytes()))]
+    if len(found) != len(digits):
+        raise UserError(
+            f"expected the {len(digits)} shipped digits among MNIST's training images, but found"
+            f" {len(found)}; prepare the original again with `python -m core data prepare mnist`."
+        )
+    return np.array(found, dtype=np.int64)
