@@ -50,6 +50,19 @@ class ImageSet:
                 f" one per image, but got {self.ids.dtype} of shape {self.ids.shape}."
             )
 
+    @classmethod
+    def counted(
+        cls,
+        name: str,
+        split: str,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        classes: tuple[str, ...],
+    ) -> "ImageSet":
+        """Return a set that is a whole file: its ``ids`` count from 0."""
+        ids = np.arange(len(labels), dtype=np.int64)
+        return cls(name, split, images, labels, classes, ids)
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -123,9 +136,7 @@ def read_image_set(path: Path, name: str, split: str) -> ImageSet:
             f" but got {classes.dtype} of shape {classes.shape}; prepare the data set again."
         )
     _check(images, labels, names := tuple(str(one) for one in classes), str(path))
-    return ImageSet(
-        name, split, images, labels.astype(np.int64), names, np.arange(len(labels), dtype=np.int64)
-    )
+    return ImageSet.counted(name, split, images, labels.astype(np.int64), names)
 
 
 def write_prepared(

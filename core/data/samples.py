@@ -61,11 +61,6 @@ def _read_folder(folder: Path, dataset: str) -> ImageSet:
             ) from None
     if len({image.shape for image in images}) != 1:
         raise UserError(f"expected PNGs of one size in {folder}, but got none or several sizes.")
-    return ImageSet(
-        dataset,
-        "samples",
-        np.stack(images),
-        np.array(labels, dtype=np.int64),
-        classes,
-        np.arange(len(labels), dtype=np.int64),
+    return ImageSet.counted(
+        dataset, "samples", np.stack(images), np.array(labels, dtype=np.int64), classes
     )

@@ -1,0 +1,311 @@
+"""A data set is prepared whole, or a sentence says why not and nothing is left."""
+
+import errno
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io
+import torch
+from PIL import Image
+from torchvision import datasets
+
+from core.data import sources
+from core.data.prepared import ImageSet, load_prepared, prepared_names, write_prepared
+from core.data.sources import DATASETS, Request, prepare
+from core.errors import UserError
+
+PIXELS = np.random.RandomState(0).randint(0, 256, (6, 32, 32, 3)).astype(np.uint8)
+LABELS = [3, 0, 1, 2, 0, 9]
+
+
+class FakeMNIST:
+    def __init__(self, root: Path, train: bool, download: bool) -> None:
+        assert download
+        (Path(root) / "downloaded").write_text("large")
+        count = 6 if train else 2
+        self.data = torch.from_numpy(PIXELS[:count, :28, :28, 0])
+        self.targets = torch.tensor(LABELS[:count])
+
+
+class FakeCIFAR:
+    classes = [f"class {number}" for number in range(10)]  # noqa: RUF012
+
+    def __init__(self, root: Path, train: bool, download: bool) -> None:
+        print("Files already downloaded and verified")  # noqa: T201
+        count = 6 if train else 2
+        self.data, self.targets = PIXELS[:count], LABELS[:count]
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for number in range(5):
+            Image.fromarray(PIXELS[number]).save(folder / name / f"{number}.png")
+    return folder
+
+
+def leftovers(root: Path) -> list[Path]:
+    return list(root.rglob("*")) if root.exists() else []
+
+
+def test_mnist_is_downloaded_and_kept_as_digits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "MNIST", FakeMNIST)
+    folder = prepare("mnist", tmp_path, progress=False)
+    assert folder == tmp_path / "mnist"
+    assert sorted(leftovers(tmp_path)) == [folder, folder / "test.npz", folder / "train.npz"]
+    train, test = (load_prepared("mnist", file, tmp_path) for file in ("train", "test"))
+    assert train.classes == tuple("0123456789")
+    assert (len(train), len(test)) == (6, 2)
+    np.testing.assert_array_equal(train.images, PIXELS[:, :28, :28, :1])
+    np.testing.assert_array_equal(train.labels, LABELS)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("cifar10", "CIFAR10"), ("cifar100", "CIFAR100")])
+def test_cifar_is_downloaded_and_stdout_stays_clean(
+    name: str,
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(datasets, kind, FakeCIFAR)
+    prepare(name, tmp_path)
+    train = load_prepared(name, "train", tmp_path)
+    np.testing.assert_array_equal(train.images, PIXELS)
+    assert train.classes[2] == "class 2"
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "verified" in printed.err
+
+
+def house_numbers(folder: Path) -> Path:
+    """Files as SVHN has them: X (32, 32, 3, N), y (N, 1) with 10 for the digit 0."""
+    folder.mkdir()
+    marks = np.array([[10 if label == 0 else label] for label in LABELS], np.uint8)
+    for split, count in (("train", 6), ("test", 2)):
+        pixels = np.transpose(PIXELS[:count], (1, 2, 3, 0))
+        scipy.io.savemat(folder / f"{split}_32x32.mat", {"X": pixels, "y": marks[:count]})
+    return folder
+
+
+def test_svhn_is_read_from_files_of_its_format(tmp_path: Path) -> None:
+    prepare("svhn", tmp_path, source=house_numbers(tmp_path / "mat"), progress=False)
+    train, test = (load_prepared("svhn", file, tmp_path) for file in ("train", "test"))
+    np.testing.assert_array_equal(train.images, PIXELS)
+    np.testing.assert_array_equal(train.labels, LABELS)
+    np.testing.assert_array_equal(test.images, PIXELS[:2])
+    assert train.classes == tuple("0123456789")
+
+
+@pytest.mark.parametrize("damage", ["missing", "text", "truncated"])
+def test_damaged_svhn_files_are_refused(damage: str, tmp_path: Path) -> None:
+    source = house_numbers(tmp_path / "mat")
+    file = source / "test_32x32.mat"
+    content = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(b"hello" if damage == "text" else content[: len(content) // 2])
+    with pytest.raises(UserError, match="to be whole"):
+        prepare("svhn", tmp_path / "root", source=source, progress=False)
+    assert leftovers(tmp_path / "root") == []
+
+
+@pytest.mark.parametrize("name", ["mnist", "svhn", "cifar10", "cifar100"])
+def test_a_known_set_reads_class_folders_too(name: str, tmp_path: Path, pets: Path) -> None:
+    prepare(name, tmp_path, source=pets, progress=False)
+    assert load_prepared(name, "train", tmp_path).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("name", ["mnist", "svhn", "cifar10", "cifar100"])
+def test_a_folder_with_neither_files_nor_pictures_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="there is neither"):
+        prepare(name, tmp_path / "root", source=tmp_path / "empty", progress=False)
+
+
+def test_unverified_cifar_files_are_not_unpickled(tmp_path: Path) -> None:
+    batches = tmp_path / "files" / "cifar-10-batches-py"
+    batches.mkdir(parents=True)
+    for number in range(1, 6):
+        (batches / f"data_batch_{number}").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    with pytest.raises(UserError, match="corrupted"):
+        prepare("cifar10", tmp_path, source=tmp_path / "files", progress=False)
+
+
+def send_downloads_to(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [f"{address}/"])
+    monkeypatch.setattr(datasets.CIFAR10, "url", f"{address}/cifar.tar.gz")
+    monkeypatch.setattr(datasets.CIFAR100, "url", f"{address}/cifar.tar.gz")
+    svhn = {split: [f"{address}/{split}", f"{split}_32x32.mat", "0"] for split in ("train", "test")}
+    monkeypatch.setattr(datasets.SVHN, "split_list", svhn)
+
+
+DOWNLOADED = ["mnist", "svhn", "cifar10", "cifar100"]
+
+
+@pytest.mark.parametrize("name", DOWNLOADED)
+def test_without_a_connection_a_sentence_says_so(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_downloads_to("http://127.0.0.1:9", monkeypatch)  # the discard port: nobody answers
+    with pytest.raises(UserError, match="check the connection") as caught:
+        prepare(name, tmp_path / "root", progress=False)
+    assert "\n" not in str(caught.value)
+    assert leftovers(tmp_path / "root") == []
+
+
+@pytest.fixture
+def other_file() -> Iterator[str]:
+    """The address of a server that answers every request with the same few bytes."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b"this is not the data set"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("name", DOWNLOADED)
+def test_a_damaged_download_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other_file: str
+) -> None:
+    send_downloads_to(other_file, monkeypatch)
+    with pytest.raises(UserError, match="corrupted"):
+        prepare(name, tmp_path / "root", progress=False)
+    assert leftovers(tmp_path / "root") == []
+
+
+def test_a_full_disk_leaves_the_old_set_as_it_was(
+    tmp_path: Path, pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    prepare("pets", root, source=pets, progress=False)
+    before = {path: path.read_bytes() for path in leftovers(root) if path.is_file()}
+    written = write_prepared
+
+    def half(name: str, file: Any, *parts: Any) -> Path:
+        if file == "test":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return written(name, file, *parts)
+
+    monkeypatch.setattr(sources, "write_prepared", half)
+    (pets / "cat" / "0.png").unlink()
+    with pytest.raises(UserError, match="disk is full"):
+        prepare("pets", root, source=pets, progress=False)
+    assert {path: path.read_bytes() for path in leftovers(root) if path.is_file()} == before
+
+
+def test_a_disk_that_fills_while_downloading_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(datasets, "CIFAR10", full)
+    with pytest.raises(UserError, match="disk is full"):
+        prepare("cifar10", tmp_path / "root", progress=False)
+    assert leftovers(tmp_path / "root") == []
+
+
+def test_an_interrupt_leaves_nothing(
+    tmp_path: Path, pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sources, "write_prepared", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        prepare("pets", tmp_path / "root", source=pets, progress=False)
+    assert leftovers(tmp_path / "root") == []
+
+
+def test_a_root_that_is_a_file_is_refused(tmp_path: Path, pets: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="choose another folder"):
+        prepare("pets", tmp_path / "file", source=pets, progress=False)
+
+
+def test_preparing_again_replaces_and_keeps_other_files(tmp_path: Path, pets: Path) -> None:
+    prepare("pets", tmp_path, source=pets, progress=False)
+    (tmp_path / "pets" / "mine.txt").write_text("keep me")
+    (pets / "cat" / "0.png").unlink()
+    prepare("pets", tmp_path, source=pets, size=16, progress=False)
+    assert load_prepared("pets", "train", tmp_path).images.shape == (7, 16, 16, 3)
+    assert (tmp_path / "pets" / "mine.txt").exists()
+
+
+def test_a_broken_picture_leaves_nothing(tmp_path: Path, pets: Path) -> None:
+    (pets / "dog" / "1.png").write_bytes(b"broken")
+    with pytest.raises(UserError, match=r"dog.1\.png"):
+        prepare("pets", tmp_path / "root", source=pets, progress=False)
+    assert leftovers(tmp_path / "root") == []
+
+
+def test_an_unknown_set_suggests_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Did you mean 'cifar10'"):
+        prepare("cifar-10", tmp_path, progress=False)
+
+
+def test_tiny_imagenet_asks_for_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--from FOLDER"):
+        prepare("tiny-imagenet", tmp_path, progress=False)
+
+
+def test_a_set_with_a_size_of_its_own_takes_no_other(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="expected no size for mnist"):
+        prepare("mnist", tmp_path, size=64, progress=False)
+
+
+def test_progress_is_drawn_on_stderr(
+    tmp_path: Path, pets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare("pets", tmp_path, source=pets)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "10/10" in printed.err
+    prepare("pets", tmp_path, source=pets, progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_further_data_set_is_one_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DATASETS, "_things", dict(DATASETS))
+
+    @DATASETS.register("noise")
+    def noise(request: Request) -> tuple[ImageSet, ImageSet]:
+        part = ImageSet.counted(
+            request.name, "train", PIXELS, np.array(LABELS), tuple("0123456789")
+        )
+        return part, part.select([0, 1])
+
+    prepare("noise", tmp_path, progress=False)
+    assert prepared_names(tmp_path) == ["noise"]
+    assert len(load_prepared("noise", "test", tmp_path)) == 2
+
+
+@pytest.mark.parametrize("name", list(DATASETS))
+def test_every_data_set_says_what_it_is(name: str) -> None:
+    assert DATASETS[name].__doc__
