@@ -1,0 +1,138 @@
+"""Cards: what is known about a trained model, measured and in one JSON file."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from core.errors import UserError
+from core.files import read_json
+from core.nets.network import NetworkSpec
+from core.policy import Policy
+from core.table import CostArray
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SplitFigures(_Strict):
+    """What a policy achieved on one split."""
+
+    accuracy: float = Field(ge=0, le=1)
+    relative_cost: float = Field(ge=0)
+    exit_share: tuple[float, ...]
+
+
+class OperatingPoint(_Strict):
+    """A policy chosen on the calibration split, and what it achieved there and on test."""
+
+    name: str
+    max_drop: float
+    """How much accuracy, against the plain network on calibration, it was allowed to lose."""
+    policy: dict[str, Any]
+    calibration: SplitFigures
+    test: SplitFigures
+
+    @field_validator("policy")
+    @classmethod
+    def _is_a_policy(cls, value: dict[str, Any]) -> dict[str, Any]:
+        Policy.from_dict(value)
+        return value
+
+
+class Plain(_Strict):
+    """The plain network of the same backbone: the yardstick of every saving."""
+
+    name: str
+    calibration_accuracy: float
+    test_accuracy: float
+
+
+class TrainingFacts(_Strict):
+    """How the weights came about."""
+
+    recipe: dict[str, Any]
+    best_epoch: int
+    epochs: int
+    seconds: float
+    hardware: str
+    bfloat16: bool
+    workers: int
+
+
+class Measured(_Strict):
+    """A card but for what only the finished files can tell."""
+
+    name: str
+    title: str
+    method: str
+    dataset: str
+    spec: NetworkSpec
+    exit_names: tuple[str, ...]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    stage_macs: tuple[int, ...]
+    head_macs: tuple[int, ...]
+    stage_parameters: tuple[int, ...]
+    head_parameters: tuple[int, ...]
+    per_exit_accuracy: dict[str, tuple[float, ...]]
+    """By split, (E): accuracy had all samples left there."""
+    operating_points: tuple[OperatingPoint, ...]
+    plain: Plain | None
+    training: TrainingFacts
+    command: str
+
+
+class Card(Measured):
+    """Everything that is known about a model."""
+
+    sha256: str
+    versions: dict[str, str]
+
+    @property
+    def num_exits(self) -> int:
+        """E, the final head included."""
+        return len(self.exit_names)
+
+    @property
+    def plain_macs(self) -> int:
+        """MACs of the plain network."""
+        return sum(self.stage_macs) + self.head_macs[-1]
+
+    @property
+    def stage_costs(self) -> CostArray:
+        """(E,) MACs of each stage in units of the plain network."""
+        return np.array(self.stage_macs, dtype=np.float64) / self.plain_macs
+
+    @property
+    def head_costs(self) -> CostArray:
+        """(E,) MACs of each head in units of the plain network."""
+        return np.array(self.head_macs, dtype=np.float64) / self.plain_macs
+
+    @property
+    def default_policy(self) -> Policy:
+        """The operating point "balanced"; where there is none, run everything."""
+        for point in self.operating_points:
+            if point.name == "balanced":
+                return Policy.from_dict(point.policy)
+        return Policy.never("max_probability", self.num_exits)
+
+
+def load_card(path: Path) -> Card:
+    """Read a card.
+
+    Raises:
+        UserError: it is missing or damaged; names the file and the field.
+    """
+    content = read_json(path)
+    try:
+        return Card.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise UserError(
+            f"expected {path} to be a model's card, but `{field}` is wrong: {first['msg']}."
+        ) from None

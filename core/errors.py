@@ -1,0 +1,19 @@
+"""Mistakes of the user's, told in one sentence."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake that the person at the keyboard can mend.
+
+    The message is one sentence that names the argument, says what was expected and what came,
+    and what to do. The command line prints it and exits with status 2; the app shows it and goes
+    on.
+    """
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the known name closest to ``name``, else ``""``."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,39 @@
+"""From a specification to a network."""
+
+from itertools import accumulate
+
+from core.nets import densenet, eenet8, resnet, vgg  # noqa: F401  (they register their trunks)
+from core.nets.cost import block_macs
+from core.nets.heads import Head
+from core.nets.network import ExitNetwork, NetworkSpec, exit_indices
+from core.nets.placement import place
+from core.nets.trunk import TRUNKS, Trunk
+
+
+def _positions(trunk: Trunk, spec: NetworkSpec) -> tuple[int, ...]:
+    if spec.placement is None:
+        return exit_indices(trunk, spec.exits)
+    macs = block_macs(trunk, spec.in_channels, spec.image_size)
+    plain_macs = sum(macs) + trunk.channels[-1] * spec.num_classes
+    costs = [total / plain_macs for total in accumulate(macs)]
+    return place(spec.placement, spec.num_early, costs, trunk.exit_allowed)
+
+
+def build(spec: NetworkSpec) -> ExitNetwork:
+    """Build a network with fresh weights.
+
+    Raises:
+        UserError: unknown backbone, head, placement or block, or more exits than places.
+    """
+    trunk = TRUNKS[spec.backbone](spec.in_channels)
+    shapes = trunk.output_shapes(spec.in_channels, spec.image_size)
+    exits = _positions(trunk, spec)
+    heads = [Head(spec.head, shapes[i], spec.num_classes, spec.confidence) for i in exits]
+    final = Head("pool", shapes[-1], spec.num_classes, confidence=False)
+    return ExitNetwork(trunk, exits, heads, final)
+
+
+def named(spec: NetworkSpec, network: ExitNetwork) -> NetworkSpec:
+    """Return the specification with the exits named instead of placed by a rule."""
+    names = network.exit_names[:-1]
+    return spec.model_copy(update={"exits": names, "placement": None, "num_early": 0})

@@ -1,0 +1,387 @@
+"""The training loop: data on the device, one loss at a time, resumable to the bit."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from core.data.prepared import ImageSet
+from core.data.splits import load_split
+from core.errors import UserError
+from core.models import load
+from core.nets.build import build
+from core.nets.cost import count
+from core.nets.network import ExitNetwork
+from core.training.augment import CropAndFlip
+from core.training.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    optimizer_tensors,
+    restore_optimizer,
+    save_checkpoint,
+)
+from core.training.device import normalisation, to_device, uses_bfloat16
+from core.training.distributed import Workers, device_for, workers
+from core.training.losses import (
+    LOSSES,
+    LossInputs,
+    assign_tags,
+    in_full_precision,
+    self_distillation,
+)
+from core.training.progress import LIVE_THRESHOLD, EpochReport, warning_about
+from core.training.recipe import Phase, Recipe
+from core.training.schedule import learning_rate
+
+EVALUATION_BATCH = 500
+
+
+@dataclass
+class TrainingResult:
+    """A finished run: the network with the weights of its best epoch on the calibration split."""
+
+    network: ExitNetwork
+    history: list[EpochReport]
+    best_epoch: int
+    seconds: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    bfloat16: bool
+    workers: int
+
+
+class Trainer:
+    """One training run: its network, data, optimiser and how far it has come."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: ImageSet,
+        calibration: ImageSet,
+        device: torch.device,
+        peers: Workers | None = None,
+    ) -> None:
+        """Build everything from the recipe's seed.
+
+        Raises:
+            UserError: the recipe's network does not fit the data.
+        """
+        _check_fit(recipe, train)
+        self.recipe, self.device, self.peers = recipe, device, peers or Workers()
+        torch.manual_seed(recipe.seed)
+        network = build(recipe.network)
+        if recipe.start_from is not None:
+            start_from(network, recipe.start_from)
+        spec = recipe.network
+        costs = count(network, spec.in_channels, spec.image_size).exit_costs
+        self.network = network.to(device).to(memory_format=torch.channels_last)
+        self.model: nn.Module = self.network
+        if self.peers.count > 1:
+            ids = [device.index] if device.type == "cuda" else None
+            self.model = DistributedDataParallel(
+                self.network, device_ids=ids, find_unused_parameters=True
+            )
+        self.costs = torch.tensor(costs, dtype=torch.float32, device=device)
+        mean, std = normalisation(train.images)
+        self.mean = torch.tensor(mean, device=device)[:, None, None]
+        self.std = torch.tensor(std, device=device)[:, None, None]
+        self.normalisation = (mean, std)
+        self.crops = CropAndFlip(to_device(train.images, device), recipe.crop_pad, recipe.flip)
+        self.labels = torch.from_numpy(train.labels).to(device)
+        self.calibration = to_device(calibration.images, device)
+        self.calibration_labels = torch.from_numpy(calibration.labels).to(device)
+        self.optimizer = _optimizer(recipe, self.network)
+        self.bfloat16 = uses_bfloat16(recipe.precision, device)
+        self.tags: Tensor | None = None
+        self.epoch = 0
+        self.history: list[EpochReport] = []
+        self.best_epoch = 0
+        self.seconds = 0.0
+
+    @property
+    def best_is_last(self) -> bool:
+        """Whether the epoch just finished is the best so far."""
+        return self.best_epoch == self.epoch
+
+    def epochs(self) -> Iterator[EpochReport]:
+        """Train to the end, epoch by epoch. Stopping between two epochs loses nothing."""
+        while self.epoch < self.recipe.epochs:
+            yield self.train_epoch()
+
+    def train_epoch(self) -> EpochReport:
+        """Train one epoch and measure it on the calibration split."""
+        start = time.perf_counter()
+        phase, within = self.recipe.phase_at(self.epoch)
+        if phase.loss == "v4" and (self.tags is None or within == 0):
+            self.tags = self._tags(phase)
+        loss, rate = self._pass_over_data(phase, within)
+        if phase.loss == "v4":
+            self.tags = self._tags(phase)
+        self.epoch += 1
+        report = self._measure(phase, loss, rate, start)
+        self.history.append(report)
+        self.seconds += report.seconds
+        self._note_best()
+        return report
+
+    def _pass_over_data(self, phase: Phase, within: int) -> tuple[float, float]:
+        # Order and crops depend on seed and epoch alone: a resumed run repeats them.
+        order_seed = self.recipe.seed * 1_000_003 + self.epoch
+        shuffle = torch.Generator().manual_seed(order_seed)
+        crops = torch.Generator().manual_seed(order_seed * 1009 + self.peers.rank)
+        torch.manual_seed(order_seed)
+        order = torch.randperm(len(self.labels), generator=shuffle)
+        size = self.recipe.batch_size
+        steps = max(len(order) // size, 1)
+        total = torch.zeros((), device=self.device)
+        rate = phase.learning_rate
+        self.model.train()
+        for step in range(steps):
+            indices = self.peers.share(order[step * size : (step + 1) * size]).to(self.device)
+            rate = learning_rate(phase, (within + step / steps) / phase.epochs)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            images = self._normalised(self.crops.batch(indices, crops))
+            self.optimizer.zero_grad(set_to_none=True)
+            with self._precision():
+                outputs = self.model(images)
+            loss = self._loss(phase, *in_full_precision(outputs), indices)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            total += loss.detach()
+        mean = float(self.peers.sum(total)) / steps / self.peers.count
+        return mean, rate
+
+    def _loss(
+        self, phase: Phase, logits: Tensor, confidence: Tensor | None, indices: Tensor
+    ) -> Tensor:
+        exits = logits.shape[1]
+        weights = phase.exit_weights or (1.0,) * exits
+        batch = LossInputs(
+            logits=logits,
+            confidence_logits=confidence,
+            labels=self.labels[indices],
+            costs=self.costs,
+            lambda_cost=phase.lambda_cost,
+            exit_weights=torch.tensor(weights, device=self.device),
+            tags=self.tags[indices] if self.tags is not None else None,
+        )
+        loss = LOSSES[phase.loss](batch)
+        if phase.floor:
+            loss = loss - phase.floor * batch.likelihoods().sum(dim=1).mean()
+        if phase.distillation:
+            loss = loss + phase.distillation * self_distillation(logits, phase.temperature)
+        return loss
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        scaled = (images.float() / 255 - self.mean) / self.std
+        return scaled.contiguous(memory_format=torch.channels_last)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.bfloat16:
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    @torch.no_grad()
+    def _outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        self.network.eval()
+        logits, confidences = [], []
+        for chunk in torch.split(images, EVALUATION_BATCH):
+            with self._precision():
+                outputs = self.network(self._normalised(chunk))
+            ours, confidence = in_full_precision(outputs)
+            logits.append(ours)
+            if confidence is not None:
+                confidences.append(confidence)
+        return torch.cat(logits), torch.cat(confidences) if confidences else None
+
+    def _tags(self, phase: Phase) -> Tensor:
+        pad = self.crops.pad
+        height, width = self.crops.height, self.crops.width
+        images = self.crops.padded[:, :, pad : pad + height, pad : pad + width]
+        logits, confidence = self._outputs(images)
+        batch = LossInputs(
+            logits, confidence, self.labels, self.costs, phase.lambda_cost, self.costs
+        )
+        return assign_tags(batch.likelihoods(), self.costs, phase.lambda_cost)
+
+    def _measure(self, phase: Phase, loss: float, rate: float, start: float) -> EpochReport:
+        logits, confidence = self._outputs(self.calibration)
+        right = logits.argmax(dim=2) == self.calibration_labels[:, None]
+        if confidence is not None:
+            scores = confidence.sigmoid()
+        else:
+            scores = logits[:, :-1].softmax(dim=2).amax(dim=2)
+        stops = torch.cat([scores > LIVE_THRESHOLD, torch.ones_like(right[:, :1])], dim=1)
+        exits = stops.int().argmax(dim=1)
+        share = torch.bincount(exits, minlength=right.shape[1]) / len(exits)
+        accuracy = right.float().mean(dim=0)
+        return EpochReport(
+            epoch=self.epoch,
+            loss=loss,
+            accuracy=tuple(accuracy.tolist()),
+            exit_share=tuple(share.tolist()),
+            relative_cost=float(self.costs[exits].mean()),
+            policy_accuracy=float(right.gather(1, exits[:, None]).float().mean()),
+            learning_rate=rate,
+            seconds=time.perf_counter() - start,
+            warning=warning_about(phase, loss, share.tolist(), confidence is not None),
+        )
+
+    def _note_best(self) -> None:
+        first_of_last_phase = self.recipe.epochs - self.recipe.phases[-1].epochs
+        candidates = [report for report in self.history if report.epoch > first_of_last_phase]
+        if not candidates:
+            self.best_epoch = self.epoch
+            return
+        # On the calibration split; of equals the later one, which has seen more.
+        best = max(candidates, key=lambda report: (sum(report.accuracy), report.epoch))
+        self.best_epoch = best.epoch
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything that `restore` needs."""
+        tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
+        tensors |= optimizer_tensors(self.network, self.optimizer)
+        if self.tags is not None:
+            tensors["tags"] = self.tags
+        facts = {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "epoch": self.epoch,
+            "best_epoch": self.best_epoch,
+            "seconds": self.seconds,
+            "history": [asdict(report) for report in self.history],
+        }
+        return Checkpoint(tensors, facts)
+
+    def restore(self, checkpoint: Checkpoint, source: str) -> None:
+        """Go back to a checkpoint of the same recipe.
+
+        Raises:
+            UserError: the checkpoint belongs to another recipe.
+        """
+        theirs = Recipe.model_validate(checkpoint.facts["recipe"])
+        if theirs != self.recipe:
+            fields = ", ".join(
+                name
+                for name in Recipe.model_fields
+                if getattr(theirs, name) != getattr(self.recipe, name)
+            )
+            raise UserError(
+                f"the checkpoint {source} was made by another recipe (it differs in {fields}): "
+                "resume with the recipe it was made by, or start anew without --resume."
+            )
+        self.network.load_state_dict(checkpoint.part("network"))
+        restore_optimizer(self.network, self.optimizer, checkpoint.part("optimizer"))
+        tags = checkpoint.tensors.get("tags")
+        self.tags = None if tags is None else tags.to(self.device)
+        self.epoch = checkpoint.facts["epoch"]
+        self.best_epoch = checkpoint.facts["best_epoch"]
+        self.seconds = checkpoint.facts["seconds"]
+        self.history = [EpochReport.from_dict(row) for row in checkpoint.facts["history"]]
+
+
+def start_from(network: ExitNetwork, model: str) -> None:
+    """Copy a trained model's trunk and final head into a network of the same backbone.
+
+    Raises:
+        UserError: no such model, or one of another backbone or input.
+    """
+    ours, theirs = network.state_dict(), load(model).network.state_dict()
+    shared = [name for name in ours if name.startswith(("trunk.", "heads.final."))]
+    if any(name not in theirs or theirs[name].shape != ours[name].shape for name in shared):
+        raise UserError(
+            f"expected `start_from` to name a model of the same backbone and input, "
+            f"but got {model!r}, whose weights do not fit: name another or leave it out."
+        )
+    network.load_state_dict(ours | {name: theirs[name] for name in shared})
+
+
+def _check_fit(recipe: Recipe, images: ImageSet) -> None:
+    spec = recipe.network
+    height, width, channels = images.images.shape[1:]
+    ours = (spec.image_size, spec.image_size, spec.in_channels, spec.num_classes)
+    theirs = (height, width, channels, len(images.classes))
+    if ours != theirs:
+        raise UserError(
+            f"expected the data set {images.name} to have images of {ours[0]}×{ours[1]} pixels, "
+            f"{ours[2]} channels and {ours[3]} classes as the recipe {recipe.name} says, but got "
+            f"{theirs[0]}×{theirs[1]}, {theirs[2]} and {theirs[3]}: correct the recipe's network."
+        )
+
+
+def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(network.parameters(), lr=0.0, weight_decay=recipe.weight_decay)
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=0.0,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.momentum > 0,
+    )
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    data: Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    on_epoch: Callable[[EpochReport], None] = lambda report: None,
+) -> TrainingResult:
+    """Train a recipe to its end, keeping a checkpoint after every epoch.
+
+    Under torchrun, all processes train together and the first one writes. An interrupt loses at
+    most the epoch under way.
+
+    Args:
+        recipe: what to train.
+        out: folder for ``checkpoint.safetensors`` (resuming) and ``best.safetensors``.
+        data: root of the prepared data sets.
+        resume: go on from ``out``'s checkpoint, which gives the same weights as an
+            uninterrupted run (bit for bit on a CPU with the same number of threads).
+        device: "cpu" or "cuda".
+        on_epoch: told about each epoch, in the leading process.
+
+    Raises:
+        UserError: no data, no or a foreign checkpoint to resume, or one that would be overwritten.
+    """
+    latest, best = out / "checkpoint.safetensors", out / "best.safetensors"
+    if latest.exists() and not resume:
+        raise UserError(
+            f"expected `out` to hold no earlier run, but {latest} exists: "
+            "add --resume to go on with it, or choose another folder."
+        )
+    with workers(device) as peers:
+        train_set = load_split(recipe.dataset, "train", data)
+        calibration = load_split(recipe.dataset, "calibration", data)
+        trainer = Trainer(recipe, train_set, calibration, device_for(device, peers), peers)
+        if resume:
+            trainer.restore(load_checkpoint(latest), str(latest))
+        for report in trainer.epochs():
+            if peers.leads:
+                checkpoint = trainer.checkpoint()
+                if trainer.best_is_last:
+                    save_checkpoint(best, checkpoint)
+                save_checkpoint(latest, checkpoint)
+                on_epoch(report)
+        if peers.leads:
+            trainer.network.load_state_dict(load_checkpoint(best).part("network"))
+        mean, std = trainer.normalisation
+        return TrainingResult(
+            network=trainer.network.to(memory_format=torch.contiguous_format).cpu().eval(),
+            history=trainer.history,
+            best_epoch=trainer.best_epoch,
+            seconds=trainer.seconds,
+            mean=mean,
+            std=std,
+            bfloat16=trainer.bfloat16,
+            workers=peers.count,
+        )

@@ -1,0 +1,166 @@
+"""From a finished training run to a model folder: tables, operating points, card."""
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+from core.card import Card, Measured, OperatingPoint, Plain, SplitFigures, TrainingFacts
+from core.criteria import available
+from core.data.splits import load_split
+from core.errors import UserError
+from core.inference import BATCH_SIZE, normalised_batches, run_all_exits
+from core.models import card_of, save
+from core.nets.build import named
+from core.nets.cost import count
+from core.policy import Policy
+from core.report import evaluate
+from core.table import ExitTable
+from core.training.loop import TrainingResult
+from core.training.recipe import Recipe
+from core.tuning.front import Front, cheapest_within_drop, front
+
+OPERATING_POINTS = {
+    "lossless": 0.0,
+    "careful": 0.003,
+    "balanced": 0.005,
+    "fast": 0.01,
+    "fastest": 0.02,
+}
+"""Name of each operating point, and how much accuracy it may lose against the plain network."""
+
+
+def publish(
+    recipe: Recipe, result: TrainingResult, folder: Path, data: Path | None, device: str = "cpu"
+) -> Card:
+    """Measure a trained network on its calibration and test splits and write its model folder.
+
+    Policies are chosen on the calibration split; the test split is only reported on.
+
+    Raises:
+        UserError: the data set is missing.
+    """
+    spec = named(recipe.network, result.network)
+    cost = count(result.network, spec.in_channels, spec.image_size)
+    place = torch.device(device)
+    network = result.network.to(place)
+    tables = {}
+    classes: tuple[str, ...] = ()
+    for split in ("calibration", "test"):
+        images = load_split(recipe.dataset, split, data)
+        classes = images.classes
+        batches = normalised_batches(images.images, result.mean, result.std, place, BATCH_SIZE)
+        probabilities, confidence = run_all_exits(network, batches)
+        tables[split] = ExitTable(
+            probabilities=probabilities,
+            confidence=confidence,
+            labels=images.labels,
+            ids=images.ids,
+            stage_costs=cost.stage_costs,
+            head_costs=cost.head_costs,
+            classes=classes,
+        )
+    plain = _plain(recipe)
+    measured = Measured(
+        name=recipe.name,
+        title=recipe.title,
+        method=recipe.method,
+        dataset=recipe.dataset,
+        spec=spec,
+        exit_names=result.network.exit_names,
+        classes=classes,
+        mean=result.mean,
+        std=result.std,
+        stage_macs=cost.stage_macs,
+        head_macs=cost.head_macs,
+        stage_parameters=cost.stage_parameters,
+        head_parameters=cost.head_parameters,
+        per_exit_accuracy={
+            split: tuple(table.accuracy_per_exit.tolist()) for split, table in tables.items()
+        },
+        operating_points=operating_points(tables["calibration"], tables["test"], plain),
+        plain=plain,
+        training=TrainingFacts(
+            recipe=recipe.model_dump(mode="json", exclude_none=True),
+            best_epoch=result.best_epoch,
+            epochs=len(result.history),
+            seconds=result.seconds,
+            hardware=_hardware(device),
+            bfloat16=result.bfloat16,
+            workers=result.workers,
+        ),
+        command=f"python -m core train {recipe.name}",
+    )
+    return save(folder, network.cpu(), measured, tables)
+
+
+def operating_points(
+    calibration: ExitTable, test: ExitTable, plain: Plain | None
+) -> tuple[OperatingPoint, ...]:
+    """Choose each operating point on ``calibration`` and report it on ``test``.
+
+    The cheapest policy of any criterion that loses no more than the point allows, against the
+    plain network on the same split (without one, against the final exit). A point that cannot be
+    reached is left out.
+    """
+    if calibration.num_exits == 1:
+        return ()
+    reference = calibration.accuracy_per_exit[-1]
+    if plain is not None:
+        reference = plain.calibration_accuracy
+    fronts = [front(calibration, criterion) for criterion in available(calibration)]
+    points = []
+    for name, max_drop in OPERATING_POINTS.items():
+        policy = _cheapest(fronts, calibration, reference, max_drop)
+        if policy is not None:
+            points.append(
+                OperatingPoint(
+                    name=name,
+                    max_drop=max_drop,
+                    policy=policy.to_dict(),
+                    calibration=figures(calibration, policy),
+                    test=figures(test, policy),
+                )
+            )
+    return tuple(points)
+
+
+def figures(table: ExitTable, policy: Policy) -> SplitFigures:
+    """Return what a policy achieves on a table, as a card keeps it."""
+    report = evaluate(table, policy)
+    return SplitFigures(
+        accuracy=report.accuracy,
+        relative_cost=report.relative_cost,
+        exit_share=report.exit_share,
+    )
+
+
+def _cheapest(
+    fronts: list[Front], calibration: ExitTable, reference: float, max_drop: float
+) -> Policy | None:
+    candidates = []
+    for one in fronts:
+        try:
+            candidates.append(cheapest_within_drop(one, reference, max_drop))
+        except UserError:  # out of this criterion's reach
+            continue
+    costs = [evaluate(calibration, policy).relative_cost for policy in candidates]
+    return candidates[costs.index(min(costs))] if candidates else None
+
+
+def _plain(recipe: Recipe) -> Plain | None:
+    if recipe.plain is None:
+        return None
+    accuracy = card_of(recipe.plain).per_exit_accuracy
+    return Plain(
+        name=recipe.plain,
+        calibration_accuracy=accuracy["calibration"][-1],
+        test_accuracy=accuracy["test"][-1],
+    )
+
+
+def _hardware(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} threads"

@@ -1,0 +1,122 @@
+"""Training recipes: TOML files that say everything a training run depends on."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from core.errors import UserError, nearest
+from core.nets.network import NetworkSpec
+
+FOLDER = Path(__file__).parent / "recipes"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Phase(_Strict):
+    """A stretch of epochs with one loss and one sweep of the learning rate."""
+
+    epochs: int = Field(ge=1)
+    loss: str = "v0"
+    lambda_cost: float = Field(default=1.0, ge=0)
+    exit_weights: tuple[float, ...] | None = None
+    """Weight of each exit's classifier in v0, the final one included; all 1 if not given."""
+    floor: float = Field(default=0.0, ge=0)
+    """Weight of Σ NLL(y_i), added to any loss so that no exit's classifier ever starves."""
+    distillation: float = Field(default=0.0, ge=0)
+    """Weight of the self-distillation from the final exit into the early ones."""
+    temperature: float = Field(default=2.0, gt=0)
+    """τ of the self-distillation."""
+    learning_rate: float = Field(gt=0)
+    """The peak of the schedule."""
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the phase during which the rate rises linearly to its peak."""
+
+
+class Recipe(_Strict):
+    """One training run."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    title: str
+    method: str
+    dataset: str
+    network: NetworkSpec
+    plain: str | None = None
+    """The plain network of the same backbone: the yardstick."""
+    start_from: str | None = None
+    """A trained model whose trunk and final head to begin with."""
+    seed: int = 0
+    batch_size: int = Field(default=128, ge=1)
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    crop_pad: int = Field(default=0, ge=0)
+    flip: bool = False
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    phases: tuple[Phase, ...] = Field(min_length=1)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all phases together."""
+        return sum(phase.epochs for phase in self.phases)
+
+    def phase_at(self, epoch: int) -> tuple[Phase, int]:
+        """Return the phase that ``epoch`` (from 0) belongs to, and the epoch within it."""
+        for phase in self.phases:
+            if epoch < phase.epochs:
+                return phase, epoch
+            epoch -= phase.epochs
+        raise ValueError(f"expected `epoch` to be below {self.epochs}")
+
+    @model_validator(mode="after")
+    def _losses_exist(self) -> Self:
+        from core.training.losses import LOSSES
+
+        for phase in self.phases:
+            LOSSES[phase.loss]
+        return self
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the project."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
+    """Check a recipe's content; ``source`` names it in errors.
+
+    Raises:
+        UserError: naming the source, the field, and what is wrong with it.
+    """
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"the recipe {source} is not valid at `{field}`: {first['msg']}.") from None
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Load a recipe by its name, or from a TOML file of the user's.
+
+    Raises:
+        UserError: there is none of that name, or it is not a valid recipe.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = FOLDER / f"{name_or_path}.toml"
+    if not path.is_file():
+        names = recipe_names()
+        raise UserError(
+            f"expected `recipe` to be a TOML file or one of {', '.join(names)}, but got "
+            f"{name_or_path!r}.{nearest(name_or_path, names)}"
+        )
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"the recipe {path} cannot be read: {error}.") from None
+    return parse_recipe(content, str(path.name))
