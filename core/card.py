@@ -133,6 +133,7 @@ def load_card(path: Path) -> Card:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the whole"
+        reason = first["msg"].removeprefix("Value error, ").rstrip(".")
         raise UserError(
-            f"expected {path} to be a model's card, but `{field}` is wrong: {first['msg']}."
+            f"expected {path} to be a model's card, but `{field}` is wrong: {reason}."
         ) from None

@@ -2,6 +2,7 @@
 
 from itertools import accumulate
 
+from core.errors import UserError
 from core.nets import densenet, eenet8, resnet, vgg  # noqa: F401  (they register their trunks)
 from core.nets.cost import block_macs
 from core.nets.heads import Head
@@ -26,9 +27,18 @@ def build(spec: NetworkSpec) -> ExitNetwork:
         UserError: unknown backbone, head, placement or block, or more exits than places.
     """
     trunk = TRUNKS[spec.backbone](spec.in_channels)
-    shapes = trunk.output_shapes(spec.in_channels, spec.image_size)
+    try:
+        shapes = trunk.output_shapes(spec.in_channels, spec.image_size)
+    except RuntimeError:
+        raise UserError(
+            f"expected `image_size` to be large enough for the backbone {spec.backbone}, "
+            f"but got {spec.image_size}: choose larger images or another backbone."
+        ) from None
     exits = _positions(trunk, spec)
-    heads = [Head(spec.head, shapes[i], spec.num_classes, spec.confidence) for i in exits]
+    heads = [
+        Head(spec.head, shapes[i], spec.num_classes, spec.confidence, spec.knows_answer)
+        for i in exits
+    ]
     final = Head("pool", shapes[-1], spec.num_classes, confidence=False)
     return ExitNetwork(trunk, exits, heads, final)
 

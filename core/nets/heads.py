@@ -5,10 +5,12 @@ and confidence branch read: the flattened features, their global average, or the
 batch norm and ReLU.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from core.registry import Registry
@@ -59,21 +61,52 @@ def bnpool(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
 
 
 class Head(nn.Module):
-    """A softmax branch and, for an early exit that learns when to stop, a confidence branch."""
+    """A softmax branch and, for an early exit that learns when to stop, a confidence branch.
+
+    In the paper the confidence branch sees the features alone, and being linear it cannot even
+    tell how sure the softmax branch is. With ``knows_answer`` it also reads a summary of the
+    answer (`answer_summary`), which makes it at least as able as max probability, entropy and
+    margin.
+    """
 
     def __init__(
-        self, kind: str, shape: tuple[int, int, int], num_classes: int, confidence: bool
+        self,
+        kind: str,
+        shape: tuple[int, int, int],
+        num_classes: int,
+        confidence: bool,
+        knows_answer: bool = False,
     ) -> None:
         """Make a head of a registered ``kind`` for features of ``shape`` (C, H, W)."""
         super().__init__()
         self.reader, width = HEADS[kind](shape)
         self.softmax_branch = nn.Linear(width, num_classes)
-        self.confidence_branch = nn.Linear(width, 1) if confidence else None
+        self.knows_answer = knows_answer
+        inputs = width + ANSWER_FEATURES * knows_answer
+        self.confidence_branch = nn.Linear(inputs, 1) if confidence else None
 
     def forward(self, features: Tensor) -> HeadOutput:
         """Map a stage's features (B, C, H, W) to logits (B, K) and a confidence logit (B,)."""
         read = self.reader(features)
-        confidence = None
-        if self.confidence_branch is not None:
-            confidence = self.confidence_branch(read).squeeze(1)
-        return HeadOutput(self.softmax_branch(read), confidence)
+        logits = self.softmax_branch(read)
+        if self.confidence_branch is None:
+            return HeadOutput(logits, None)
+        if self.knows_answer:
+            read = torch.cat([read, answer_summary(logits.detach()).to(read.dtype)], dim=1)
+        return HeadOutput(logits, self.confidence_branch(read).squeeze(1))
+
+
+ANSWER_FEATURES = 3
+
+
+def answer_summary(logits: Tensor) -> Tensor:
+    """Tell how sure an answer is: logits (B, K) to (B, 3).
+
+    The log odds of the likeliest class, the logit gap to the runner-up (both at most 20) and the
+    entropy in units of ln K.
+    """
+    log_probabilities = logits.float().log_softmax(dim=1)
+    best, second = log_probabilities.topk(2, dim=1).values.unbind(dim=1)
+    rest = torch.log1p(-best.exp().clamp(max=1 - 1e-7))
+    entropy = -(log_probabilities.exp() * log_probabilities).sum(dim=1) / math.log(logits.shape[1])
+    return torch.stack([(best - rest).clamp(max=20), (best - second).clamp(max=20), entropy], 1)

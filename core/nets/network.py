@@ -87,6 +87,9 @@ class NetworkSpec(BaseModel):
     num_early: int = Field(default=0, ge=0)
     head: str = "pool"
     confidence: bool = True
+    """Whether early exits have a confidence branch."""
+    knows_answer: bool = False
+    """Whether the confidence branch also reads how sure the softmax branch is."""
     num_classes: int = Field(ge=2)
     in_channels: int = Field(ge=1)
     image_size: int = Field(ge=1)

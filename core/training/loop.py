@@ -84,9 +84,7 @@ class Trainer:
         self.model: nn.Module = self.network
         if self.peers.count > 1:
             ids = [device.index] if device.type == "cuda" else None
-            self.model = DistributedDataParallel(
-                self.network, device_ids=ids, find_unused_parameters=True
-            )
+            self.model = DistributedDataParallel(self.network, device_ids=ids)
         self.costs = torch.tensor(costs, dtype=torch.float32, device=device)
         mean, std = normalisation(train.images)
         self.mean = torch.tensor(mean, device=device)[:, None, None]
@@ -173,6 +171,9 @@ class Trainer:
             tags=self.tags[indices] if self.tags is not None else None,
         )
         loss = LOSSES[phase.loss](batch)
+        if confidence is not None and self.peers.count > 1:
+            # Peers wait for the gradient of every parameter, also of those a loss has no use for.
+            loss = loss + 0 * confidence.sum()
         if phase.floor:
             loss = loss - phase.floor * batch.likelihoods().sum(dim=1).mean()
         if phase.distillation:

@@ -10,6 +10,7 @@ from core.training.recipe import Phase
 
 LIVE_THRESHOLD = 0.5
 COLLAPSE_SHARE = 0.95
+COST_AWARE = ("v1", "v2", "v3", "v4")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def warning_about(phase: Phase, loss: float, share: list[float], learned: bool) 
     if not math.isfinite(loss):
         return "the loss is no longer a finite number: lower the learning rate."
     fullest = int(np.argmax(share))
-    if len(share) == 1 or share[fullest] <= COLLAPSE_SHARE or phase.loss == "v0" or not learned:
+    cost_aware = learned and phase.loss in COST_AWARE
+    if not cost_aware or len(share) == 1 or share[fullest] <= COLLAPSE_SHARE:
         return None
     if fullest == len(share) - 1:
         advice = "raise λ, or train longer with deep supervision (v0) first"

@@ -2,12 +2,13 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from core.errors import UserError, nearest
 from core.nets.network import NetworkSpec
+from core.training.losses import LOSSES
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -35,6 +36,12 @@ class Phase(_Strict):
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     warmup: float = Field(default=0.0, ge=0, lt=1)
     """Share of the phase during which the rate rises linearly to its peak."""
+
+    @field_validator("loss")
+    @classmethod
+    def _is_registered(cls, value: str) -> str:
+        LOSSES[value]
+        return value
 
 
 class Recipe(_Strict):
@@ -72,14 +79,6 @@ class Recipe(_Strict):
             epoch -= phase.epochs
         raise ValueError(f"expected `epoch` to be below {self.epochs}")
 
-    @model_validator(mode="after")
-    def _losses_exist(self) -> Self:
-        from core.training.losses import LOSSES
-
-        for phase in self.phases:
-            LOSSES[phase.loss]
-        return self
-
 
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the project."""
@@ -97,7 +96,8 @@ def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"the recipe {source} is not valid at `{field}`: {first['msg']}.") from None
+        reason = first["msg"].removeprefix("Value error, ").rstrip(".")
+        raise UserError(f"the recipe {source} is not valid at `{field}`: {reason}.") from None
 
 
 def load_recipe(name_or_path: str) -> Recipe:

@@ -1,0 +1,43 @@
+"""Small networks for tests: fresh weights, but with statistics as after some training."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.nets.build import build
+from core.nets.network import ExitNetwork, NetworkSpec
+
+
+def spec(**changes: object) -> NetworkSpec:
+    values: dict[str, object] = {
+        "backbone": "eenet8",
+        "exits": ("block1", "block2"),
+        "head": "pool",
+        "num_classes": 10,
+        "in_channels": 1,
+        "image_size": 28,
+    }
+    return NetworkSpec.model_validate(values | changes)
+
+
+def lively(network: ExitNetwork, seed: int = 0) -> ExitNetwork:
+    """Give a fresh network opinions: random norms and heads, so that exits differ per sample."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if name.endswith("running_var"):
+                tensor.uniform_(0.5, 2, generator=generator)
+            elif "bn" in name and name.endswith("weight"):
+                tensor.uniform_(0.5, 1.5, generator=generator)
+            elif name.endswith("branch.weight"):
+                tensor.normal_(0, 1, generator=generator)
+    return network.eval()
+
+
+def network(seed: int = 0, **changes: object) -> ExitNetwork:
+    torch.manual_seed(seed)
+    return lively(build(spec(**changes)), seed)
+
+
+def noise(count: int, size: int = 28, channels: int = 1, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, channels), np.uint8)

@@ -1,0 +1,42 @@
+"""Short recipes on generated images, for tests of training."""
+
+from typing import Any
+
+import numpy as np
+
+from core.data.prepared import ImageSet
+from core.training.recipe import Recipe, parse_recipe
+
+
+def tiny_recipe(phases: list[dict[str, Any]] | None = None, **changes: Any) -> Recipe:
+    content: dict[str, Any] = {
+        "name": "tiny",
+        "title": "Tiny",
+        "method": "eenet",
+        "dataset": "bars",
+        "batch_size": 16,
+        "crop_pad": 1,
+        "precision": "float32",
+        "network": {
+            "backbone": "eenet8-narrow",
+            "exits": ["block1", "block2"],
+            "num_classes": 2,
+            "in_channels": 1,
+            "image_size": 8,
+        },
+        "phases": phases or [{"epochs": 2, "learning_rate": 0.1}],
+    }
+    return parse_recipe(content | changes, "tiny.toml")
+
+
+def bars(count: int, seed: int) -> ImageSet:
+    """Noisy horizontal (class 0) and vertical (class 1) bars."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(2, size=count)
+    images = random.integers(0, 100, (count, 8, 8, 1))
+    for image, label, place in zip(images, labels, random.integers(1, 7, count), strict=True):
+        image[place] += 120 * (label == 0)
+        image[:, place] += 120 * (label == 1)
+    return ImageSet.counted(
+        "bars", "train", images.astype(np.uint8), labels, ("horizontal", "vertical")
+    )

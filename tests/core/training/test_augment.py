@@ -1,0 +1,44 @@
+import torch
+
+from core.training.augment import CropAndFlip
+
+
+def images(count: int = 4, size: int = 6) -> torch.Tensor:
+    return (
+        torch.arange(count * 3 * size * size)
+        .remainder(251)
+        .to(torch.uint8)
+        .reshape(count, 3, size, size)
+    )
+
+
+def test_without_augmentation_the_images_come_back() -> None:
+    originals = images()
+    indices = torch.tensor([2, 0])
+    got = CropAndFlip(originals, 0, flip=False).batch(indices, torch.Generator())
+    assert torch.equal(got, originals[indices])
+
+
+def test_every_crop_is_a_window_of_the_padded_image_or_its_mirror() -> None:
+    crops = CropAndFlip(images(1), 2, flip=True)
+    windows = [crops.padded[0, :, y : y + 6, x : x + 6] for y in range(5) for x in range(5)]
+    allowed = {one.numpy().tobytes() for w in windows for one in (w, w.flip(2))}
+    got = crops.batch(torch.zeros(400, dtype=torch.int64), torch.Generator().manual_seed(0))
+    seen = {one.contiguous().numpy().tobytes() for one in got}
+    assert seen <= allowed
+    assert len(seen) > 40  # of 50: each sample draws its own
+
+
+def test_padding_reflects() -> None:
+    padded = CropAndFlip(images(1), 2, flip=False).padded[0]
+    assert torch.equal(padded[:, 1], padded[:, 3])
+    assert torch.equal(padded[:, :, 0], padded[:, :, 4])
+
+
+def test_the_same_seed_gives_the_same_crops() -> None:
+    crops, indices = CropAndFlip(images(), 2, flip=True), torch.arange(4)
+    one, two, three = (
+        crops.batch(indices, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, two)
+    assert not torch.equal(one, three)

@@ -1,0 +1,170 @@
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.data.prepared import write_prepared
+from core.errors import UserError
+from core.training.checkpoint import load_checkpoint, save_checkpoint
+from core.training.loop import Trainer, train
+from core.training.recipe import Recipe
+from tests.core.training.recipes import bars, tiny_recipe
+
+CPU = torch.device("cpu")
+PHASES = {
+    "v0 with momentum": [{"epochs": 4, "learning_rate": 0.1, "warmup": 0.2}],
+    "two-stage": [
+        {"epochs": 2, "learning_rate": 0.1},
+        {"epochs": 2, "learning_rate": 0.05, "loss": "v1", "lambda_cost": 0.1},
+    ],
+    "v4 with tags": [{"epochs": 4, "learning_rate": 0.05, "loss": "v4", "lambda_cost": 0.1}],
+    "distilled": [{"epochs": 4, "learning_rate": 0.05, "loss": "correctness", "distillation": 0.5}],
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for file, count, seed in (("train", 200, 0), ("test", 60, 1)):
+        images = bars(count, seed)
+        write_prepared("bars", file, images.images, images.labels, images.classes, tmp_path)  # type: ignore[arg-type]
+    return tmp_path
+
+
+def trainer(recipe: Recipe) -> Trainer:
+    return Trainer(recipe, bars(128, 0), bars(64, 1), CPU)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("phases", PHASES.values(), ids=PHASES)
+def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
+    tmp_path: Path, phases: list[dict[str, object]], optimizer: str
+) -> None:
+    recipe = tiny_recipe(phases, optimizer=optimizer)
+    straight = trainer(recipe)
+    reports = list(straight.epochs())
+
+    path = tmp_path / "checkpoint.safetensors"
+    for _ in range(recipe.epochs):  # a fresh process' worth of state for every single epoch
+        part = trainer(recipe)
+        if path.exists():
+            part.restore(load_checkpoint(path), str(path))
+        part.train_epoch()
+        save_checkpoint(path, part.checkpoint())
+
+    for name, tensor in straight.network.state_dict().items():
+        assert torch.equal(tensor, part.network.state_dict()[name]), name
+    assert [r.loss for r in part.history] == [r.loss for r in reports]
+    assert part.best_epoch == straight.best_epoch
+
+
+def test_training_learns(root: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe([{"epochs": 8, "learning_rate": 0.1}], batch_size=20)
+    result = train(recipe, tmp_path / "run", data=root)
+    assert max(result.history[-1].accuracy) > 0.9
+    assert result.history[-1].loss < result.history[0].loss
+
+
+def test_selection_looks_at_the_last_phase_on_calibration(root: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe([{"epochs": 3, "learning_rate": 0.1}, {"epochs": 3, "learning_rate": 0.1}])
+    result = train(recipe, tmp_path / "run", data=root)
+    sums = {report.epoch: sum(report.accuracy) for report in result.history[3:]}
+    assert result.best_epoch in (4, 5, 6)
+    assert sums[result.best_epoch] == max(sums.values())
+    best = load_checkpoint(tmp_path / "run" / "best.safetensors")
+    assert best.facts["epoch"] == result.best_epoch
+
+
+class Interrupted(BaseException):
+    pass
+
+
+def test_an_interrupt_keeps_the_last_epoch_and_resume_goes_on(root: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe([{"epochs": 4, "learning_rate": 0.1}])
+
+    def stop(report: object) -> None:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(recipe, tmp_path / "run", data=root, on_epoch=stop)
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.safetensors").facts["epoch"] == 1
+    resumed = train(recipe, tmp_path / "run", data=root, resume=True)
+    straight = train(recipe, tmp_path / "straight", data=root)
+    for name, tensor in straight.network.state_dict().items():
+        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+
+
+def test_an_earlier_run_is_not_overwritten(root: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe([{"epochs": 1, "learning_rate": 0.1}])
+    train(recipe, tmp_path / "run", data=root)
+    with pytest.raises(UserError, match=r"exists: add --resume"):
+        train(recipe, tmp_path / "run", data=root)
+
+
+def test_resume_refuses_another_recipe_and_damaged_files(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train(tiny_recipe([{"epochs": 1, "learning_rate": 0.1}]), out, data=root)
+    other = tiny_recipe([{"epochs": 1, "learning_rate": 0.2}], seed=5)
+    with pytest.raises(UserError, match=r"another recipe .*seed, phases"):
+        train(other, out, data=root, resume=True)
+    path = out / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(UserError, match=r"checkpoint\.safetensors cannot be read"):
+        train(other, out, data=root, resume=True)
+    with pytest.raises(UserError, match="expected a checkpoint at"):
+        train(other, tmp_path / "nowhere", data=root, resume=True)
+
+
+def test_collapse_is_reported() -> None:
+    phases = [{"epochs": 3, "learning_rate": 0.1, "loss": "v1", "lambda_cost": 50.0}]
+    reports = list(trainer(tiny_recipe(phases)).epochs())
+    assert reports[-1].exit_share[0] > 0.95
+    assert reports[-1].warning is not None
+    assert "leave at exit 1: lower λ" in reports[-1].warning
+
+
+def test_a_recipe_that_does_not_fit_its_data_is_refused() -> None:
+    network = tiny_recipe().network.model_copy(update={"num_classes": 5})
+    with pytest.raises(UserError, match="8×8 pixels, 1 channels and 5 classes"):
+        trainer(tiny_recipe().model_copy(update={"network": network}))
+
+
+def test_the_seed_decides_everything() -> None:
+    one, two, three = (trainer(tiny_recipe(seed=seed)) for seed in (1, 1, 2))
+    losses = [run.train_epoch().loss for run in (one, two, three)]
+    assert losses[0] == losses[1] != losses[2]
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from core.training.loop import train
+from tests.core.training.recipes import tiny_recipe
+recipe = tiny_recipe([{"epochs": 3, "learning_rate": 0.1},
+                      {"epochs": 2, "learning_rate": 0.05, "loss": "v2", "lambda_cost": 0.05}])
+train(recipe, Path(sys.argv[1]), data=Path(sys.argv[2]))
+"""
+
+
+def test_two_processes_train_one_network(root: Path, tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(SCRIPT)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2",
+        f"--master-port={port}", str(script), str(tmp_path / "run"), str(root),
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    facts = load_checkpoint(tmp_path / "run" / "checkpoint.safetensors").facts
+    losses = [row["loss"] for row in facts["history"]]
+    assert facts["epoch"] == 5
+    assert losses[2] < losses[0]
+    assert np.isfinite(losses).all()

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from core.errors import UserError
+from core.nets.build import build
+from core.training.recipe import load_recipe, recipe_names
+from core.training.schedule import learning_rate
+from tests.core.training.recipes import tiny_recipe
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipes_are_valid_and_named_after_their_file(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    exits = build(recipe.network).num_exits
+    for phase in recipe.phases:
+        assert phase.exit_weights is None or len(phase.exit_weights) == exits
+    if recipe.plain is not None:
+        plain = load_recipe(recipe.plain)
+        assert plain.dataset == recipe.dataset
+        assert plain.network.backbone == recipe.network.backbone
+
+
+def test_an_unknown_recipe_gets_a_suggestion() -> None:
+    with pytest.raises(UserError, match=r"Did you mean 'resnet20-cifar10'"):
+        load_recipe("resnet20-cifar")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name = ", "cannot be read"),
+        ('name = "x"', "not valid at `title`"),
+        ('name = "../x"', "not valid at `name`"),
+    ],
+)
+def test_a_damaged_recipe_names_file_and_field(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(content)
+    with pytest.raises(UserError, match=rf"mine\.toml.*{message}"):
+        load_recipe(str(path))
+
+
+def test_an_unknown_loss_gets_a_suggestion() -> None:
+    with pytest.raises(UserError, match=r"phases.*'correctnes'.*Did you mean 'correctness'"):
+        tiny_recipe([{"epochs": 1, "learning_rate": 0.1, "loss": "correctnes"}])
+
+
+def test_phases_follow_each_other() -> None:
+    recipe = tiny_recipe([{"epochs": 2, "learning_rate": 1}, {"epochs": 3, "learning_rate": 2}])
+    rates = [recipe.phase_at(epoch)[0].learning_rate for epoch in range(recipe.epochs)]
+    assert rates == [1, 1, 2, 2, 2]
+    assert [recipe.phase_at(epoch)[1] for epoch in range(recipe.epochs)] == [0, 1, 0, 1, 2]
+
+
+def test_cosine_rises_to_its_peak_and_falls_to_nothing() -> None:
+    recipe = tiny_recipe([{"epochs": 1, "learning_rate": 0.1, "warmup": 0.2}])
+    rates = [learning_rate(recipe.phases[0], step / 100) for step in range(100)]
+    assert max(rates) == pytest.approx(0.1)
+    assert rates.index(max(rates)) == 20
+    assert rates[0] < 0.01
+    assert rates[-1] < 1e-3
