@@ -1,0 +1,146 @@
+"""The accuracy–cost front of a criterion: the best policies there are on a table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.criteria import CRITERIA
+from core.errors import UserError
+from core.policy import Policy
+from core.routing import route
+from core.table import BoolArray, CostArray, ExitTable
+from core.tuning.search import Problem, search
+
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Front:
+    """M policies, none of which another beats, by rising cost and rising accuracy.
+
+    Attributes:
+        criterion: the name of the score they share.
+        thresholds: ``(M, E-1)`` in [0, 1], halfway between two scores of the table.
+        enabled: ``(M, E-1)``.
+        accuracy: ``(M,)`` in [0, 1].
+        relative_cost: ``(M,)`` in units of the plain network.
+        temperatures: E of them where the scores are heated.
+    """
+
+    criterion: str
+    thresholds: CostArray
+    enabled: BoolArray
+    accuracy: CostArray
+    relative_cost: CostArray
+    temperatures: tuple[float, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.accuracy)
+
+    def policy(self, index: int) -> Policy:
+        """Return one of the M policies."""
+        return Policy(
+            self.criterion, self.thresholds[index], self.enabled[index], self.temperatures
+        )
+
+
+def front(table: ExitTable, criterion: str, temperatures: Sequence[float] | None = None) -> Front:
+    """Return the accuracy–cost front over thresholds and switches of all early exits.
+
+    Up to four early exits it is at least as good as every policy of an exhaustive grid of 50
+    uniform or 50 quantile thresholds per exit; for more, as every single threshold for all exits.
+
+    Raises:
+        UserError: a sample without a label, no samples, or a criterion the table cannot give.
+    """
+    if not len(table) or not table.labelled.all():
+        raise UserError(
+            "expected a `table` with a label for every sample to tune on, but got "
+            f"{np.count_nonzero(table.labelled)} labels for {len(table)} samples."
+        )
+    never = Policy.never(criterion, table.num_exits)
+    if temperatures is not None:
+        never = replace(never, temperatures=tuple(temperatures))
+    scores = CRITERIA[never.criterion].scores(never.heated(table))
+    problem = Problem.of(scores, table.right, table.stage_costs, table.head_costs)
+    points = search(problem)
+    return Front(
+        criterion=never.criterion,
+        thresholds=problem.thresholds(points.cuts),
+        enabled=points.cuts < problem.off,
+        accuracy=points.right / len(table),
+        relative_cost=points.cost,
+        temperatures=never.temperatures,
+    )
+
+
+def cheapest_within_drop(front: Front, reference_accuracy: float, max_drop: float) -> Policy:
+    """Return the cheapest policy with accuracy >= ``reference_accuracy - max_drop``.
+
+    Args:
+        front: fitted on the calibration split.
+        reference_accuracy: in [0, 1], on the same split.
+        max_drop: in [0, 1]; 0.01 is one percentage point.
+
+    Raises:
+        UserError: an argument out of range, or no policy is that accurate; says what is reachable.
+    """
+    for name, value in (("reference_accuracy", reference_accuracy), ("max_drop", max_drop)):
+        if not 0 <= value <= 1:
+            raise UserError(
+                f"expected `{name}` to be a fraction in [0, 1], but got {value:g}; "
+                "one percentage point is 0.01."
+            )
+    wanted = reference_accuracy - max_drop
+    good = np.flatnonzero(front.accuracy >= wanted - _TOLERANCE)
+    if not len(good):
+        best = front.accuracy[-1]
+        raise UserError(
+            f"expected a policy with an accuracy of {wanted:.4f} or more, but the best reachable "
+            f"is {best:.4f} at relative cost {front.relative_cost[-1]:.3f}; allow a `max_drop` of "
+            f"{reference_accuracy - best:.4f} or more."
+        )
+    return front.policy(int(good[0]))
+
+
+def best_within_cost(front: Front, max_cost: float) -> Policy:
+    """Return the most accurate policy with relative cost <= ``max_cost``.
+
+    Raises:
+        UserError: not a positive number, or no policy is that cheap; says what is reachable.
+    """
+    if not max_cost > 0:
+        raise UserError(f"expected `max_cost` to be above 0, but got {max_cost:g}.")
+    cheap = np.flatnonzero(front.relative_cost <= max_cost + _TOLERANCE)
+    if not len(cheap):
+        raise UserError(
+            f"expected a policy with a relative cost of {max_cost:.3f} or less, but the cheapest "
+            f"reachable costs {front.relative_cost[0]:.3f}; allow at least that."
+        )
+    return front.policy(int(cheap[-1]))
+
+
+def accuracy_and_cost(
+    scores: NDArray[np.floating],
+    right: BoolArray,
+    costs: CostArray,
+    thresholds: Sequence[float] | CostArray,
+    enabled: Sequence[bool] | BoolArray,
+) -> tuple[float, float]:
+    """Return the accuracy and the mean relative cost of one choice of thresholds, fast.
+
+    Args:
+        scores: ``(N, E-1)``.
+        right: ``(N, E)``.
+        costs: ``(E,)`` of leaving at each exit, `ExitTable.relative_costs` of ``enabled``.
+        thresholds: E-1.
+        enabled: E-1.
+    """
+    exits = route(scores, thresholds, enabled)
+    left = np.bincount(exits, minlength=len(costs))
+    return (
+        float(right[np.arange(len(exits)), exits].mean()),
+        float(left @ costs / len(exits)),
+    )
