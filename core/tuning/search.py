@@ -14,7 +14,7 @@ and the sums over S_j, for all cuts at once, are cumulative histograms over the 
 exits 0…j.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,17 +76,15 @@ class Problem:
         """``(E-1,)`` the cut that switches each exit off."""
         return np.array([len(values) for values in self.values], dtype=np.int64)
 
-    def cuts(self, levels: Callable[[FloatArray], NDArray[np.floating]]) -> list[IntArray]:
-        """Return per exit the cuts that the thresholds ``levels(scores)`` make, and off."""
-        cuts = []
-        for values, ranks in zip(self.values, self.ranks, strict=True):
-            made = np.searchsorted(values, levels(values[ranks]), "right")
-            cuts.append(np.unique(np.append(made, len(values))))
-        return cuts
+    def cuts(self, thresholds: Sequence[CostArray]) -> IntArray:
+        """Return the cuts ``(E-1, M)`` that M thresholds for each early exit make."""
+        pairs = zip(self.values, thresholds, strict=True)
+        return np.stack([np.searchsorted(values, levels, "right") for values, levels in pairs])
 
-    def cuts_at(self, levels: NDArray[np.floating]) -> IntArray:
-        """Return the cuts ``(M, E-1)`` that each of ``levels (M,)``, for all exits, makes."""
-        return np.stack([np.searchsorted(v, levels, "right") for v in self.values], axis=1)
+    def quantiles(self, steps: CostArray) -> list[CostArray]:
+        """Return per early exit the quantiles of its scores at ``steps (M,)``."""
+        pairs = zip(self.values, self.ranks, strict=True)
+        return [np.quantile(values[ranks], steps).astype(np.float64) for values, ranks in pairs]
 
     def thresholds(self, cuts: IntArray) -> CostArray:
         """Return for ``cuts (M, E-1)`` thresholds halfway between scores; 1 for off."""
@@ -152,10 +150,10 @@ class Envelope:
 def search(problem: Problem) -> Points:
     """Return the accuracy–cost front of ``problem``, by rising cost.
 
-    At least as good everywhere as the exhaustive grids of 50 uniform and of 50 quantile thresholds
-    per exit, up to four early exits, and as one of 50 thresholds for all exits, for more; then
-    better: along the front each exit's cut is moved over all its scores, and the cuts that proved
-    good are combined exhaustively.
+    Up to four early exits it is at least as good everywhere as the exhaustive grids of 50 uniform
+    and of 50 quantile thresholds per exit, from 0 to 1 or amid 50 equal parts; for more, as each
+    such uniform threshold for all exits at once. Then better: along the front each exit's cut is
+    moved over all its scores, and the cuts that proved good are combined exhaustively.
     """
     frontier = _Frontier(problem)
     early = len(problem.values)
@@ -163,17 +161,17 @@ def search(problem: Problem) -> Points:
         frontier.widen(LINES // 10)
     if early <= 1:
         return frontier.points  # the line through the plain network holds every policy
-    steps = np.linspace(0, 1, GRID)
-    if early <= MOST_EXITS_IN_GRID:
-        frontier.combine(problem.cuts(lambda _: steps))
-        frontier.combine(problem.cuts(lambda scores: np.quantile(scores, steps)))
-    else:
-        frontier.follow(problem.cuts_at(steps))
+    for steps in (np.linspace(0, 1, GRID), (np.arange(GRID) + 0.5) / GRID):
+        uniform = problem.cuts([steps] * early)
+        if early <= MOST_EXITS_IN_GRID:
+            frontier.combine(uniform)
+            frontier.combine(problem.cuts(problem.quantiles(steps)))
+        else:
+            frontier.follow(uniform.T)
     frontier.widen(LINES)
     size = min(LEVELS, int(CELLS ** (1 / early)))
     if size >= 4:
-        used = zip(frontier.points.cuts.T, problem.off, strict=True)
-        frontier.combine([_spread(cuts, off, size) for cuts, off in used])
+        frontier.combine([_spread(cuts, size - 1) for cuts in frontier.points.cuts.T])
     for _ in range(2):
         frontier.widen(LINES)
     return frontier.points
@@ -205,9 +203,12 @@ class _Frontier:
         spread = np.linspace(0, len(fresh) - 1, min(most, len(fresh))).astype(int)
         self.follow(fresh[i] for i in spread)
 
-    def combine(self, levels: Sequence[IntArray]) -> None:
-        """Search all combinations of the levels."""
-        self.points = undominated(self.points, *search_grid(self._problem, levels, self._envelope))
+    def combine(self, cuts: Iterable[IntArray]) -> None:
+        """Search all combinations of these cuts of each exit, and of leaving it off."""
+        pairs = zip(cuts, self._problem.off, strict=True)
+        levels = [np.unique(np.append(column, off)) for column, off in pairs]
+        found = search_grid(self._problem, levels, self._envelope)
+        self.points = undominated(self.points, *found)
 
 
 def search_grid(
@@ -305,8 +306,9 @@ def _cumulative(histogram: NDArray[np.int32]) -> NDArray[np.int32]:
     return histogram
 
 
-def _spread(cuts: IntArray, last: int, size: int) -> IntArray:
-    """Return at most ``size`` of the distinct cuts, evenly chosen, and the last."""
+def _spread(cuts: IntArray, size: int) -> IntArray:
+    """Return at most ``size`` of the distinct cuts, evenly chosen."""
     distinct = np.unique(cuts)
-    chosen = np.linspace(0, len(distinct) - 1, min(size - 1, len(distinct))).astype(int)
-    return np.unique(np.append(distinct[chosen], last))
+    chosen = np.linspace(0, len(distinct) - 1, min(size, len(distinct))).astype(int)
+    spread: IntArray = distinct[chosen]
+    return spread

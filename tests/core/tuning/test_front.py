@@ -28,6 +28,7 @@ STEPS = np.linspace(0, 1, 50)
 GRIDS: dict[str, Callable[[Numbers], Numbers]] = {
     "uniform": lambda scores: STEPS,
     "quantile": lambda scores: np.quantile(scores, STEPS),
+    "middles": lambda scores: (np.arange(50) + 0.5) / 50,
 }
 
 
