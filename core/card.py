@@ -114,10 +114,9 @@ class Card(Measured):
 
     @property
     def default_policy(self) -> Policy:
-        """The operating point "balanced"; where there is none, run everything."""
-        for point in self.operating_points:
-            if point.name == "balanced":
-                return Policy.from_dict(point.policy)
+        """The operating point that loses least; where there is none, run everything."""
+        if self.operating_points:
+            return Policy.from_dict(self.operating_points[0].policy)
         return Policy.never("max_probability", self.num_exits)
 
 

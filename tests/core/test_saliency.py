@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from captum.attr import LayerGradCam
 
 from core.errors import UserError
 from core.saliency import grad_cam
@@ -32,6 +33,20 @@ def test_grad_cam_finds_what_the_exit_reads() -> None:
     )
     correlation = np.corrcoef(small.flatten().numpy(), expected.flatten().numpy())[0, 1]
     assert correlation > 0.9
+
+
+@pytest.mark.parametrize("exit_index", range(3))
+def test_grad_cam_equals_captums(exit_index: int) -> None:
+    made = network().requires_grad_(False)
+    image = torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(2))
+    last_block = made.trunk.blocks[made.stage_ranges[exit_index][1] - 1]
+    reference = LayerGradCam(lambda x: made(x).logits[:, exit_index], last_block)
+    for target in range(3):
+        maps = reference.attribute(image.requires_grad_(), target, relu_attributions=True)
+        maps = torch.nn.functional.interpolate(maps, (28, 28), mode="bilinear")[0, 0].detach()
+        expected = maps / maps.max() if maps.max() > 0 else maps
+        got = grad_cam(made, image.detach(), exit_index, target)
+        np.testing.assert_allclose(got, expected.numpy(), atol=1e-5)
 
 
 def test_stages_behind_the_exit_are_not_run() -> None:

@@ -1,0 +1,79 @@
+"""The table of results, made from the models' cards and from nothing else."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.card import Card, OperatingPoint
+from core.errors import UserError
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+
+def results_table(cards: Sequence[Card]) -> str:
+    """Return a Markdown table of early-exit models beside their plain networks, on test.
+
+    One row per operating point: chosen on calibration, reported on test.
+    """
+    lines = [
+        "| model | operating point | accuracy | plain network | difference | relative cost |"
+        " leave at exit |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for card in cards:
+        for number, point in enumerate(card.operating_points):
+            lines.append(_row(card, point, first=number == 0))
+    return "\n".join(lines)
+
+
+def _row(card: Card, point: OperatingPoint, first: bool) -> str:
+    accuracy = point.test.accuracy
+    plain = difference = "–"
+    if card.plain is not None:
+        plain = f"{card.plain.test_accuracy:.2%}"
+        difference = f"{(accuracy - card.plain.test_accuracy) * 100:+.2f} points"
+    cells = [
+        f"`{card.name}`" if first else "",
+        f"{point.name} (≤ {point.max_drop * 100:g} points)",
+        f"{accuracy:.2%}",
+        plain,
+        difference,
+        f"**{point.test.relative_cost:.1%}**",
+        " · ".join(f"{share:.0%}" for share in point.test.exit_share),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def models_table(cards: Sequence[Card]) -> str:
+    """Return a Markdown table of all models: size, compute and accuracy per exit on test."""
+    lines = [
+        "| model | backbone | M MACs | parameters | accuracy at each exit | trained for |",
+        "|---|---|---|---|---|---|",
+    ]
+    for card in cards:
+        parameters = sum(card.stage_parameters) + sum(card.head_parameters)
+        accuracies = " · ".join(f"{value:.1%}" for value in card.per_exit_accuracy["test"])
+        training = card.training
+        lines.append(
+            f"| `{card.name}` | {card.spec.backbone} | {card.plain_macs / 1e6:.2f} | "
+            f"{parameters:,} | {accuracies} | {training.epochs} epochs, "
+            f"{training.seconds / 60:.0f} min on {training.hardware} |"
+        )
+    return "\n".join(lines)
+
+
+def with_results(text: str, cards: Sequence[Card]) -> str:
+    """Return ``text`` with what stands between the two marks replaced by the current tables.
+
+    Raises:
+        UserError: the marks are missing.
+    """
+    if BEGIN not in text or END not in text:
+        raise UserError(f"expected the marks {BEGIN} and {END} in the text, but they are missing.")
+    before, rest = text.split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    return f"{before}{BEGIN}\n{results_table(cards)}\n\n{models_table(cards)}\n{END}{after}"
+
+
+def update_results(path: Path, cards: Sequence[Card]) -> None:
+    """Bring the tables in a Markdown file up to date."""
+    path.write_text(with_results(path.read_text(encoding="utf-8"), cards), encoding="utf-8")

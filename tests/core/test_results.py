@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from core.errors import UserError
+from core.models import card_of, list_models
+from core.results import BEGIN, END, results_table, with_results
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def test_readme_shows_what_the_cards_say() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert with_results(text, [card_of(name) for name in list_models()]) == text, (
+        "the cards changed: run `make results`"
+    )
+
+
+def test_every_early_exit_model_stands_beside_its_plain_network() -> None:
+    table = results_table([card_of(name) for name in list_models()])
+    early = [name for name in list_models() if card_of(name).num_exits > 1]
+    assert early
+    for name in early:
+        assert f"`{name}`" in table
+        assert card_of(name).plain is not None
+
+
+def test_only_what_stands_between_the_marks_is_replaced() -> None:
+    text = with_results(f"before {BEGIN} old {END} after", [])
+    assert text.startswith(f"before {BEGIN}\n")
+    assert text.endswith(f"{END} after")
+    assert "old" not in text
+    with pytest.raises(UserError, match="marks"):
+        with_results("no marks", [])
