@@ -38,7 +38,7 @@ def _row(card: Card, point: OperatingPoint, first: bool) -> str:
         plain,
         difference,
         f"**{point.test.relative_cost:.1%}**",
-        " · ".join(f"{share:.0%}" for share in point.test.exit_share),
+        " · ".join(f"{share:.1%}" for share in point.test.exit_share),
     ]
     return f"| {' | '.join(cells)} |"
 

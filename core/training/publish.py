@@ -102,7 +102,7 @@ def operating_points(
 
     The cheapest policy of any criterion that loses no more than the point allows, against the
     plain network on the same split (without one, against the final exit). A point that cannot be
-    reached is left out.
+    reached, or that allows more without saving more, is left out.
     """
     if calibration.num_exits == 1:
         return ()
@@ -110,10 +110,10 @@ def operating_points(
     if plain is not None:
         reference = plain.calibration_accuracy
     fronts = [front(calibration, criterion) for criterion in available(calibration)]
-    points = []
+    points: list[OperatingPoint] = []
     for name, max_drop in OPERATING_POINTS.items():
         policy = _cheapest(fronts, calibration, reference, max_drop)
-        if policy is not None:
+        if policy is not None and not (points and points[-1].policy == policy.to_dict()):
             points.append(
                 OperatingPoint(
                     name=name,

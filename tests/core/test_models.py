@@ -8,12 +8,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from core.card import Measured, TrainingFacts
+from core.card import Card, Measured, TrainingFacts
 from core.data.samples import load_samples
+from core.data.splits import load_split
 from core.errors import UserError
 from core.models import Model, card_of, list_models, load, save, sha256, shipped_table
 from core.nets.cost import count
 from core.policy import Policy
+from core.routing import decide
+from core.training.publish import figures
 from tests.core.networks import network, noise, spec
 
 
@@ -48,9 +51,7 @@ def write_model(folder: Path) -> Path:
     return folder
 
 
-def card_with(measured: Measured):  # type: ignore[no-untyped-def]
-    from core.card import Card
-
+def card_with(measured: Measured) -> Card:
     return Card(**dict(measured), sha256="", versions={})
 
 
@@ -197,8 +198,6 @@ class TestShipped:
         assert model.network.exit_names == model.card.exit_names
 
     def test_card_tells_the_truth_about_the_tables(self, name: str) -> None:
-        from core.training.publish import figures
-
         card = card_of(name)
         for split, accuracies in card.per_exit_accuracy.items():
             table = shipped_table(name, split)
@@ -222,3 +221,19 @@ class TestShipped:
         np.testing.assert_array_equal(stored.labels, digits.labels)
         fresh = model.table(digits.images)
         np.testing.assert_allclose(fresh.probabilities, stored.probabilities, atol=1e-4)
+
+    @pytest.mark.data
+    def test_real_run_on_the_test_images_gives_the_card(
+        self, name: str, prepared_root: Path
+    ) -> None:
+        model, images = load(name), load_split(card_of(name).dataset, "test", prepared_root)
+        stored = model.shipped_table("test")
+        policy = model.card.default_policy
+        expected = figures(stored, policy)
+        got = model.predict(images.images, policy)
+        # The table is rounded to 16 bits: a score may fall on the other side of its threshold.
+        decision = decide(stored, policy)
+        assert (got.exits != decision.exits).sum() <= 10
+        assert (got.labels != decision.answers).sum() <= 5
+        assert (got.labels == images.labels).mean() == pytest.approx(expected.accuracy, abs=5e-4)
+        assert got.costs.mean() == pytest.approx(expected.relative_cost, abs=5e-4)
