@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from core.criteria import CRITERIA
 from core.errors import UserError
 from core.files import read_json
 from core.nets.network import NetworkSpec
@@ -111,6 +112,30 @@ class Card(Measured):
     def head_costs(self) -> CostArray:
         """(E,) MACs of each head in units of the plain network."""
         return np.array(self.head_macs, dtype=np.float64) / self.plain_macs
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """Names of the criteria that the model can be used with."""
+        learned = self.spec.confidence and self.num_exits > 1
+        return tuple(name for name, one in CRITERIA.items() if learned or not one.needs_confidence)
+
+    def macs(self, relative_cost: float) -> int:
+        """Return the MACs of a relative cost."""
+        return round(relative_cost * self.plain_macs)
+
+    def reference_accuracy(self, split: str) -> float:
+        """Return the accuracy to lose nothing against: the plain network's, else the last exit's.
+
+        Args:
+            split: "calibration" or "test".
+        """
+        if self.plain is None:
+            return self.per_exit_accuracy[split][-1]
+        figures = {
+            "calibration": self.plain.calibration_accuracy,
+            "test": self.plain.test_accuracy,
+        }
+        return figures[split]
 
     @property
     def default_policy(self) -> Policy:

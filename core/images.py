@@ -96,6 +96,16 @@ def fit(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
     return np.array(resized, dtype=np.uint8).reshape(size, size, channels)
 
 
+def has_light_edge(pixels: NDArray[np.uint8]) -> bool:
+    """Tell whether most of a picture's edge is lighter than middle grey, as ink on paper is.
+
+    Args:
+        pixels: (H, W, C).
+    """
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    return bool(np.median(edge) > 127)
+
+
 def _read(source: Path | str | bytes | BinaryIO, name: str | None) -> tuple[bytes, str]:
     if isinstance(source, bytes):
         content, called = source[: MAX_BYTES + 1], repr(name) if name else "the image"

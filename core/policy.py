@@ -1,5 +1,6 @@
 """When to leave: a criterion, a threshold and a switch per early exit."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -140,6 +141,25 @@ class Policy:
     def save(self, path: Path | str) -> None:
         """Write the policy as JSON, atomically."""
         write_json(Path(path), self.to_dict())
+
+    @classmethod
+    def from_json(cls, content: str | bytes, name: str) -> "Policy":
+        """Return the policy in a JSON text from elsewhere, called ``name`` in messages.
+
+        Raises:
+            UserError: it is not JSON, or not a policy; names it and the field.
+        """
+        try:
+            value = json.loads(content)
+        except (ValueError, RecursionError):
+            raise UserError(
+                f"expected {name} to be a policy in JSON, but it cannot be read as JSON; "
+                "choose a file that was saved here or by `python -m core tune`."
+            ) from None
+        try:
+            return cls.from_dict(value)
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
 
     @classmethod
     def load(cls, path: Path | str) -> "Policy":

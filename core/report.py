@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from core.criteria import CRITERIA
 from core.policy import Policy
 from core.routing import Decision, decide
-from core.table import BoolArray, ExitTable, IntArray
+from core.table import BoolArray, CostArray, ExitTable, IntArray
 
 CALIBRATION_BINS = 15
 
@@ -82,6 +82,19 @@ def evaluate(table: ExitTable, policy: Policy) -> Report:
         rescued=int(rescued.sum()),
         ruined=int(ruined.sum()),
     )
+
+
+def saved(relative_cost: float) -> float:
+    """Return the part of the plain network's compute that was saved, below 0 for a dearer run."""
+    return 1 - relative_cost
+
+
+def exits_alone(table: ExitTable) -> tuple[CostArray, CostArray]:
+    """Return relative cost and accuracy ``(E,)`` of networks cut off at each exit.
+
+    Everything leaves there and no other head is computed.
+    """
+    return np.cumsum(table.stage_costs) + table.head_costs, table.accuracy_per_exit
 
 
 def flips(table: ExitTable, decision: Decision) -> tuple[BoolArray, BoolArray]:

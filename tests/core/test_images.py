@@ -15,7 +15,7 @@ from PIL import Image
 
 from core import images
 from core.errors import UserError
-from core.images import fit, open_image
+from core.images import fit, has_light_edge, open_image
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -311,3 +311,10 @@ def test_fit_gives_the_shape_asked_for(mode: str, channels: int, size: int) -> N
 def test_impossible_inputs_are_refused(size: int, channels: int) -> None:
     with pytest.raises(UserError, match=r"expected `(size|channels)`"):
         fit(gradient(), size, channels)
+
+
+@pytest.mark.parametrize(("edge", "light"), [(255, True), (0, False)])
+def test_ink_on_paper_has_a_light_edge(edge: int, light: bool) -> None:
+    pixels = np.full((28, 28, 1), edge, np.uint8)
+    pixels[8:20, 8:20] = 255 - edge
+    assert has_light_edge(pixels) is light

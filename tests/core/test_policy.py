@@ -150,3 +150,14 @@ def test_heat_is_refused_where_the_tail_is_lost() -> None:
     with pytest.raises(UserError, match="top 2 of 5"):
         policy.heated(table)
     assert dataclasses.replace(policy, temperatures=(1.0,) * 4).heated(table) is table
+
+
+def test_a_policy_is_read_from_a_text() -> None:
+    policy = Policy("margin", (0.5, 0.25))
+    assert Policy.from_json(json.dumps(policy.to_dict()), "'mine.json'") == policy
+
+
+@pytest.mark.parametrize("text", ["", "no", b"\xff\xfe\x00", "[" * 100_000, "[1]", '{"x": NaN}'])
+def test_a_text_that_is_no_policy_is_named(text: str | bytes) -> None:
+    with pytest.raises(UserError, match=r"^(expected )?'mine\.json'"):
+        Policy.from_json(text, "'mine.json'")

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from core.criteria import CRITERIA
 from core.policy import Policy
-from core.report import auroc, calibration_error, evaluate, flips, score_histogram
+from core.report import (
+    auroc,
+    calibration_error,
+    evaluate,
+    exits_alone,
+    flips,
+    saved,
+    score_histogram,
+)
 from core.routing import decide
 from core.table import ExitTable
 from tests.core.tables import changed, random_table
@@ -122,3 +130,18 @@ def test_a_plain_network_has_a_report(name: str) -> None:
     report = evaluate(table, Policy(name, []))
     assert report.accuracy == table.accuracy_per_exit[0]
     assert report.relative_cost == pytest.approx(1)
+
+
+def test_a_network_cut_off_at_an_exit_computes_no_other_head() -> None:
+    table = random_table(exits=3)
+    costs, accuracies = exits_alone(table)
+    assert costs[-1] == pytest.approx(1)
+    assert accuracies.tolist() == table.accuracy_per_exit.tolist()
+    for exit_index in range(2):
+        only = [index == exit_index for index in range(2)]
+        assert costs[exit_index] == pytest.approx(table.relative_costs(only)[exit_index])
+
+
+def test_who_spends_more_than_the_plain_network_saves_less_than_nothing() -> None:
+    assert saved(0.25) == 0.75
+    assert saved(1.02) < 0
