@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from core.errors import UserError
-    from core.models import Model, list_models, load
+    from core.models import Model, load
     from core.policy import Policy
     from core.report import Report, evaluate
+    from core.shelf import list_models
     from core.table import ExitTable
 
 __all__ = ["ExitTable", "Model", "Policy", "Report", "UserError", "evaluate", "list_models", "load"]
@@ -22,7 +23,7 @@ _HOMES = {
     "Report": "core.report",
     "evaluate": "core.report",
     "Model": "core.models",
-    "list_models": "core.models",
+    "list_models": "core.shelf",
     "load": "core.models",
 }
 

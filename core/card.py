@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from core.criteria import CRITERIA
 from core.errors import UserError
 from core.files import read_json
-from core.nets.network import NetworkSpec
+from core.nets.spec import NetworkSpec
 from core.policy import Policy
 from core.table import CostArray
 

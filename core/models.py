@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.card import Card, Measured, load_card
-from core.errors import UserError, nearest
+from core.errors import UserError
 from core.files import atomic_path, write_json
 from core.images import fit
 from core.inference import (
@@ -29,39 +29,25 @@ from core.inference import (
 from core.nets.build import build
 from core.nets.network import ExitNetwork
 from core.policy import Policy
-from core.table import ExitTable, load_tables, save_tables
+from core.shelf import PRETRAINED, card_of, list_models, model_folder, shipped_table
+from core.table import ExitTable, save_tables
 
-PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
+__all__ = [
+    "PRETRAINED",
+    "Images",
+    "Model",
+    "card_of",
+    "checked_device",
+    "list_models",
+    "load",
+    "model_folder",
+    "save",
+    "sha256",
+    "shipped_table",
+]
+
 Images = NDArray[np.uint8] | Sequence[Image.Image]
 """Images uint8 (N, H, W, C), or pictures of any size."""
-
-
-def list_models(folder: Path = PRETRAINED) -> list[str]:
-    """Return the names of the models in a folder of models."""
-    return sorted(path.parent.name for path in folder.glob("*/card.json"))
-
-
-def model_folder(name_or_folder: str | Path) -> Path:
-    """Find a shipped model by name, or a model's folder by path.
-
-    Raises:
-        UserError: there is none; suggests the nearest name.
-    """
-    folder = Path(name_or_folder)
-    if (folder / "card.json").is_file():
-        return folder
-    names = list_models()
-    if str(name_or_folder) in names:
-        return PRETRAINED / name_or_folder
-    raise UserError(
-        f"expected `model` to be a folder with a card.json or one of {', '.join(names)}, "
-        f"but got {str(name_or_folder)!r}.{nearest(str(name_or_folder), names)}"
-    )
-
-
-def card_of(name_or_folder: str | Path) -> Card:
-    """Return a model's card without touching its weights."""
-    return load_card(model_folder(name_or_folder) / "card.json")
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,22 +166,6 @@ class Model:
     def _batches(self, pixels: NDArray[np.uint8], batch_size: int) -> Any:
         card = self.card
         return normalised_batches(pixels, card.mean, card.std, self.device, batch_size)
-
-
-def shipped_table(name_or_folder: str | Path, split: str) -> ExitTable:
-    """Return a model's stored table of a split, without loading its network.
-
-    Raises:
-        UserError: no such model or split, or a damaged file.
-    """
-    path = model_folder(name_or_folder) / "table.npz"
-    tables = load_tables(path)
-    if split not in tables:
-        raise UserError(
-            f"expected `split` to be one of {', '.join(tables)}, which {path} holds, "
-            f"but got {split!r}.{nearest(split, tables)}"
-        )
-    return tables[split]
 
 
 def load(name_or_folder: str | Path, device: str = "cpu") -> Model:

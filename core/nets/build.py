@@ -6,8 +6,9 @@ from core.errors import UserError
 from core.nets import densenet, eenet8, resnet, vgg  # noqa: F401  (they register their trunks)
 from core.nets.cost import block_macs
 from core.nets.heads import Head
-from core.nets.network import ExitNetwork, NetworkSpec, exit_indices
+from core.nets.network import ExitNetwork, exit_indices
 from core.nets.placement import place
+from core.nets.spec import NetworkSpec
 from core.nets.trunk import TRUNKS, Trunk
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from core.errors import UserError, nearest
@@ -72,27 +71,6 @@ class ExitNetwork(nn.Module):
         return Outputs(
             torch.stack(logits, dim=1), torch.stack(confidences, dim=1) if confidences else None
         )
-
-
-class NetworkSpec(BaseModel):
-    """Everything that is needed to build a network without its weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    backbone: str
-    exits: tuple[str, ...] = ()
-    """Names of the blocks that early exits follow; none for a plain network."""
-    placement: str | None = None
-    """Instead of names: fine, pareto, linear or golden, together with `num_early`."""
-    num_early: int = Field(default=0, ge=0)
-    head: str = "pool"
-    confidence: bool = True
-    """Whether early exits have a confidence branch."""
-    knows_answer: bool = False
-    """Whether the confidence branch also reads how sure the softmax branch is."""
-    num_classes: int = Field(ge=2)
-    in_channels: int = Field(ge=1)
-    image_size: int = Field(ge=1)
 
 
 def exit_indices(trunk: Trunk, names: Sequence[str]) -> tuple[int, ...]:

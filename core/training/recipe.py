@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from core.errors import UserError, nearest
-from core.nets.network import NetworkSpec
+from core.nets.spec import NetworkSpec
 from core.training.losses import LOSSES
 
 FOLDER = Path(__file__).parent / "recipes"

@@ -5,7 +5,8 @@ import torch
 from numpy.typing import NDArray
 
 from core.nets.build import build
-from core.nets.network import ExitNetwork, NetworkSpec
+from core.nets.network import ExitNetwork
+from core.nets.spec import NetworkSpec
 
 
 def spec(**changes: object) -> NetworkSpec:

@@ -5,8 +5,8 @@ from core.errors import UserError
 from core.nets.build import build, named
 from core.nets.cost import count
 from core.nets.heads import HEADS, answer_summary
-from core.nets.network import NetworkSpec
 from core.nets.placement import PLACEMENTS, place
+from core.nets.spec import NetworkSpec
 from core.nets.trunk import TRUNKS
 from tests.core.networks import network, spec
 
