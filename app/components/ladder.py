@@ -1,0 +1,129 @@
+"""The exit ladder: the network as a rail of stages, with what every exit says hanging from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import streamlit as st
+
+from app import wording
+
+_NARROWEST = 4.0  # percent of the rail; a stage must stay visible however little it computes
+_HEIGHT = 44  # of the lines between rail and cards, in the drawing's units
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One exit, for one image.
+
+    Attributes:
+        answer: the class it would answer.
+        probability: of that answer, in [0, 1].
+        score: of the criterion, in [0, 1]; None at the final exit, which asks for none.
+        threshold: likewise.
+        enabled: whether it may let the image go.
+        stage_cost: MACs of the stage before it, in units of the plain network.
+        stage_macs: the same as a number.
+        right: whether the answer is right, or None where the truth is unknown.
+    """
+
+    name: str
+    answer: str
+    probability: float
+    score: float | None
+    threshold: float | None
+    enabled: bool
+    stage_cost: float
+    stage_macs: int
+    right: bool | None
+
+
+def ladder(rungs: Sequence[Rung], left_at: int, criterion: str) -> None:
+    """Show the ladder of an image that leaves at exit ``left_at``."""
+    widths = _widths([rung.stage_cost for rung in rungs])
+    ends = [sum(widths[: index + 1]) for index in range(len(widths))]
+    blocks = "".join(
+        _block(rung, index, width, left_at)
+        for index, (rung, width) in enumerate(zip(rungs, widths, strict=True))
+    )
+    cards = "".join(_card(rung, index, left_at, criterion) for index, rung in enumerate(rungs))
+    summary = f"The image leaves at {rungs[left_at].name}, answering {rungs[left_at].answer}."
+    st.html(
+        f'<section class="ee-ladder" style="--exits:{len(rungs)}" aria-label="{escape(summary)}">'
+        f'<div class="ee-rail">{blocks}</div>{_lines(rungs, ends, left_at)}'
+        f'<ol class="ee-cards">{cards}</ol></section>'
+    )
+
+
+def _widths(costs: Sequence[float]) -> list[float]:
+    shares = [max(100 * cost, _NARROWEST) for cost in costs]
+    return [share * 100 / sum(shares) for share in shares]
+
+
+def _block(rung: Rung, index: int, width: float, left_at: int) -> str:
+    state = "lit" if index <= left_at else "dark"
+    says = f"Stage {index + 1}: {wording.macs(rung.stage_macs)} MACs, "
+    says += "computed" if index <= left_at else "skipped"
+    size = wording.macs(rung.stage_macs) + " MACs"
+    label = f"<b>Stage {index + 1}</b><span>{size}</span>" if width > 15 else f"<b>{index + 1}</b>"
+    skipped = '<i class="ee-skipped">skipped</i>' if index > left_at and width > 24 else ""
+    return (
+        f'<div class="ee-block ee-{state}" style="width:{width:.3f}%" title="{says}" '
+        f'role="img" aria-label="{says}"><div>{label}{skipped}</div></div>'
+    )
+
+
+def _lines(rungs: Sequence[Rung], ends: Sequence[float], left_at: int) -> str:
+    paths = []
+    order = sorted(range(len(rungs)), key=lambda index: index == left_at)  # the lit one on top
+    for index in order:
+        start, end = ends[index] * 10 - 6, (index + 0.5) * 1000 / len(rungs)
+        state = _state(rungs[index], index, left_at)
+        middle = _HEIGHT / 2
+        paths.append(
+            f'<path class="ee-{state}" vector-effect="non-scaling-stroke" d="M{start:.1f},0 '
+            f'C{start:.1f},{middle} {end:.1f},{middle} {end:.1f},{_HEIGHT}"/>'
+        )
+    return (
+        f'<svg class="ee-lines" viewBox="0 0 1000 {_HEIGHT}" preserveAspectRatio="none" '
+        f'aria-hidden="true">{"".join(paths)}</svg>'
+    )
+
+
+def _state(rung: Rung, index: int, left_at: int) -> str:
+    if index == left_at:
+        return "left"
+    if not rung.enabled:
+        return "off"
+    return "passed" if index < left_at else "dark"
+
+
+_CHIPS = {"left": "● leaves here", "passed": "→ goes on", "off": "○ switched off", "dark": "not reached"}
+
+
+def _card(rung: Rung, index: int, left_at: int, criterion: str) -> str:
+    state = _state(rung, index, left_at)
+    verb = "answers" if state == "left" else "would say"
+    mark = {None: "", True: '<i class="ee-right">✓ right</i>', False: '<i class="ee-wrong">✗ wrong</i>'}
+    return (
+        f'<li class="ee-card ee-{state}" data-exit="{index}" data-state="{state}">'
+        f'<header><b>{rung.name}</b><span class="ee-chip">{_CHIPS[state]}</span></header>'
+        f'<p class="ee-answer"><small>{verb}</small><strong>{escape(rung.answer)}</strong>'
+        f"<span>{wording.percent(rung.probability)} sure {mark[rung.right]}</span></p>"
+        f"{_gauge(rung, criterion)}</li>"
+    )
+
+
+def _gauge(rung: Rung, criterion: str) -> str:
+    if rung.score is None or rung.threshold is None:
+        return '<p class="ee-last">The end of the network: whoever gets here is answered here.</p>'
+    over = rung.score > rung.threshold
+    score, threshold = wording.score(rung.score), wording.score(rung.threshold)
+    verdict = f"<b>{score}</b> {'&gt;' if over else '≤'} {threshold}"
+    says = f"{criterion} {score}, threshold {threshold}"
+    return (
+        f'<div class="ee-gauge" role="img" aria-label="{escape(says)}">'
+        f'<div class="ee-fill{" ee-over" if over else ""}" style="width:{rung.score:.4%}"></div>'
+        f'<div class="ee-mark" style="left:{rung.threshold:.4%}"></div></div>'
+        f'<p class="ee-verdict"><span>{escape(criterion)}</span><span>{verdict}</span></p>'
+    )

@@ -1,0 +1,27 @@
+"""Whatever goes wrong becomes a sentence, and the app goes on."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from core.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Show a mistake as its sentence, and a fault of ours as an apology; the log has the rest."""
+    try:
+        yield
+    except UserError as error:
+        st.error(str(error), icon=":material/error:")
+    except Exception:
+        _log.exception("a page failed")
+        st.error(
+            "Something went wrong on our side, and it has been written to the log. "
+            "Choose another model or sample, or reload the page; your link still works.",
+            icon=":material/error:",
+        )

@@ -1,0 +1,31 @@
+"""The explorer. Start it with `streamlit run app/main.py` or `make app`."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:  # Streamlit puts only this file's folder there
+    sys.path.insert(0, str(ROOT))
+
+import streamlit as st  # noqa: E402
+
+from app.components.style import style  # noqa: E402
+from app.guard import sentences  # noqa: E402
+from app.views import playground, thresholds  # noqa: E402
+
+st.set_page_config(page_title="Early-Exit Explorer", page_icon=":material/stairs:", layout="wide")
+st.logo(ROOT / "assets" / "icons" / "wordmark.svg", size="large")
+page = st.navigation(
+    [
+        st.Page(
+            playground.page, title="Playground", icon=":material/science:", default=True
+        ),
+        st.Page(
+            thresholds.page, title="Thresholds", icon=":material/tune:", url_path="thresholds"
+        ),
+    ],
+    position="top",
+)
+style()
+with sentences():
+    page.run()

@@ -1,0 +1,176 @@
+"""Models, tables and samples: loaded once, shared by all visitors, and bounded.
+
+What is shared never changes after loading (networks in eval mode, read-only arrays), so it need
+not be copied. A model is known by its folder and the checksum of its weights: one that is trained
+anew is loaded anew.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from core.card import Card, load_card
+from core.data.prepared import ImageSet
+from core.data.samples import load_samples, sample_names
+from core.policy import Policy
+from core.shelf import PRETRAINED, list_models
+from core.table import ExitTable, load_tables
+from core.tuning.front import Front, front
+from core.tuning.replay import replay
+
+if TYPE_CHECKING:
+    from core.models import Model
+
+
+def models_folder() -> Path:
+    """Return the folder of models: `$EENET_MODELS`, else the one that ships with the project."""
+    chosen = os.environ.get("EENET_MODELS")
+    return Path(chosen) if chosen else PRETRAINED
+
+
+def threads() -> int:
+    """Return how many threads a network may use: `$EENET_THREADS`, else 1.
+
+    One image at a time gains little from more, and several visitors would fight over the cores.
+    """
+    chosen = os.environ.get("EENET_THREADS", "")
+    return max(int(chosen), 1) if chosen.isdecimal() else 1
+
+
+def model_names() -> list[str]:
+    """Return the models to choose from: those with early exits first, then by name."""
+    return sorted(list_models(models_folder()), key=lambda name: card_of(name).num_exits == 1)
+
+
+def card_of(name: str) -> Card:
+    """Return a model's card."""
+    path = models_folder() / name / "card.json"
+    return _card(str(path), path.stat().st_mtime_ns)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _card(path: str, changed: int) -> Card:
+    return load_card(Path(path))
+
+
+def model(name: str) -> "Model":
+    """Return a model with its network."""
+    return _model(str(models_folder() / name), card_of(name).sha256)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the network …")
+def _model(folder: str, sha256: str) -> "Model":
+    import torch
+
+    from core.models import load
+
+    torch.set_num_threads(threads())
+    return load(folder)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _turns() -> threading.BoundedSemaphore:
+    return threading.BoundedSemaphore(max((os.cpu_count() or 2) // threads(), 1))
+
+
+@contextmanager
+def taking_turns() -> Iterator[None]:
+    """Let no more networks run at once than there are cores for."""
+    with _turns():
+        yield
+
+
+def tables(name: str) -> dict[str, ExitTable]:
+    """Return the tables that came with a model, "calibration" and "test"; needs no torch."""
+    path = models_folder() / name / "table.npz"
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    return _tables(str(path), changed, card_of(name).sha256)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Reading what the exits said …")
+def _tables(path: str, changed: int, sha256: str) -> dict[str, ExitTable]:
+    return load_tables(Path(path))
+
+
+def reachable(name: str, criterion: str) -> Front:
+    """Return the best policies there are on a model's calibration split."""
+    return _reachable(name, card_of(name).sha256, criterion)
+
+
+@st.cache_resource(max_entries=32, show_spinner="Searching the best thresholds …")
+def _reachable(name: str, sha256: str, criterion: str) -> Front:
+    return front(tables(name)["calibration"], criterion)
+
+
+def reachable_on(
+    name: str, criterion: str, split: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return relative costs and accuracies on ``split`` of the policies of `reachable`."""
+    return _reachable_on(name, card_of(name).sha256, criterion, split)
+
+
+@st.cache_data(max_entries=64, show_spinner="Searching the best thresholds …")
+def _reachable_on(
+    name: str, sha256: str, criterion: str, split: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return replay(reachable(name, criterion), tables(name)[split])
+
+
+def samples(dataset: str) -> ImageSet | None:
+    """Return the images that ship for a data set, or None."""
+    return _samples(dataset) if dataset in sample_names() else None
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _samples(dataset: str) -> ImageSet:
+    return load_samples(dataset)
+
+
+def asked(name: str, pixels: NDArray[np.uint8]) -> ExitTable:
+    """Return what every exit says about one image, (H, W, C) as the network reads it."""
+    return _asked(name, card_of(name).sha256, pixels)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _asked(name: str, sha256: str, pixels: NDArray[np.uint8]) -> ExitTable:
+    with taking_turns():
+        return model(name).table(pixels[None])
+
+
+def looked_at(
+    name: str, pixels: NDArray[np.uint8], exit_index: int, target: int
+) -> NDArray[np.float32]:
+    """Return Grad-CAM (H, W) in [0, 1]: what spoke for class ``target`` at an exit."""
+    return _looked_at(name, card_of(name).sha256, pixels, exit_index, target)
+
+
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _looked_at(
+    name: str, sha256: str, pixels: NDArray[np.uint8], exit_index: int, target: int
+) -> NDArray[np.float32]:
+    from core.saliency import grad_cam
+
+    one = model(name)
+    with taking_turns():
+        return grad_cam(one.network, one.normalised(pixels[None]), exit_index, target)
+
+
+def measured_seconds(name: str, pixels: NDArray[np.uint8], policy: Policy) -> float:
+    """Return the wall time of really running one image, skipping what ``policy`` skips."""
+    return _measured_seconds(name, card_of(name).sha256, pixels, policy)
+
+
+@st.cache_data(max_entries=1024, show_spinner=False, hash_funcs={Policy: repr})
+def _measured_seconds(name: str, sha256: str, pixels: NDArray[np.uint8], policy: Policy) -> float:
+    from core.timing import median_seconds
+
+    one = model(name)
+    with taking_turns():
+        return median_seconds(lambda: one.predict(pixels[None], policy))
