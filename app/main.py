@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+ICONS = ROOT / "assets" / "icons"
 if str(ROOT) not in sys.path:  # Streamlit puts only this file's folder there
     sys.path.insert(0, str(ROOT))
 
@@ -13,16 +14,12 @@ from app.components.style import style  # noqa: E402
 from app.guard import sentences  # noqa: E402
 from app.views import playground, thresholds  # noqa: E402
 
-st.set_page_config(page_title="Early-Exit Explorer", page_icon=":material/stairs:", layout="wide")
-st.logo(ROOT / "assets" / "icons" / "wordmark.svg", size="large")
+st.set_page_config(page_title="Early-Exit Explorer", page_icon=str(ICONS / "icon.svg"), layout="wide")
+st.logo(ICONS / "wordmark.svg", size="large")
 page = st.navigation(
     [
-        st.Page(
-            playground.page, title="Playground", icon=":material/science:", default=True
-        ),
-        st.Page(
-            thresholds.page, title="Thresholds", icon=":material/tune:", url_path="thresholds"
-        ),
+        st.Page(playground.page, title="Playground", icon=":material/science:", default=True),
+        st.Page(thresholds.page, title="Thresholds", icon=":material/tune:", url_path="thresholds"),
     ],
     position="top",
 )

@@ -31,6 +31,11 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
     return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
+def inverted(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the negative of an image."""
+    return 255 - pixels
+
+
 def heat(relevance: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return a map (H, W) in [0, 1] as a coloured veil (H, W, 4): clear where nothing spoke."""
     levels = np.linspace(0, 1, len(HEAT))

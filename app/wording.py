@@ -43,3 +43,16 @@ def exit_name(exit_index: int, num_exits: int) -> str:
 def plural(count: int, one: str) -> str:
     """Return "1 image" or "3 images"."""
     return f"{count:,} {one}" if count == 1 else f"{count:,} {one}s"
+
+
+def points(fraction: float) -> str:
+    """Return a difference of accuracies as "0.5 points"; a dash where it is undefined."""
+    if math.isnan(fraction):
+        return MISSING
+    number = f"{fraction * 100:.2f}".rstrip("0").rstrip(".")
+    return f"{number} point" if number == "1" else f"{number} points"
+
+
+def three(value: float) -> str:
+    """Return "0.973"; a dash where it is undefined."""
+    return MISSING if math.isnan(value) else f"{value:.3f}"

@@ -2,15 +2,25 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 def median_seconds(run: Callable[[], object], repeats: int = 5) -> float:
     """Call ``run`` once to warm up, then ``repeats`` times; return the median wall time."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
+    return median_seconds_of_each([run], repeats)[0]
+
+
+def median_seconds_of_each(runs: Sequence[Callable[[], object]], repeats: int = 5) -> list[float]:
+    """Return the median wall time of each of ``runs``, called in turns.
+
+    Whatever else the machine does meanwhile then slows all of them alike, so their ratio holds.
+    """
+    for run in runs:
         run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    times: list[list[float]] = [[] for _ in runs]
+    for _ in range(repeats):
+        for run, own in zip(runs, times, strict=True):
+            start = time.perf_counter()
+            run()
+            own.append(time.perf_counter() - start)
+    return [statistics.median(own) for own in times]

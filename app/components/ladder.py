@@ -9,7 +9,6 @@ import streamlit as st
 from app import wording
 
 _NARROWEST = 4.0  # percent of the rail; a stage must stay visible however little it computes
-_HEIGHT = 44  # of the lines between rail and cards, in the drawing's units
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def ladder(rungs: Sequence[Rung], left_at: int, criterion: str) -> None:
     summary = f"The image leaves at {rungs[left_at].name}, answering {rungs[left_at].answer}."
     st.html(
         f'<section class="ee-ladder" style="--exits:{len(rungs)}" aria-label="{escape(summary)}">'
-        f'<div class="ee-rail">{blocks}</div>{_lines(rungs, ends, left_at)}'
+        f'<div class="ee-rail">{blocks}</div>{_wires(rungs, ends, left_at)}'
         f'<ol class="ee-cards">{cards}</ol></section>'
     )
 
@@ -73,21 +72,24 @@ def _block(rung: Rung, index: int, width: float, left_at: int) -> str:
     )
 
 
-def _lines(rungs: Sequence[Rung], ends: Sequence[float], left_at: int) -> str:
-    paths = []
+def _wires(rungs: Sequence[Rung], ends: Sequence[float], left_at: int) -> str:
+    """Return elbows from the end of every stage to its card, at heights where none cross."""
+    centres = [(index + 0.5) * 100 / len(rungs) for index in range(len(rungs))]
+    ends = [end - 0.6 for end in ends]
     order = sorted(range(len(rungs)), key=lambda index: index == left_at)  # the lit one on top
+    wires = []
     for index in order:
-        start, end = ends[index] * 10 - 6, (index + 0.5) * 1000 / len(rungs)
+        start, end = ends[index], centres[index]
+        rank = index + 1 if end < start else len(rungs) - index
+        height = 100 * rank / (len(rungs) + 1)
+        side = "right" if end < start else "left"
         state = _state(rungs[index], index, left_at)
-        middle = _HEIGHT / 2
-        paths.append(
-            f'<path class="ee-{state}" vector-effect="non-scaling-stroke" d="M{start:.1f},0 '
-            f'C{start:.1f},{middle} {end:.1f},{middle} {end:.1f},{_HEIGHT}"/>'
+        wires.append(
+            f'<i class="ee-{state} ee-from-{side}" style="left:{min(start, end):.2f}%;'
+            f'width:{abs(end - start):.2f}%;height:{height:.0f}%"></i>'
+            f'<i class="ee-{state} ee-drop" style="left:{end:.2f}%;top:{height:.0f}%"></i>'
         )
-    return (
-        f'<svg class="ee-lines" viewBox="0 0 1000 {_HEIGHT}" preserveAspectRatio="none" '
-        f'aria-hidden="true">{"".join(paths)}</svg>'
-    )
+    return f'<div class="ee-wires" aria-hidden="true">{"".join(wires)}</div>'
 
 
 def _state(rung: Rung, index: int, left_at: int) -> str:
@@ -98,18 +100,27 @@ def _state(rung: Rung, index: int, left_at: int) -> str:
     return "passed" if index < left_at else "dark"
 
 
-_CHIPS = {"left": "● leaves here", "passed": "→ goes on", "off": "○ switched off", "dark": "not reached"}
+_CHIPS = {
+    "left": "● leaves here",
+    "passed": "→ goes on",
+    "off": "○ switched off",
+    "dark": "not reached",
+}
 
 
 def _card(rung: Rung, index: int, left_at: int, criterion: str) -> str:
     state = _state(rung, index, left_at)
     verb = "answers" if state == "left" else "would say"
-    mark = {None: "", True: '<i class="ee-right">✓ right</i>', False: '<i class="ee-wrong">✗ wrong</i>'}
+    mark = {
+        None: "",
+        True: '<i class="ee-right">✓ right</i>',
+        False: '<i class="ee-wrong">✗ wrong</i>',
+    }
     return (
         f'<li class="ee-card ee-{state}" data-exit="{index}" data-state="{state}">'
         f'<header><b>{rung.name}</b><span class="ee-chip">{_CHIPS[state]}</span></header>'
         f'<p class="ee-answer"><small>{verb}</small><strong>{escape(rung.answer)}</strong>'
-        f"<span>{wording.percent(rung.probability)} sure {mark[rung.right]}</span></p>"
+        f"<span>{wording.percent(rung.probability)} sure {_MARKS[rung.right]}</span></p>"
         f"{_gauge(rung, criterion)}</li>"
     )
 

@@ -1,4 +1,4 @@
-"""A film strip: small pictures in a row, one of them chosen, each a button."""
+"""A contact sheet: small pictures in rows, one of them chosen, each a button."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -8,10 +8,13 @@ import streamlit as st
 KEY = "strip"
 
 _CSS = """
-.strip { display: flex; gap: 6px; overflow-x: auto; padding: 5px 3px; scrollbar-width: thin; }
+.strip {
+  display: grid; grid-template-columns: repeat(10, minmax(0, 72px)); gap: 6px; padding: 5px 3px;
+}
+@media (max-width: 640px) { .strip { grid-template-columns: repeat(7, minmax(0, 1fr)); } }
 button {
-  flex: 1 0 44px; max-width: 72px; padding: 0; border: 0; border-radius: 6px; cursor: pointer;
-  background: transparent; position: relative; line-height: 0; outline-offset: 2px;
+  padding: 0; border: 0; border-radius: 6px; cursor: pointer; background: transparent;
+  line-height: 0; outline-offset: 2px;
 }
 img {
   width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: 6px; opacity: 0.82;
@@ -48,8 +51,6 @@ export default function (component) {
     button.onclick = () => setTriggerValue('picked', frame.number);
     return button;
   }));
-  const chosen = strip.querySelector('[aria-pressed="true"]');
-  if (chosen) strip.scrollLeft = chosen.offsetLeft - strip.clientWidth / 2;
 }
 """
 

@@ -1,8 +1,12 @@
 """The look of our own HTML, loaded once per page."""
 
+from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 import streamlit as st
+
+from app.pictures import Picture, data_uri
 
 _SHEET = Path(__file__).with_name("style.css")
 
@@ -20,3 +24,16 @@ def heading(title: str, lead: str) -> None:
 def section(title: str, lead: str = "") -> None:
     """Show the title of a part of a page, with a sentence on how to read it."""
     st.html(f'<div class="ee-section"><h2>{title}</h2><p>{lead}</p></div>')
+
+
+def picture_card(picture: Picture, classes: Sequence[str]) -> None:
+    """Show the image as the network reads it, with its name and what is known about it."""
+    truth = "" if picture.label is None else f"<b>{escape(classes[picture.label])}</b><br>"
+    notes = "".join(f"<br>{escape(note)}" for note in picture.notes)
+    height, width = picture.pixels.shape[:2]
+    st.html(
+        f'<figure class="ee-input"><img src="{data_uri(picture.pixels)}" '
+        f'alt="The image, {width} by {height} pixels, as the network reads it">'
+        f"<figcaption>{truth}{escape(picture.name)}, {width} × {height} pixels{notes}"
+        "</figcaption></figure>"
+    )

@@ -1,0 +1,141 @@
+"""What every page lets a visitor choose: the model, how exits are judged, the thresholds."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app import resources, state, wording
+from core.card import Card
+from core.criteria import CRITERIA
+from core.errors import UserError
+from core.policy import Policy
+
+OWN = "your own"
+STEP = 0.001
+
+
+def choices() -> Card:
+    """Show the pickers of model, operating point and criterion; return the model's card.
+
+    Raises:
+        UserError: there are no models.
+    """
+    names = resources.model_names()
+    if not names:
+        raise UserError(
+            f"expected models in {resources.models_folder()}, but there are none; "
+            "train one with `python -m core train eenet8-mnist` and copy its folder there."
+        )
+    view = state.open_view(names, resources.card_of)
+    card = resources.card_of(view.model)
+    model, point, criterion = st.columns([2, 2, 1.4], gap="medium")
+    with model:
+        _model(names, view)
+    if card.num_exits > 1:
+        with point:
+            _operating_point(card, view.policy)
+        with criterion:
+            _criterion(card, view.policy)
+    return card
+
+
+def _model(names: Sequence[str], view: state.View) -> None:
+    def changed() -> None:
+        name = st.session_state["model"]
+        state.choose_model(name, resources.card_of(name))
+
+    st.session_state["model"] = view.model
+    st.selectbox(
+        "Model",
+        names,
+        key="model",
+        on_change=changed,
+        format_func=lambda name: resources.card_of(name).title,
+        help="A trained network. Plain ones have no early exits: they are the yardstick.",
+    )
+
+
+def _operating_point(card: Card, policy: Policy) -> None:
+    points = {point.name: point for point in card.operating_points}
+    policies = {name: Policy.from_dict(point.policy) for name, point in points.items()}
+    current = next((name for name, one in policies.items() if one == policy), OWN)
+
+    def changed() -> None:
+        chosen = st.session_state["point"]
+        if chosen in policies:
+            state.choose_policy(policies[chosen])
+
+    def says(name: str) -> str:
+        if name == OWN:
+            return "Your own thresholds"
+        drop = wording.points(points[name].max_drop)
+        return f"{name.capitalize()}: {f'lose at most {drop}' if points[name].max_drop else 'lose nothing'}"
+
+    st.session_state["point"] = current
+    st.selectbox(
+        "Operating point",
+        [*points, *([OWN] if current == OWN else [])],
+        key="point",
+        on_change=changed,
+        format_func=says,
+        help="Ready-made thresholds: the cheapest ones that lose no more accuracy than this "
+        "against the plain network. They were chosen on the calibration split.",
+    )
+
+
+def _criterion(card: Card, policy: Policy) -> None:
+    def changed() -> None:
+        state.choose_criterion(st.session_state["criterion"])
+
+    described = "  \n".join(
+        f"**{CRITERIA[name].title}**: {CRITERIA[name].description}" for name in card.criteria
+    )
+    st.session_state["criterion"] = policy.criterion
+    st.selectbox(
+        "Criterion",
+        card.criteria,
+        key="criterion",
+        on_change=changed,
+        format_func=lambda name: CRITERIA[name].title,
+        help=f"How sure an exit is, as a score from 0 to 1.\n\n{described}",
+    )
+
+
+def thresholds(card: Card, policy: Policy, columns: Sequence[DeltaGenerator]) -> None:
+    """Show a threshold and a switch for every early exit, one to each of ``columns``."""
+    for exit_index, column in enumerate(columns[: card.num_exits - 1]):
+        with column:
+            _threshold(card, policy, exit_index)
+
+
+def _threshold(card: Card, policy: Policy, exit_index: int) -> None:
+    name = wording.exit_name(exit_index, card.num_exits)
+    threshold, switch = f"threshold-{exit_index}", f"switch-{exit_index}"
+
+    def moved() -> None:
+        state.choose_threshold(exit_index, st.session_state[threshold])
+
+    def switched() -> None:
+        state.switch_exit(exit_index, st.session_state[switch])
+
+    st.session_state[threshold] = policy.thresholds[exit_index]
+    st.session_state[switch] = policy.enabled[exit_index]
+    st.slider(
+        f"{name}: leave above",
+        0.0,
+        1.0,
+        step=STEP,
+        format="%.3f",
+        key=threshold,
+        on_change=moved,
+        disabled=not policy.enabled[exit_index],
+        help=f"An image leaves at {name} when its score is greater than this. Lower saves more "
+        "compute, higher is more careful.",
+    )
+    st.toggle(
+        f"{name} in use",
+        key=switch,
+        on_change=switched,
+        help="An exit that is switched off lets nobody go, and its head is not computed.",
+    )
