@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 import streamlit as st
-from numpy.typing import NDArray
 
-from app import wording
 from core.table import CostArray, IntArray
 
 BLUE, ORANGE = "#2b87c2", "#d9721a"  # on white and on black alike, for every kind of colour vision
@@ -191,7 +189,7 @@ def accuracy_and_cost(
 
 def _points(
     figure: go.Figure,
-    cost: Sequence[float] | NDArray[object] | CostArray,
+    cost: Sequence[float] | CostArray,
     accuracy: Sequence[float] | CostArray,
     *,
     name: str,
@@ -216,5 +214,6 @@ def _points(
             "line": {"width": 2, "color": colour},
         },
         line={"color": colour, "width": width},
-        hovertemplate=f"{said}{name}<br>accuracy %{{y:.2%}}<br>relative cost %{{x:.1%}}<extra></extra>",
+        hovertemplate=f"{said}{name}<br>accuracy %{{y:.2%}}<br>"
+        "relative cost %{x:.1%}<extra></extra>",
     )

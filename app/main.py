@@ -14,7 +14,9 @@ from app.components.style import style  # noqa: E402
 from app.guard import sentences  # noqa: E402
 from app.views import playground, thresholds  # noqa: E402
 
-st.set_page_config(page_title="Early-Exit Explorer", page_icon=str(ICONS / "icon.svg"), layout="wide")
+st.set_page_config(
+    page_title="Early-Exit Explorer", page_icon=str(ICONS / "icon.svg"), layout="wide"
+)
 st.logo(ICONS / "wordmark.svg", size="large")
 page = st.navigation(
     [

@@ -162,9 +162,7 @@ def _looked_at(
         return grad_cam(one.network, one.normalised(pixels[None]), exit_index, target)
 
 
-def measured_seconds(
-    name: str, pixels: NDArray[np.uint8], policy: Policy
-) -> tuple[float, float]:
+def measured_seconds(name: str, pixels: NDArray[np.uint8], policy: Policy) -> tuple[float, float]:
     """Return the wall time of really running one image with ``policy``, and without early exits."""
     return _measured_seconds(name, card_of(name).sha256, pixels, policy)
 

@@ -112,7 +112,7 @@ def view() -> View:
 def choose_model(name: str, card: Card) -> None:
     """Look at another model, with the policy its card recommends.
 
-    The sample stays when the data set does.
+    The sample keeps its number, so it stays the same within a data set.
     """
     st.session_state[_VIEW] = View(name, card.default_policy, view().sample)
 

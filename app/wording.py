@@ -6,8 +6,8 @@ MISSING = "–"
 
 
 def percent(fraction: float, digits: int = 1) -> str:
-    """Return a fraction as "71.3 %"; a dash where it is undefined."""
-    return MISSING if math.isnan(fraction) else f"{fraction * 100:.{digits}f} %"
+    """Return a fraction as "71.3 %" in one word; a dash where it is undefined."""
+    return MISSING if math.isnan(fraction) else f"{fraction * 100:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def macs(count: int) -> str:
@@ -33,6 +33,11 @@ def score(value: float) -> str:
         if 0 < float(text) < 1:
             return text
     return f"{value:.6f}"
+
+
+def score_digits(value: float) -> int:
+    """Return how many decimals `score` gives a threshold, three at least."""
+    return max(len(score(value).partition(".")[2]), 3)
 
 
 def exit_name(exit_index: int, num_exits: int) -> str:

@@ -179,7 +179,7 @@ def _table_so_far(
     head_costs: CostArray,
 ) -> ExitTable:
     count, classes = probabilities[0].shape
-    return ExitTable(
+    return ExitTable.unchecked(
         probabilities=np.stack(probabilities, axis=1),
         confidence=np.stack(confidences, axis=1) if confidences else None,
         labels=np.full(count, -1),

@@ -69,8 +69,9 @@ def _operating_point(card: Card, policy: Policy) -> None:
     def says(name: str) -> str:
         if name == OWN:
             return "Your own thresholds"
-        drop = wording.points(points[name].max_drop)
-        return f"{name.capitalize()}: {f'lose at most {drop}' if points[name].max_drop else 'lose nothing'}"
+        drop = points[name].max_drop
+        allows = f"lose at most {wording.points(drop)}" if drop else "lose nothing"
+        return f"{name.capitalize()}: {allows}"
 
     st.session_state["point"] = current
     st.selectbox(
@@ -126,7 +127,7 @@ def _threshold(card: Card, policy: Policy, exit_index: int) -> None:
         0.0,
         1.0,
         step=STEP,
-        format="%.3f",
+        format=f"%.{wording.score_digits(policy.thresholds[exit_index])}f",
         key=threshold,
         on_change=moved,
         disabled=not policy.enabled[exit_index],

@@ -107,15 +107,16 @@ _CHIPS = {
     "dark": "not reached",
 }
 
+_MARKS = {
+    None: "",
+    True: '<i class="ee-right">✓ right</i>',
+    False: '<i class="ee-wrong">✗ wrong</i>',
+}
+
 
 def _card(rung: Rung, index: int, left_at: int, criterion: str) -> str:
     state = _state(rung, index, left_at)
     verb = "answers" if state == "left" else "would say"
-    mark = {
-        None: "",
-        True: '<i class="ee-right">✓ right</i>',
-        False: '<i class="ee-wrong">✗ wrong</i>',
-    }
     return (
         f'<li class="ee-card ee-{state}" data-exit="{index}" data-state="{state}">'
         f'<header><b>{rung.name}</b><span class="ee-chip">{_CHIPS[state]}</span></header>'

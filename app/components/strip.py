@@ -9,7 +9,7 @@ KEY = "strip"
 
 _CSS = """
 .strip {
-  display: grid; grid-template-columns: repeat(10, minmax(0, 72px)); gap: 6px; padding: 5px 3px;
+  display: grid; grid-template-columns: repeat(10, minmax(0, 88px)); gap: 6px; padding: 5px 3px;
 }
 @media (max-width: 640px) { .strip { grid-template-columns: repeat(7, minmax(0, 1fr)); } }
 button {

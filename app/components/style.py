@@ -34,6 +34,6 @@ def picture_card(picture: Picture, classes: Sequence[str]) -> None:
     st.html(
         f'<figure class="ee-input"><img src="{data_uri(picture.pixels)}" '
         f'alt="The image, {width} by {height} pixels, as the network reads it">'
-        f"<figcaption>{truth}{escape(picture.name)}, {width} × {height} pixels{notes}"
+        f"<figcaption>{truth}{escape(picture.name)}{notes}"
         "</figcaption></figure>"
     )

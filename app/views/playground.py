@@ -37,7 +37,7 @@ def page() -> None:
     )
     card = controls.choices()
     view = state.view()
-    image, beside = st.columns([1, 3.4], gap="large")
+    image, beside = st.columns([1, 3.4], gap="medium")
     with beside:
         picture = _chosen_picture(card, view)
     if picture is None:

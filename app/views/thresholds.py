@@ -53,7 +53,8 @@ def page() -> None:
 
 def _readings(card: Card, report: Report, calibration: Report) -> None:
     saving = saved(report.relative_cost)
-    cost = f"{wording.macs(card.macs(report.relative_cost))} of {wording.macs(card.plain_macs)} MACs a picture"
+    spent, whole = card.macs(report.relative_cost), card.plain_macs
+    cost = f"{wording.macs(spent)} of {wording.macs(whole)} MACs per image"
     reference = card.reference_accuracy("test")
     yardstick = "plain network" if card.plain else "last exit"
     readout(
@@ -145,7 +146,7 @@ def _tuning(card: Card, view: state.View) -> None:
         "a compute budget. They are chosen on the calibration split, never on test.",
     )
     if goal == _WITHIN_COST:
-        amount = st.slider(
+        amount: float = st.slider(
             "Compute, of the plain network's",
             1,
             MOST_COST,
@@ -223,7 +224,7 @@ _COLUMNS = (
     ),
     Column(
         "AUROC",
-        "Probability that a right answer of this exit scores higher than a wrong one; 0.5 is a coin toss.",
+        "Probability that a right answer scores higher than a wrong one; 0.5 is a coin toss.",
     ),
     Column(
         "Calibration error",

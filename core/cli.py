@@ -1,0 +1,720 @@
+"""The command line: one function per command.
+
+A command returns what belongs on stdout and `main` prints it, so that nothing is half-printed;
+progress, notes and errors go to stderr. What needs torch is imported by the commands that use it.
+"""
+
+import json
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from core.card import Card
+from core.errors import UserError, nearest
+from core.policy import Policy
+from core.shelf import card_of, list_models, shipped_table
+
+if TYPE_CHECKING:
+    from core.report import Report
+    from core.table import ExitTable
+    from core.training.progress import EpochReport
+    from core.training.recipe import Recipe
+
+T = TypeVar("T", int, float)
+
+TRACEBACK = "EENET_TRACEBACK"
+"""Environment variable; when set, a fault of ours shows where it happened."""
+
+INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells have it
+
+app = typer.Typer(
+    help="Early-exit networks: look at them, run, tune, train and time them.",
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Data sets.", rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+ModelName = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A shipped model's name, or a model's folder.")
+]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", metavar="FILE", help="A policy in JSON; by default the model's own."),
+]
+CriterionName = Annotated[
+    str | None, typer.Option("--criterion", metavar="C", help="The score that thresholds compare.")
+]
+Thresholds = Annotated[
+    str | None,
+    typer.Option("--thresholds", metavar="T,T", help="One per early exit, from 0 to 1."),
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="ROOT",
+        help="Folder of prepared data sets; by default $EENET_DATA, else data/.",
+    ),
+]
+Device = Annotated[str, typer.Option(metavar="D", help="cpu or cuda.")]
+Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads to use.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command line, by default this process's; return the exit status.
+
+    0: done. 2: a mistake of the user's, told in one line. 1: a fault of ours. 130: interrupted.
+    """
+    arguments = list(sys.argv[1:] if args is None else args)
+    try:
+        output = typer.main.get_command(app).main(
+            args=arguments or ["--help"], prog_name="python -m core", standalone_mode=False
+        )
+        if isinstance(output, str):
+            sys.stdout.write(output + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered must have somewhere to go when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except UserError as error:
+        return fail(str(error))
+    except OSError as error:
+        return fail(f"expected to read and write files as asked, but got: {error}.")
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a usage error of typer's
+            path = getattr(getattr(error, "ctx", None), "command_path", "python -m core")
+            return fail(f"{error.format_message()} See `{path} --help`.")
+        if os.environ.get(TRACEBACK):
+            note(traceback.format_exc())
+        what = f"{type(error).__name__}: {error}"
+        fail(f"this is our fault, not yours ({what}): please report it, with {TRACEBACK}=1 set.")
+        return 1
+    return output if isinstance(output, int) else 0
+
+
+@app.command()
+def models(
+    update: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also bring the result tables in a Markdown file up."),
+    ] = None,
+    as_json: Json = False,
+) -> str:
+    """List the models in the box."""
+    from core.results import update_results
+
+    cards = [card_of(name) for name in list_models()]
+    if update is not None:
+        update_results(update, cards)
+        note(f"The result tables in {update} are up to date.")
+    if as_json:
+        return to_json({"models": [model_facts(card) for card in cards]})
+    rows = [("model", "title", "data set", "M MACs", "accuracy at each exit", "policy", "cost")]
+    for card in cards:
+        facts = model_facts(card)
+        rows.append(
+            (
+                card.name,
+                card.title,
+                card.dataset,
+                f"{card.plain_macs / 1e6:.2f}",
+                percents(card.per_exit_accuracy["test"]),
+                f"{facts['accuracy']:.2%}",
+                f"{facts['relative_cost']:.1%}",
+            )
+        )
+    return aligned(rows) + (
+        "\n\nOn the test split. `policy` is the accuracy with the model's own policy, `cost` its\n"
+        "multiply-accumulates in units of the plain network."
+    )
+
+
+@app.command()
+def predict(
+    model: ModelName,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    policy: PolicyFile = None,
+    criterion: CriterionName = None,
+    thresholds: Thresholds = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    as_json: Json = False,
+) -> str:
+    """Answer images, skipping what each does not need."""
+    from core.images import fit, open_image
+
+    card = card_of(model)
+    chosen = choose_policy(card, policy, criterion, thresholds)
+    pixels = []
+    for path in images:
+        opened = open_image(path)
+        pixels.append(fit(opened.image, card.spec.image_size, card.spec.in_channels))
+        for sentence in opened.notes:
+            note(f"{path}: {sentence}")
+
+    from core.models import load
+
+    use_threads(threads)
+    result = load(model, device).predict(np.stack(pixels), chosen)
+    answers = [
+        {
+            "image": str(path),
+            "answer": card.classes[label],
+            "label": int(label),
+            "probability": float(probabilities[label]),
+            "exit_index": int(exit_index),
+            "exit_name": card.exit_names[exit_index],
+            "relative_cost": float(cost),
+        }
+        for path, label, probabilities, exit_index, cost in zip(
+            images, result.labels, result.probabilities, result.exits, result.costs, strict=True
+        )
+    ]
+    if as_json:
+        return to_json({"model": card.name, "policy": chosen.to_dict(), "images": answers})
+    rows = [("image", "answer", "probability", "exit", "relative cost")]
+    for row in answers:
+        place = f"{row['exit_index'] + 1} of {card.num_exits} ({row['exit_name']})"
+        probability, cost = f"{row['probability']:.1%}", f"{row['relative_cost']:.1%}"
+        rows.append((row["image"], row["answer"], probability, place, cost))
+    return aligned(rows)
+
+
+@app.command()
+def evaluate(
+    model: ModelName,
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="test or calibration.")] = "test",
+    policy: PolicyFile = None,
+    criterion: CriterionName = None,
+    thresholds: Thresholds = None,
+    data: DataRoot = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="B", help="Images per batch.")] = 256,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save what every exit said (.npz).")
+    ] = None,
+    as_json: Json = False,
+) -> str:
+    """Measure accuracy and cost on a split.
+
+    Where the data set is on disk, the network runs: once with the policy, skipping for real
+    (accuracy, cost, shares, time), and once through every exit (accuracy per exit, --out). Without
+    a data set, the table that came with the model is used, and says so.
+    """
+    card = card_of(model)
+    chosen = choose_policy(card, policy, criterion, thresholds)
+    if split not in ("test", "calibration"):
+        raise UserError(
+            f"expected --split to be test or calibration, but got {split!r}."
+            f"{nearest(split, ('test', 'calibration'))}"
+        )
+    if data is not None or on_disk(card.dataset, "test" if split == "test" else "train"):
+        use_threads(threads)
+        figures, table = run_network(model, split, chosen, data, device, batch_size)
+    else:
+        note(f"The data set {card.dataset} is not on disk: using the table that came with {model}.")
+        table = shipped_table(model, split)
+        figures = figures_from_table(table, chosen)
+    if out is not None:
+        from core.table import save_tables
+
+        save_tables(out, {split: table})
+        note(f"Saved what every exit said to {out}.")
+    figures = {
+        "model": card.name,
+        "split": split,
+        "samples": len(table),
+        **figures,
+        "per_exit_accuracy": table.accuracy_per_exit.tolist(),
+        "plain_accuracy": plain_accuracy(card, split),
+        "policy": chosen.to_dict(),
+    }
+    return to_json(figures) if as_json else evaluation_text(figures, card, chosen)
+
+
+def run_network(
+    model: str, split: str, policy: Policy, data: Path | None, device: str, batch_size: int
+) -> tuple[dict[str, Any], "ExitTable"]:
+    """Return what a real run achieved, and the table of all exits on the same images."""
+    from tqdm import tqdm
+
+    from core.data.splits import load_split
+    from core.models import load
+
+    loaded = load(model, device)
+    card = loaded.card
+    images = load_split(card.dataset, "test" if split == "test" else "calibration", data)
+    if images.classes != card.classes:
+        raise UserError(
+            f"expected the data set {card.dataset} to have the classes on the card of {card.name}, "
+            f"but got {len(images.classes)} others: name the right folder with --data."
+        )
+    with tqdm(total=len(images), desc="with exits", unit=" images", disable=None) as bar:
+        result = loaded.predict(
+            images.images, policy, batch_size, lambda done: bar.update(done - bar.n)
+        )
+    note("Asking every exit about the same images ...")
+    table = loaded.table(images.images, images.labels, images.ids, batch_size)
+    figures = {
+        "source": "network",
+        "accuracy": float((result.labels == images.labels).mean()),
+        "relative_cost": float(result.costs.mean()),
+        "exit_share": (np.bincount(result.exits, minlength=card.num_exits) / len(images)).tolist(),
+        "seconds": result.seconds,
+        "images_per_second": len(images) / result.seconds,
+        "device": str(loaded.device),
+    }
+    return figures, table
+
+
+def figures_from_table(table: "ExitTable", policy: Policy) -> dict[str, Any]:
+    """Return the same figures without running anything, so without times."""
+    from core.report import evaluate as report_of
+
+    figures = brief(report_of(table, policy))
+    return {
+        "source": "table", **figures, "seconds": None, "images_per_second": None, "device": None,
+    }  # fmt: skip
+
+
+def evaluation_text(figures: dict[str, Any], card: Card, policy: Policy) -> str:
+    """Return an evaluation as a person reads it."""
+    source = "really run" if figures["source"] == "network" else "from the shipped table"
+    rows = [
+        ("policy", described(policy, card)),
+        ("accuracy", f"{figures['accuracy']:.2%}"),
+        ("relative cost", f"{figures['relative_cost']:.1%}"),
+    ]
+    if figures["plain_accuracy"] is not None:
+        rows.insert(2, ("plain network", f"{figures['plain_accuracy']:.2%}"))
+    if figures["seconds"] is not None:
+        speed = f"{figures['images_per_second']:,.0f} images per second on {figures['device']}"
+        rows.append(("time", f"{figures['seconds']:.2f} s, {speed}"))
+    shares = [("exit", "leave here", "accuracy had all left here")]
+    for name, share, accuracy in zip(
+        card.exit_names, figures["exit_share"], figures["per_exit_accuracy"], strict=True
+    ):
+        shares.append((name, f"{share:.1%}", f"{accuracy:.2%}"))
+    head = f"{card.name} on {figures['split']}: {figures['samples']:,} images, {source}"
+    return f"{head}\n{aligned(rows)}\n\n{aligned(shares)}"
+
+
+@app.command()
+def tune(
+    model: ModelName,
+    max_cost: Annotated[
+        float | None, typer.Option(metavar="X", help="Most accurate within this relative cost.")
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Cheapest losing at most this accuracy; 0.01 is a point."),
+    ] = None,
+    criterion: Annotated[
+        str | None, typer.Option(metavar="C", help="By default the best of all.")
+    ] = None,
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="calibration.")] = "calibration",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save the policy (.json).")
+    ] = None,
+    as_json: Json = False,
+) -> str:
+    """Choose thresholds on the calibration split; show what they achieve on test."""
+    from core.report import evaluate as report_of
+
+    card = card_of(model)
+    if (max_cost is None) == (max_drop is None):
+        raise UserError(
+            "expected exactly one of --max-cost and --max-drop, but got "
+            f"{'neither' if max_cost is None else 'both'}: say what matters more."
+        )
+    if split != "calibration":
+        raise UserError(
+            f"expected --split calibration, but got {split!r}: a policy chosen on the images it is "
+            "reported on looks better than it is; tune on calibration and report on test."
+        )
+    if card.num_exits == 1:
+        raise UserError(f"expected a model with early exits to tune, but {card.name} has none.")
+    if criterion is not None:
+        check_criterion(card, criterion)
+    tables = {name: shipped_table(model, name) for name in ("calibration", "test")}
+    reference = card.reference_accuracy("calibration")
+    criteria = card.criteria if criterion is None else (criterion,)
+    policy = best_policy(tables["calibration"], criteria, reference, max_cost, max_drop)
+    if out is not None:
+        policy.save(out)
+        note(f"Saved the policy to {out}.")
+    reports = {name: report_of(table, policy) for name, table in tables.items()}
+    if as_json:
+        return to_json(
+            {
+                "model": card.name,
+                "split": split,
+                "max_cost": max_cost,
+                "max_drop": max_drop,
+                "reference_accuracy": reference,
+                "policy": policy.to_dict(),
+                **{name: brief(report) for name, report in reports.items()},
+            }
+        )
+    rows = [("split", "accuracy", "plain network", "relative cost", "leave at each exit")]
+    for name, report in reports.items():
+        plain = plain_accuracy(card, name)
+        rows.append(
+            (
+                name,
+                f"{report.accuracy:.2%}",
+                "–" if plain is None else f"{plain:.2%}",
+                f"{report.relative_cost:.1%}",
+                percents(report.exit_share),
+            )
+        )
+    return f"{described(policy, card)}\n\n{aligned(rows)}"
+
+
+def best_policy(
+    table: "ExitTable",
+    criteria: Sequence[str],
+    reference: float,
+    max_cost: float | None,
+    max_drop: float | None,
+) -> Policy:
+    """Return the best policy of any criterion within one of the two limits."""
+    from core.report import evaluate as report_of
+    from core.tuning.front import Front, best_within_cost, cheapest_within_drop, front
+
+    def chosen(one: Front) -> Policy:
+        if max_drop is not None:
+            return cheapest_within_drop(one, reference, max_drop)
+        assert max_cost is not None
+        return best_within_cost(one, max_cost)
+
+    def merit(policy: Policy) -> tuple[float, float]:
+        report = report_of(table, policy)
+        figures = (report.accuracy, -report.relative_cost)
+        return figures if max_drop is None else figures[::-1]
+
+    fronts = [front(table, criterion) for criterion in criteria]
+    policies = []
+    for one in fronts:
+        with suppress(UserError):  # out of this criterion's reach
+            policies.append(chosen(one))
+    if policies:
+        return max(policies, key=merit)
+    # The criterion that comes nearest says how near.
+    if max_drop is not None:
+        return chosen(max(fronts, key=lambda one: float(one.accuracy[-1])))
+    return chosen(min(fronts, key=lambda one: float(one.relative_cost[0])))
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a TOML file.")
+    ],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier run.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="By default runs/<recipe's name>.")
+    ] = None,
+    data: DataRoot = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+) -> str | None:
+    """Train a recipe; the finished model is in DIR/model.
+
+    On several GPUs: torchrun --nproc-per-node=4 -m core train RECIPE --device cuda
+    """
+    from core.models import checked_device
+    from core.training.loop import train as run
+    from core.training.publish import publish
+    from core.training.recipe import load_recipe
+
+    plan = load_recipe(recipe)
+    if plan.plain is not None:
+        card_of(plan.plain)  # better missed now than after hours
+    checked_device(device)
+    use_threads(threads)
+    leads = os.environ.get("RANK", "0") == "0"
+    folder = out or Path("runs") / plan.name
+    try:
+        with epoch_by_epoch(plan, shown=leads) as on_epoch:
+            result = run(plan, folder, data=data, resume=resume, device=device, on_epoch=on_epoch)
+        if not leads:
+            return None
+        card = publish(plan, result, folder / "model", data, device)
+    except KeyboardInterrupt:
+        if leads and (folder / "checkpoint.safetensors").exists():
+            note(f"Stopped. {folder} keeps every finished epoch: add --resume to go on.")
+        elif leads:
+            note("Stopped before the first epoch was finished: there is nothing to resume.")
+        raise typer.Exit(INTERRUPTED) from None
+    accuracies = percents(card.per_exit_accuracy["test"])
+    return f"{folder / 'model'}: accuracy at each exit on test {accuracies}"
+
+
+@contextmanager
+def epoch_by_epoch(plan: "Recipe", shown: bool) -> Iterator[Callable[["EpochReport"], None]]:
+    """Yield what tells about each epoch on stderr: a line, and a bar where somebody looks."""
+    from tqdm import tqdm
+
+    hidden = None if shown else True
+    with tqdm(total=plan.epochs, desc=plan.name, unit=" epochs", disable=hidden) as bar:
+
+        def tell(report: "EpochReport") -> None:
+            line = (
+                f"epoch {report.epoch}/{plan.epochs}  loss {report.loss:.4f}  "
+                f"accuracy {percents(report.accuracy)}  leave {percents(report.exit_share)}  "
+                f"cost {report.relative_cost:.1%}  {report.seconds:.1f} s"
+            )
+            tqdm.write(line, file=sys.stderr)
+            if report.warning:
+                tqdm.write(f"warning: {report.warning}", file=sys.stderr)
+            bar.update(report.epoch - bar.n)
+
+        yield tell
+
+
+@app.command()
+def bench(
+    model: ModelName,
+    policy: PolicyFile = None,
+    criterion: CriterionName = None,
+    thresholds: Thresholds = None,
+    data: DataRoot = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    batch_size: Annotated[
+        str, typer.Option(metavar="B,B", help="Batch sizes to measure.")
+    ] = "1,256",
+    as_json: Json = False,
+) -> str:
+    """Time the network with early exits against the whole network without."""
+    card = card_of(model)
+    chosen = choose_policy(card, policy, criterion, thresholds)
+    sizes = comma_separated("--batch-size", batch_size, int, "whole numbers like 1,256")
+    if not sizes or min(sizes) < 1:
+        raise UserError(f"expected every --batch-size to be at least 1, but got {batch_size!r}.")
+    source, images = images_to_time(card, data)
+
+    import torch
+    from tqdm import tqdm
+
+    from core.bench import measure
+    from core.models import load
+
+    use_threads(threads)
+    loaded = load(model, device)
+    measured = [
+        measure(loaded, chosen, images, size)
+        for size in tqdm(sizes, desc="batch sizes", disable=None)
+    ]
+    count = torch.get_num_threads()
+    if as_json:
+        return to_json(
+            {
+                "model": card.name,
+                "device": str(loaded.device),
+                "threads": count,
+                "source": source,
+                "policy": chosen.to_dict(),
+                "measurements": [vars(one) | {"time_ratio": one.time_ratio} for one in measured],
+            }
+        )
+    rows = [("batch", "ms per image, plain", "with exits", "time", "relative cost (MACs)")]
+    for one in measured:
+        times = f"{one.plain_ms:.3f}", f"{one.early_exit_ms:.3f}", f"{one.time_ratio:.1%}"
+        rows.append((str(one.batch_size), *times, f"{one.relative_cost:.1%}"))
+    head = f"{card.name} on {loaded.device}, {count} CPU threads, {source} images of {card.dataset}"
+    return f"{head}\n{described(chosen, card)}\n\n{aligned(rows)}"
+
+
+def images_to_time(card: Card, data: Path | None) -> tuple[str, NDArray[np.uint8]]:
+    """Return test images where the data set is on disk, else the samples that ship."""
+    from core.data.samples import load_samples, sample_names
+    from core.data.splits import load_split
+
+    if data is None and not on_disk(card.dataset, "test") and card.dataset in sample_names():
+        return "sample", load_samples(card.dataset).images
+    return "test", load_split(card.dataset, "test", data).images
+
+
+@data_app.command()
+def prepare(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A known data set, or a name for your images.")
+    ],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="Folder to read instead of downloading."),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Resize pictures to N × N pixels.")
+    ] = None,
+    data: DataRoot = None,
+) -> str:
+    """Download a data set, or convert a folder with one folder of images per class."""
+    from core.data.sources import prepare as prepare_data
+
+    return str(prepare_data(name, data, source, size))
+
+
+def choose_policy(
+    card: Card, file: Path | None, criterion: str | None, thresholds: str | None
+) -> Policy:
+    """Return the policy that the options ask for, by default the card's, checked for the model."""
+    default = card.default_policy
+    if file is not None:
+        if criterion is not None or thresholds is not None:
+            raise UserError(
+                "expected --policy or --criterion with --thresholds, but got both: drop one."
+            )
+        policy = Policy.load(file)
+    elif thresholds is not None:
+        levels = comma_separated("--thresholds", thresholds, float, "numbers like 0.9,0.8")
+        policy = Policy(criterion or default.criterion, levels)
+    elif criterion in (None, default.criterion):
+        policy = default
+    else:
+        check_criterion(card, criterion)
+        raise UserError(
+            f"expected --thresholds with --criterion {criterion}, but got none: those of "
+            f"{card.name} belong to {default.criterion}."
+        )
+    check_criterion(card, policy.criterion)
+    policy.check(card.num_exits)
+    return policy
+
+
+def check_criterion(card: Card, criterion: str) -> None:
+    """Raise `UserError` unless the model can be used with the criterion."""
+    if criterion not in card.criteria:
+        raise UserError(
+            f"expected the criterion to be one of {', '.join(card.criteria)}, which {card.name} "
+            f"has, but got {criterion!r}.{nearest(criterion, card.criteria)}"
+        )
+
+
+def comma_separated(option: str, text: str, kind: Callable[[str], T], what: str) -> list[T]:
+    """Return the values of an option like ``0.9,0.8``; none for an empty text."""
+    try:
+        return [kind(part) for part in text.split(",")] if text.strip() else []
+    except ValueError:
+        raise UserError(f"expected {option} to be {what}, but got {text!r}.") from None
+
+
+def on_disk(dataset: str, file: Literal["train", "test"]) -> bool:
+    """Whether a file of a prepared data set lies under the default root."""
+    from core.data.prepared import prepared_path
+
+    return prepared_path(dataset, file).is_file()
+
+
+def use_threads(count: int | None) -> None:
+    """Let torch use so many CPU threads; None leaves it to torch."""
+    if count is not None:
+        import torch
+
+        torch.set_num_threads(count)
+
+
+def plain_accuracy(card: Card, split: str) -> float | None:
+    """Return the plain network's accuracy; None where the model has no plain counterpart."""
+    if card.plain is None and card.num_exits > 1:
+        return None
+    return card.reference_accuracy(split)
+
+
+def model_facts(card: Card) -> dict[str, Any]:
+    """Return what the list of models tells about one, figures on the test split."""
+    point = card.operating_points[0].test if card.operating_points else None
+    accuracy = card.per_exit_accuracy["test"]
+    return {
+        "name": card.name,
+        "title": card.title,
+        "method": card.method,
+        "backbone": card.spec.backbone,
+        "dataset": card.dataset,
+        "exits": card.exit_names,
+        "macs": card.plain_macs,
+        "parameters": sum(card.stage_parameters) + sum(card.head_parameters),
+        "per_exit_accuracy": accuracy,
+        "plain_accuracy": plain_accuracy(card, "test"),
+        "policy": card.default_policy.to_dict(),
+        "accuracy": accuracy[-1] if point is None else point.accuracy,
+        "relative_cost": 1.0 if point is None else point.relative_cost,
+    }
+
+
+def brief(report: "Report") -> dict[str, Any]:
+    """Return a report's three figures that matter here."""
+    return {
+        "accuracy": report.accuracy,
+        "relative_cost": report.relative_cost,
+        "exit_share": report.exit_share,
+    }
+
+
+def described(policy: Policy, card: Card) -> str:
+    """Return a policy in words: ``confidence: block1 > 0.9, block2 off``."""
+    exits = [
+        f"{name} > {threshold:.4g}" if enabled else f"{name} off"
+        for name, threshold, enabled in zip(
+            card.exit_names[:-1], policy.thresholds, policy.enabled, strict=True
+        )
+    ]
+    return f"{policy.criterion}: {', '.join(exits)}" if exits else "no early exits"
+
+
+def percents(values: Sequence[float]) -> str:
+    """Return shares side by side: ``98.6% · 99.0%``."""
+    return " · ".join(f"{value:.1%}" for value in values)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as text, columns one under the other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def to_json(value: dict[str, Any]) -> str:
+    """Return one JSON object; what is undefined or infinite becomes null."""
+
+    def finite(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {key: finite(inner) for key, inner in item.items()}
+        if isinstance(item, list | tuple):
+            return [finite(inner) for inner in item]
+        return None if isinstance(item, float) and not math.isfinite(item) else item
+
+    return json.dumps(finite(value), indent=2, allow_nan=False)
+
+
+def note(text: str) -> None:
+    """Tell the person something that is not the answer."""
+    typer.echo(text, err=True)
+
+
+def fail(sentence: str) -> int:
+    """Tell the mistake in one line; return the status for it."""
+    note(f"error: {' '.join(sentence.split())}")
+    return 2

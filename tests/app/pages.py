@@ -1,0 +1,63 @@
+"""The app under Streamlit's own tester, without a browser."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from streamlit.testing.v1 import AppTest
+
+MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
+PATIENCE = 60
+
+
+def opened(query: str = "") -> AppTest:
+    """The app after its first run, with the parameters of a link: it opens at the Playground."""
+    return _run(AppTest.from_file(MAIN, default_timeout=PATIENCE), query)
+
+
+def opened_thresholds(query: str = "") -> AppTest:
+    """The Thresholds page alone: the tester cannot walk between pages that are functions."""
+    return _run(AppTest.from_function(_thresholds, default_timeout=PATIENCE), query)
+
+
+def _thresholds() -> None:
+    from app.guard import sentences
+    from app.views import thresholds
+
+    with sentences():
+        thresholds.page()
+
+
+def _run(app: AppTest, query: str) -> AppTest:
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        app.query_params[name] = value
+    return app.run()
+
+
+def html(app: AppTest) -> str:
+    """All of our own HTML on the page."""
+    return "\n".join(str(element.proto.body) for element in app.get("html"))
+
+
+def errors(app: AppTest) -> list[str]:
+    """What is shown as an error, tracebacks included."""
+    return [error.value for error in app.error] + [str(one.value) for one in app.exception]
+
+
+def reading(app: AppTest, title: str) -> str:
+    """The value of a large number, by its title."""
+    return html(app).split(f"<dt>{title}</dt>", 1)[1].split("<dd>", 1)[1].split("</dd>", 1)[0]
+
+
+def leaves_at(app: AppTest) -> int:
+    """The exit that is lit on the ladder."""
+    before = html(app).split('data-state="left"', 1)[0]
+    return int(before.rsplit('data-exit="', 1)[1].split('"', 1)[0])
+
+
+def link(app: AppTest) -> dict[str, Any]:
+    """The parameters of the address, each as one text."""
+    return {
+        name: value[0] if isinstance(value, list) else value
+        for name, value in app.query_params.items()
+    }

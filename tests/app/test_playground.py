@@ -1,0 +1,238 @@
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from core.data.samples import load_samples
+from core.models import load
+from core.policy import Policy
+from core.shelf import PRETRAINED, card_of, list_models
+from tests.app.pages import errors, html, leaves_at, link, opened, reading
+
+MODEL = "eenet8-mnist"
+
+
+def with_upload(content: bytes, name: str, kind: str = "image/png") -> AppTest:
+    app = opened(f"model={MODEL}")
+    app.file_uploader[0].upload(name, content, kind)
+    return app.run()
+
+
+def png(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_model_shows_its_ladder(name: str) -> None:
+    app = opened(f"model={name}")
+    assert errors(app) == []
+    card = card_of(name)
+    assert html(app).count("data-exit=") == card.num_exits
+    assert len(app.slider) == card.num_exits - 1
+    assert reading(app, "Answer") in card.classes
+
+
+def test_it_opens_with_an_early_exit_model_and_its_default_policy() -> None:
+    app = opened()
+    assert errors(app) == []
+    shown = link(app)
+    card = card_of(shown["model"])
+    assert card.num_exits > 1
+    assert shown["criterion"] == card.default_policy.criterion
+    assert [slider.value for slider in app.slider] == list(card.default_policy.thresholds)
+
+
+def test_a_threshold_moves_the_exit_and_the_compute_saved() -> None:
+    app = opened(f"model={MODEL}&criterion=max_probability&thresholds=0,0")
+    assert leaves_at(app) == 0
+    first = reading(app, "Compute saved")
+    app.slider[0].set_value(1.0).run()
+    assert leaves_at(app) == 1
+    assert reading(app, "Compute saved") != first
+    app.slider[1].set_value(1.0).run()
+    assert leaves_at(app) == 2
+    assert reading(app, "Extra compute").endswith("%")
+    assert link(app)["thresholds"] == "1.0,1.0"
+
+
+def test_an_exit_that_is_switched_off_lets_nobody_go() -> None:
+    app = opened(f"model={MODEL}&criterion=max_probability&thresholds=0,0")
+    app.toggle[0].set_value(False).run()
+    assert leaves_at(app) == 1
+    assert link(app)["off"] == "1"
+    assert app.slider[0].disabled
+    assert "switched off" in html(app)
+
+
+def test_the_page_agrees_with_the_library() -> None:
+    model = load(MODEL)
+    images = load_samples("mnist")
+    for number in (17, 1234, 4321):
+        app = opened(
+            f"model={MODEL}&sample={number}&criterion=max_probability&thresholds=0.99999,0.9"
+        )
+        policy = Policy("max_probability", [0.99999, 0.9])
+        expected = model.predict(images.images[number : number + 1], policy)
+        assert leaves_at(app) == expected.exits[0]
+        assert reading(app, "Answer") == model.card.classes[expected.labels[0]]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "model=nonsense",
+        f"model={MODEL}&thresholds=nan,inf",
+        f"model={MODEL}&thresholds=-3,7,8,9",
+        f"model={MODEL}&thresholds=<script>",
+        f"model={MODEL}&criterion=tarot&sample=99999999",
+        f"model={MODEL}&criterion=entropy&thresholds=&off=x,-1,400",
+        f"model={MODEL}&temperatures=0,0,0&sample=-4",
+        "model=&sample=1e9&criterion=%00",
+    ],
+)
+def test_a_strange_link_is_brought_into_range(query: str) -> None:
+    app = opened(query)
+    assert errors(app) == []
+    assert all(0 <= slider.value <= 1 for slider in app.slider)
+    assert "<script>" not in html(app)
+
+
+def test_a_link_reproduces_what_it_was_copied_from() -> None:
+    app = opened(f"model={MODEL}&sample=777")
+    app.slider[0].set_value(0.25).run()
+    app.toggle[1].set_value(False).run()
+    copied = "&".join(f"{name}={value}" for name, value in link(app).items())
+    again = opened(copied)
+    assert link(again) == link(app)
+    assert leaves_at(again) == leaves_at(app)
+    assert reading(again, "Answer") == reading(app, "Answer")
+
+
+def test_choosing_an_operating_point_sets_its_thresholds() -> None:
+    app = opened(f"model={MODEL}")
+    card = card_of(MODEL)
+    last = card.operating_points[-1]
+    app.selectbox(key="point").set_value(last.name).run()
+    policy = Policy.from_dict(last.policy)
+    assert link(app)["criterion"] == policy.criterion
+    assert [slider.value for slider in app.slider] == list(policy.thresholds)
+    app.slider[0].set_value(0.123).run()
+    assert app.selectbox(key="point").value == "your own"
+
+
+def test_choosing_a_model_and_a_criterion() -> None:
+    app = opened(f"model={MODEL}&sample=5")
+    app.selectbox(key="criterion").set_value("entropy").run()
+    assert link(app)["criterion"] == "entropy"
+    app.selectbox(key="model").set_value("resnet8-mnist").run()
+    assert errors(app) == []
+    assert link(app)["model"] == "resnet8-mnist"
+    assert link(app)["sample"] == "5"
+    assert not app.slider
+
+
+def test_an_upload_is_answered_and_a_dark_digit_on_paper_is_turned_around() -> None:
+    samples = load_samples("mnist")
+    number = 2600
+    paper = 255 - samples.images[number, :, :, 0]
+    app = with_upload(png(paper), "scan <b>.png")
+    assert errors(app) == []
+    assert reading(app, "Answer") == samples.classes[samples.labels[number]]
+    assert "light and dark were exchanged" in html(app)
+    assert "scan &lt;b&gt;.png" in html(app)
+    assert "not known" in html(app)
+    app.toggle[0].set_value(False).run()
+    assert "light and dark were exchanged" not in html(app)
+
+
+def test_a_sample_takes_over_from_an_upload() -> None:
+    app = with_upload(png(np.zeros((30, 30, 3), np.uint8)), "black.png")
+    assert "black.png" in html(app)
+    app.button[0].click().run()
+    assert errors(app) == []
+    assert "black.png" not in html(app)
+
+
+def bad_images() -> dict[str, bytes]:
+    whole = png(np.full((64, 64), 7, np.uint8))
+    noise = png(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
+    huge = io.BytesIO()
+    Image.new("1", (9000, 9000)).save(huge, "PNG")
+    return {
+        "text.png": b"this is no image",
+        "empty.png": b"",
+        "truncated.png": noise[: len(noise) // 2],
+        "header.png": whole[:20],
+        "bomb.png": huge.getvalue(),
+    }
+
+
+@pytest.mark.parametrize("name", list(bad_images()))
+def test_a_bad_upload_is_a_sentence_and_the_page_goes_on(name: str) -> None:
+    app = with_upload(bad_images()[name], name)
+    assert len(errors(app)) == 1
+    assert errors(app)[0].startswith("expected ")
+    assert not app.exception
+    assert html(app).count("data-exit=") == 3
+
+
+def odd_images() -> dict[str, bytes]:
+    colours = np.random.default_rng(0).integers(0, 256, (40, 50, 4), np.uint8)
+    made = {}
+    for name, image, kind in (
+        ("transparent.png", Image.fromarray(colours), "PNG"),
+        ("print.jpg", Image.fromarray(colours).convert("CMYK"), "JPEG"),
+        ("deep.png", Image.fromarray(np.arange(40 * 50, dtype=np.uint16).reshape(40, 50)), "PNG"),
+        ("dot.png", Image.new("RGB", (1, 1)), "PNG"),
+        ("line.png", Image.new("L", (1, 5000)), "PNG"),
+    ):
+        stream = io.BytesIO()
+        image.save(stream, kind)
+        made[name] = stream.getvalue()
+    stream = io.BytesIO()
+    frames = [Image.new("P", (20, 20), colour) for colour in range(3)]
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
+    return made | {"moving.gif": stream.getvalue()}
+
+
+@pytest.mark.parametrize("name", list(odd_images()))
+def test_an_unusual_upload_is_answered(name: str) -> None:
+    app = with_upload(odd_images()[name], name)
+    assert errors(app) == []
+    assert name in html(app)
+
+
+def test_a_fault_of_ours_is_an_apology_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str, pixels: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr("app.resources.asked", broken)
+    app = opened(f"model={MODEL}")
+    assert len(errors(app)) == 1
+    assert "went wrong on our side" in errors(app)[0]
+    assert "secret" not in errors(app)[0]
+
+
+def test_no_models_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EENET_MODELS", str(tmp_path))
+    app = opened()
+    assert len(errors(app)) == 1
+    assert "core train" in errors(app)[0]
+
+
+def test_damaged_weights_are_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(PRETRAINED / MODEL, tmp_path / MODEL)
+    weights = tmp_path / MODEL / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    monkeypatch.setenv("EENET_MODELS", str(tmp_path))
+    st.cache_data.clear()  # else the answers of the whole weights are still at hand
+    app = opened()
+    assert len(errors(app)) == 1
+    assert "weights.safetensors" in errors(app)[0]

@@ -1,0 +1,130 @@
+import json
+
+import pytest
+
+from core.policy import Policy
+from core.report import evaluate
+from core.shelf import card_of, list_models, shipped_table
+from core.tuning.front import best_within_cost, cheapest_within_drop, front
+from tests.app.pages import errors, html, link, opened_thresholds, reading
+
+MODEL = "eenet8-mnist"
+EARLY = [name for name in list_models() if card_of(name).num_exits > 1]
+
+
+def percent(fraction: float, digits: int) -> str:
+    return f"{100 * fraction:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def current_policy(app) -> Policy:
+    shown = link(app)
+    early = card_of(shown["model"]).num_exits - 1
+    off = [int(number) for number in shown.get("off", "").split(",") if number]
+    return Policy(
+        shown["criterion"],
+        [float(value) for value in shown["thresholds"].split(",")],
+        [number not in off for number in range(1, early + 1)],
+    )
+
+
+@pytest.mark.parametrize("name", EARLY)
+def test_every_model_shows_its_figures_on_test(name: str) -> None:
+    app = opened_thresholds(f"model={name}")
+    assert errors(app) == []
+    card = card_of(name)
+    report = evaluate(shipped_table(name, "test"), card.default_policy)
+    assert reading(app, "Accuracy") == percent(report.accuracy, 2)
+    assert percent(report.relative_cost, 1) in html(app)
+    assert len(app.get("plotly_chart")) == card.num_exits  # a histogram per early exit, the curve
+    for share in report.exit_share:
+        assert f"<b>{percent(share, 1)}</b>" in html(app)
+
+
+def test_moving_a_threshold_moves_the_figures() -> None:
+    app = opened_thresholds(f"model={MODEL}&criterion=entropy&thresholds=0,0")
+    before = reading(app, "Accuracy")
+    app.slider[0].set_value(0.9).run()
+    policy = Policy("entropy", [0.9, 0.0])
+    report = evaluate(shipped_table(MODEL, "test"), policy)
+    assert reading(app, "Accuracy") == percent(report.accuracy, 2) != before
+    assert current_policy(app) == policy
+
+
+def test_finding_thresholds_within_a_drop() -> None:
+    app = opened_thresholds(f"model={MODEL}&criterion=max_probability&thresholds=1,1")
+    app.slider(key="drop").set_value(0.3)
+    app.button[0].click().run()
+    assert errors(app) == []
+    calibration = shipped_table(MODEL, "calibration")
+    reference = card_of(MODEL).reference_accuracy("calibration")
+    expected = cheapest_within_drop(front(calibration, "max_probability"), reference, 0.003)
+    assert current_policy(app).thresholds == expected.thresholds
+    assert current_policy(app).enabled == expected.enabled
+
+
+def test_finding_thresholds_within_a_budget() -> None:
+    app = opened_thresholds(f"model={MODEL}&criterion=margin&thresholds=1,1")
+    app.segmented_control(key="goal").set_value("spend at most").run()
+    app.slider(key="budget").set_value(9)
+    app.button[0].click().run()
+    assert errors(app) == []
+    expected = best_within_cost(front(shipped_table(MODEL, "calibration"), "margin"), 0.09)
+    assert current_policy(app).thresholds == expected.thresholds
+
+
+def test_a_goal_out_of_reach_says_what_can_be_reached() -> None:
+    app = opened_thresholds(f"model={MODEL}")
+    before = link(app)
+    app.segmented_control(key="goal").set_value("spend at most").run()
+    app.slider(key="budget").set_value(1)
+    app.button[0].click().run()
+    assert len(errors(app)) == 1
+    assert "cheapest" in errors(app)[0]
+    assert link(app) == before
+
+
+def test_a_policy_comes_back_from_a_file() -> None:
+    app = opened_thresholds(f"model={MODEL}")
+    policy = Policy("entropy", [0.3, 0.4], [True, False])
+    content = json.dumps(policy.to_dict()).encode()
+    app.file_uploader[0].upload("mine.json", content, "application/json")
+    app.run()
+    assert errors(app) == []
+    assert current_policy(app) == policy
+    app.slider[0].set_value(0.8).run()  # the file does not win over later changes
+    assert current_policy(app).thresholds == (0.8, 0.4)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[1, 2]",
+        b'{"criterion": "tarot", "thresholds": [0.5, 0.5]}',
+        b'{"criterion": "entropy", "thresholds": [0.5]}',
+        b'{"criterion": "entropy", "thresholds": [0.5, NaN]}',
+        b'{"criterion": "entropy", "thresholds": [0.5, 2]}',
+    ],
+)
+def test_a_bad_policy_file_is_a_sentence_and_changes_nothing(content: bytes) -> None:
+    app = opened_thresholds(f"model={MODEL}")
+    before = link(app)
+    app.file_uploader[0].upload("bad.json", content, "application/json")
+    app.run()
+    assert len(errors(app)) == 1
+    assert "expected" in errors(app)[0]
+    assert link(app) == before
+
+
+def test_a_plain_network_has_nothing_to_tune() -> None:
+    app = opened_thresholds("model=resnet8-mnist")
+    assert errors(app) == []
+    assert not app.slider
+    assert "yardstick" in app.info[0].value
+
+
+def test_the_link_is_a_whole_address() -> None:
+    app = opened_thresholds(f"model={MODEL}&thresholds=0.25,0.5&criterion=margin")
+    assert "thresholds=0.25,0.5" in app.code[0].value
+    assert "criterion=margin" in app.code[0].value

@@ -1,0 +1,29 @@
+import math
+
+import pytest
+
+from app import wording
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (1, "1"), (0.5, "0.500"), (0.99996, "0.99996"), (1e-9, "0.000000")],
+)
+def test_scores_are_told_from_0_and_1(value: float, text: str) -> None:
+    assert wording.score(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0 points"), (0.003, "0.3 points"), (0.01, "1 point"), (math.nan, "–")],
+)
+def test_points(value: float, text: str) -> None:
+    assert wording.points(value) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(12, "12"), (72_100, "72.1 k"), (942_000, "942 k"), (40_813_184, "40.8 M"), (4.1e9, "4.10 G")],
+)
+def test_macs_have_three_figures(count: int, text: str) -> None:
+    assert wording.macs(count) == text

@@ -1,0 +1,122 @@
+"""What a visitor does, in a real browser."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = pytest.mark.browser
+
+PATIENCE = 60_000  # milliseconds
+MODEL = "eenet8-mnist"
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, base_url=address)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    yield page
+    context.close()
+
+
+def lit_exit(page: Page) -> int:
+    return int(page.locator('[data-state="left"]').get_attribute("data-exit") or -1)
+
+
+def saved(page: Page) -> str:
+    return page.locator(".ee-reading.ee-strong dd").first.inner_text()
+
+
+def wait_for_url(page: Page, name: str, value: str | None = None) -> str:
+    def there(url: str) -> bool:
+        found = parse_qs(urlparse(url).query).get(name)
+        return found is not None and (value is None or found[0] == value)
+
+    page.wait_for_url(there)
+    return parse_qs(urlparse(page.url).query)[name][0]
+
+
+def test_open_pick_a_sample_drag_a_threshold(page: Page) -> None:
+    elsewhere: list[str] = []
+    faults: list[str] = []
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if urlparse(request.url).hostname in ("127.0.0.1", None)
+            else elsewhere.append(request.url)
+        ),
+    )
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(f"/?model={MODEL}&criterion=max_probability&thresholds=0.02,0.01")
+
+    page.locator(".ee-ladder").wait_for()
+    samples = page.get_by_role("group", name="Sample images").get_by_role("button")
+    expect(samples).to_have_count(20)
+    expect(samples.nth(0)).to_have_attribute("aria-pressed", "true")
+    samples.nth(11).click()
+    expect(samples.nth(11)).to_have_attribute("aria-pressed", "true")
+    wait_for_url(page, "sample")
+    assert lit_exit(page) == 0
+    before = saved(page)
+
+    thumb = page.get_by_role("slider").first
+    box = thumb.bounding_box()
+    track = page.get_by_test_id("stSlider").first.bounding_box()
+    assert box is not None
+    assert track is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(track["x"] + track["width"] + 60, box["y"], steps=8)
+    page.mouse.up()
+
+    expect(page.locator('[data-exit="0"]')).to_have_attribute("data-state", "passed")
+    assert lit_exit(page) == 1
+    assert saved(page) != before
+    assert wait_for_url(page, "thresholds", "1.0,0.01")
+
+    page.get_by_role("link", name="Thresholds").click()
+    expect(page.locator(".ee-heading h1")).to_have_text("Thresholds")
+    page.locator(".ee-table").wait_for()
+    expect(page.locator(".js-plotly-plot")).to_have_count(3)
+    assert wait_for_url(page, "thresholds", "1.0,0.01")  # pages share what is set
+    assert elsewhere == []
+    assert faults == []
+
+
+def test_a_link_shows_the_same_to_somebody_else(page: Page, browser: Browser) -> None:
+    page.goto(f"/?model={MODEL}&sample=1234&criterion=entropy&thresholds=0.999999,0.1&off=2")
+    page.locator(".ee-tops").wait_for()
+    other = browser.new_page()
+    other.goto(page.url)
+    other.locator(".ee-tops").wait_for(timeout=PATIENCE)
+    assert lit_exit(other) == lit_exit(page)
+    ours, theirs = (one.locator(".ee-cards").inner_text() for one in (page, other))
+    assert theirs == ours
+    other.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 720), (1920, 1080)])
+@pytest.mark.parametrize(("path", "last"), [("/", ".ee-tops"), ("/thresholds", ".ee-table")])
+def test_nothing_sticks_out(
+    browser: Browser, address: str, path: str, last: str, width: int, height: int, scheme: str
+) -> None:
+    page = browser.new_page(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page.goto(address + path)
+    page.locator(last).wait_for(timeout=PATIENCE)
+    main = page.get_by_test_id("stMain")
+    wide, room = main.evaluate("element => [element.scrollWidth, element.clientWidth]")
+    assert wide <= room
+    background = main.evaluate(
+        "element => getComputedStyle(element.closest('.stApp')).backgroundColor"
+    )
+    levels = [int(level) for level in re.findall(r"\d+", background)[:3]]
+    assert (sum(levels) < 200) == (scheme == "dark")
+    page.close()
