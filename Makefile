@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: app test lint clean help
+.PHONY: app test lint results clean help
 
 help:
 	@echo "make app    open the explorer in the browser"
 	@echo "make test   run the tests"
 	@echo "make lint   check style and types"
+	@echo "make results  bring the tables in README.md up to date"
 	@echo "make clean  remove the virtual environment and caches"
 
 app: $(VENV)/.app-ready
@@ -24,6 +25,9 @@ lint: $(VENV)/.test-ready
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+
+results: $(VENV)/.app-ready
+	$(BIN)/python -m core models --update README.md
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

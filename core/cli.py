@@ -4,13 +4,11 @@ A command returns what belongs on stdout and `main` prints it, so that nothing i
 progress, notes and errors go to stderr. What needs torch is imported by the commands that use it.
 """
 
-import json
-import math
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -21,10 +19,23 @@ from numpy.typing import NDArray
 from core.card import Card
 from core.errors import UserError, nearest
 from core.policy import Policy
+from core.printing import (
+    aligned,
+    answers_text,
+    brief,
+    described,
+    evaluation_text,
+    model_facts,
+    models_text,
+    note,
+    percents,
+    plain_accuracy,
+    to_json,
+)
+from core.report import evaluate as report_of
 from core.shelf import card_of, list_models, shipped_table
 
 if TYPE_CHECKING:
-    from core.report import Report
     from core.table import ExitTable
     from core.training.progress import EpochReport
     from core.training.recipe import Recipe
@@ -99,7 +110,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of typer's
             path = getattr(getattr(error, "ctx", None), "command_path", "python -m core")
-            return fail(f"{error.format_message()} See `{path} --help`.")
+            sentence = error.format_message()
+            stop = "" if sentence.endswith((".", "?")) else "."
+            return fail(f"{sentence}{stop} See `{path} --help`.")
         if os.environ.get(TRACEBACK):
             note(traceback.format_exc())
         what = f"{type(error).__name__}: {error}"
@@ -125,24 +138,7 @@ def models(
         note(f"The result tables in {update} are up to date.")
     if as_json:
         return to_json({"models": [model_facts(card) for card in cards]})
-    rows = [("model", "title", "data set", "M MACs", "accuracy at each exit", "policy", "cost")]
-    for card in cards:
-        facts = model_facts(card)
-        rows.append(
-            (
-                card.name,
-                card.title,
-                card.dataset,
-                f"{card.plain_macs / 1e6:.2f}",
-                percents(card.per_exit_accuracy["test"]),
-                f"{facts['accuracy']:.2%}",
-                f"{facts['relative_cost']:.1%}",
-            )
-        )
-    return aligned(rows) + (
-        "\n\nOn the test split. `policy` is the accuracy with the model's own policy, `cost` its\n"
-        "multiply-accumulates in units of the plain network."
-    )
+    return models_text(cards)
 
 
 @app.command()
@@ -161,12 +157,13 @@ def predict(
 
     card = card_of(model)
     chosen = choose_policy(card, policy, criterion, thresholds)
-    pixels = []
+    pixels, notes = [], []
     for path in images:
         opened = open_image(path)
         pixels.append(fit(opened.image, card.spec.image_size, card.spec.in_channels))
-        for sentence in opened.notes:
-            note(f"{path}: {sentence}")
+        notes += [f"{path}: {sentence}" for sentence in opened.notes]
+    for sentence in notes:
+        note(sentence)
 
     from core.models import load
 
@@ -188,12 +185,7 @@ def predict(
     ]
     if as_json:
         return to_json({"model": card.name, "policy": chosen.to_dict(), "images": answers})
-    rows = [("image", "answer", "probability", "exit", "relative cost")]
-    for row in answers:
-        place = f"{row['exit_index'] + 1} of {card.num_exits} ({row['exit_name']})"
-        probability, cost = f"{row['probability']:.1%}", f"{row['relative_cost']:.1%}"
-        rows.append((row["image"], row["answer"], probability, place, cost))
-    return aligned(rows)
+    return answers_text(answers, card)
 
 
 @app.command()
@@ -286,34 +278,10 @@ def run_network(
 
 def figures_from_table(table: "ExitTable", policy: Policy) -> dict[str, Any]:
     """Return the same figures without running anything, so without times."""
-    from core.report import evaluate as report_of
-
     figures = brief(report_of(table, policy))
     return {
         "source": "table", **figures, "seconds": None, "images_per_second": None, "device": None,
     }  # fmt: skip
-
-
-def evaluation_text(figures: dict[str, Any], card: Card, policy: Policy) -> str:
-    """Return an evaluation as a person reads it."""
-    source = "really run" if figures["source"] == "network" else "from the shipped table"
-    rows = [
-        ("policy", described(policy, card)),
-        ("accuracy", f"{figures['accuracy']:.2%}"),
-        ("relative cost", f"{figures['relative_cost']:.1%}"),
-    ]
-    if figures["plain_accuracy"] is not None:
-        rows.insert(2, ("plain network", f"{figures['plain_accuracy']:.2%}"))
-    if figures["seconds"] is not None:
-        speed = f"{figures['images_per_second']:,.0f} images per second on {figures['device']}"
-        rows.append(("time", f"{figures['seconds']:.2f} s, {speed}"))
-    shares = [("exit", "leave here", "accuracy had all left here")]
-    for name, share, accuracy in zip(
-        card.exit_names, figures["exit_share"], figures["per_exit_accuracy"], strict=True
-    ):
-        shares.append((name, f"{share:.1%}", f"{accuracy:.2%}"))
-    head = f"{card.name} on {figures['split']}: {figures['samples']:,} images, {source}"
-    return f"{head}\n{aligned(rows)}\n\n{aligned(shares)}"
 
 
 @app.command()
@@ -336,7 +304,7 @@ def tune(
     as_json: Json = False,
 ) -> str:
     """Choose thresholds on the calibration split; show what they achieve on test."""
-    from core.report import evaluate as report_of
+    from core.tuning.best import best_of_all, cheapest_of_all
 
     card = card_of(model)
     if (max_cost is None) == (max_drop is None):
@@ -354,9 +322,12 @@ def tune(
     if criterion is not None:
         check_criterion(card, criterion)
     tables = {name: shipped_table(model, name) for name in ("calibration", "test")}
-    reference = card.reference_accuracy("calibration")
     criteria = card.criteria if criterion is None else (criterion,)
-    policy = best_policy(tables["calibration"], criteria, reference, max_cost, max_drop)
+    if max_drop is not None:
+        reference = card.reference_accuracy("calibration")
+        policy = cheapest_of_all(tables["calibration"], criteria, reference, max_drop)
+    elif max_cost is not None:
+        policy = best_of_all(tables["calibration"], criteria, max_cost)
     if out is not None:
         policy.save(out)
         note(f"Saved the policy to {out}.")
@@ -368,7 +339,7 @@ def tune(
                 "split": split,
                 "max_cost": max_cost,
                 "max_drop": max_drop,
-                "reference_accuracy": reference,
+                "reference_accuracy": card.reference_accuracy("calibration"),
                 "policy": policy.to_dict(),
                 **{name: brief(report) for name, report in reports.items()},
             }
@@ -386,41 +357,6 @@ def tune(
             )
         )
     return f"{described(policy, card)}\n\n{aligned(rows)}"
-
-
-def best_policy(
-    table: "ExitTable",
-    criteria: Sequence[str],
-    reference: float,
-    max_cost: float | None,
-    max_drop: float | None,
-) -> Policy:
-    """Return the best policy of any criterion within one of the two limits."""
-    from core.report import evaluate as report_of
-    from core.tuning.front import Front, best_within_cost, cheapest_within_drop, front
-
-    def chosen(one: Front) -> Policy:
-        if max_drop is not None:
-            return cheapest_within_drop(one, reference, max_drop)
-        assert max_cost is not None
-        return best_within_cost(one, max_cost)
-
-    def merit(policy: Policy) -> tuple[float, float]:
-        report = report_of(table, policy)
-        figures = (report.accuracy, -report.relative_cost)
-        return figures if max_drop is None else figures[::-1]
-
-    fronts = [front(table, criterion) for criterion in criteria]
-    policies = []
-    for one in fronts:
-        with suppress(UserError):  # out of this criterion's reach
-            policies.append(chosen(one))
-    if policies:
-        return max(policies, key=merit)
-    # The criterion that comes nearest says how near.
-    if max_drop is not None:
-        return chosen(max(fronts, key=lambda one: float(one.accuracy[-1])))
-    return chosen(min(fronts, key=lambda one: float(one.relative_cost[0])))
 
 
 @app.command()
@@ -631,87 +567,6 @@ def use_threads(count: int | None) -> None:
         import torch
 
         torch.set_num_threads(count)
-
-
-def plain_accuracy(card: Card, split: str) -> float | None:
-    """Return the plain network's accuracy; None where the model has no plain counterpart."""
-    if card.plain is None and card.num_exits > 1:
-        return None
-    return card.reference_accuracy(split)
-
-
-def model_facts(card: Card) -> dict[str, Any]:
-    """Return what the list of models tells about one, figures on the test split."""
-    point = card.operating_points[0].test if card.operating_points else None
-    accuracy = card.per_exit_accuracy["test"]
-    return {
-        "name": card.name,
-        "title": card.title,
-        "method": card.method,
-        "backbone": card.spec.backbone,
-        "dataset": card.dataset,
-        "exits": card.exit_names,
-        "macs": card.plain_macs,
-        "parameters": sum(card.stage_parameters) + sum(card.head_parameters),
-        "per_exit_accuracy": accuracy,
-        "plain_accuracy": plain_accuracy(card, "test"),
-        "policy": card.default_policy.to_dict(),
-        "accuracy": accuracy[-1] if point is None else point.accuracy,
-        "relative_cost": 1.0 if point is None else point.relative_cost,
-    }
-
-
-def brief(report: "Report") -> dict[str, Any]:
-    """Return a report's three figures that matter here."""
-    return {
-        "accuracy": report.accuracy,
-        "relative_cost": report.relative_cost,
-        "exit_share": report.exit_share,
-    }
-
-
-def described(policy: Policy, card: Card) -> str:
-    """Return a policy in words: ``confidence: block1 > 0.9, block2 off``."""
-    exits = [
-        f"{name} > {threshold:.4g}" if enabled else f"{name} off"
-        for name, threshold, enabled in zip(
-            card.exit_names[:-1], policy.thresholds, policy.enabled, strict=True
-        )
-    ]
-    return f"{policy.criterion}: {', '.join(exits)}" if exits else "no early exits"
-
-
-def percents(values: Sequence[float]) -> str:
-    """Return shares side by side: ``98.6% · 99.0%``."""
-    return " · ".join(f"{value:.1%}" for value in values)
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as text, columns one under the other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def to_json(value: dict[str, Any]) -> str:
-    """Return one JSON object; what is undefined or infinite becomes null."""
-
-    def finite(item: Any) -> Any:
-        if isinstance(item, dict):
-            return {key: finite(inner) for key, inner in item.items()}
-        if isinstance(item, list | tuple):
-            return [finite(inner) for inner in item]
-        return None if isinstance(item, float) and not math.isfinite(item) else item
-
-    return json.dumps(finite(value), indent=2, allow_nan=False)
-
-
-def note(text: str) -> None:
-    """Tell the person something that is not the answer."""
-    typer.echo(text, err=True)
 
 
 def fail(sentence: str) -> int:

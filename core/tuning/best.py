@@ -1,0 +1,55 @@
+"""The best policy of several criteria within a limit."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from core.errors import UserError
+from core.policy import Policy
+from core.report import Report, evaluate
+from core.table import ExitTable
+from core.tuning.front import Front, best_within_cost, cheapest_within_drop, front
+
+
+def cheapest_of_all(
+    table: ExitTable, criteria: Sequence[str], reference_accuracy: float, max_drop: float
+) -> Policy:
+    """Return what `cheapest_within_drop` finds with the best of the criteria.
+
+    Raises:
+        UserError: as there; of the criterion that comes nearest.
+    """
+    fronts = [front(table, criterion) for criterion in criteria]
+    return _best(
+        table,
+        sorted(fronts, key=lambda one: -one.accuracy[-1]),
+        lambda one: cheapest_within_drop(one, reference_accuracy, max_drop),
+        lambda report: (report.relative_cost, -report.accuracy),
+    )
+
+
+def best_of_all(table: ExitTable, criteria: Sequence[str], max_cost: float) -> Policy:
+    """Return what `best_within_cost` finds with the best of the criteria.
+
+    Raises:
+        UserError: as there; of the criterion that comes nearest.
+    """
+    fronts = [front(table, criterion) for criterion in criteria]
+    return _best(
+        table,
+        sorted(fronts, key=lambda one: one.relative_cost[0]),
+        lambda one: best_within_cost(one, max_cost),
+        lambda report: (-report.accuracy, report.relative_cost),
+    )
+
+
+def _best(
+    table: ExitTable,
+    fronts: Sequence[Front],  # the one with the longest reach first
+    choose: Callable[[Front], Policy],
+    order: Callable[[Report], tuple[float, float]],
+) -> Policy:
+    policies = [choose(fronts[0])]
+    for one in fronts[1:]:
+        with suppress(UserError):  # out of this criterion's reach
+            policies.append(choose(one))
+    return min(policies, key=lambda policy: order(evaluate(table, policy)))
