@@ -9,11 +9,11 @@ export PIP_NO_INPUT := 1
 .PHONY: app test lint results clean help
 
 help:
-	@echo "make app    open the explorer in the browser"
-	@echo "make test   run the tests"
-	@echo "make lint   check style and types"
+	@echo "make app      open the explorer in the browser"
+	@echo "make test     run the tests"
+	@echo "make lint     check style and types"
 	@echo "make results  bring the tables in README.md up to date"
-	@echo "make clean  remove the virtual environment and caches"
+	@echo "make clean    remove the virtual environment and caches"
 
 app: $(VENV)/.app-ready
 	$(BIN)/python -m streamlit run app/main.py

@@ -21,7 +21,7 @@ from core.data.prepared import ImageSet
 from core.data.samples import load_samples, sample_names
 from core.policy import Policy
 from core.shelf import PRETRAINED, list_models
-from core.table import ExitTable, load_tables
+from core.table import CostArray, ExitTable, IntArray, load_tables
 from core.tuning.front import Front, front
 from core.tuning.replay import replay
 
@@ -109,17 +109,15 @@ def _reachable(name: str, sha256: str, criterion: str) -> Front:
     return front(tables(name)["calibration"], criterion)
 
 
-def reachable_on(
-    name: str, criterion: str, split: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return relative costs and accuracies on ``split`` of the policies of `reachable`."""
+def reachable_on(name: str, criterion: str, split: str) -> tuple[CostArray, CostArray, IntArray]:
+    """Return relative costs and accuracies on ``split`` of policies of `reachable`, and which."""
     return _reachable_on(name, card_of(name).sha256, criterion, split)
 
 
 @st.cache_data(max_entries=64, show_spinner="Searching the best thresholds …")
 def _reachable_on(
     name: str, sha256: str, criterion: str, split: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[CostArray, CostArray, IntArray]:
     return replay(reachable(name, criterion), tables(name)[split])
 
 

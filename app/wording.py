@@ -3,6 +3,8 @@
 import math
 
 MISSING = "–"
+SAVED = "Compute saved"
+EXTRA = "Extra compute"  # when the heads on the way cost more than leaving early saved
 
 
 def percent(fraction: float, digits: int = 1) -> str:
@@ -33,11 +35,6 @@ def score(value: float) -> str:
         if 0 < float(text) < 1:
             return text
     return f"{value:.6f}"
-
-
-def score_digits(value: float) -> int:
-    """Return how many decimals `score` gives a threshold, three at least."""
-    return max(len(score(value).partition(".")[2]), 3)
 
 
 def exit_name(exit_index: int, num_exits: int) -> str:

@@ -1,9 +1,8 @@
-"""What every page lets a visitor choose: the model, how exits are judged, the thresholds."""
+"""What every page lets a visitor choose: the model, its operating point, the criterion."""
 
 from collections.abc import Sequence
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from app import resources, state, wording
 from core.card import Card
@@ -12,7 +11,6 @@ from core.errors import UserError
 from core.policy import Policy
 
 OWN = "your own"
-STEP = 0.001
 
 
 def choices() -> Card:
@@ -100,43 +98,4 @@ def _criterion(card: Card, policy: Policy) -> None:
         on_change=changed,
         format_func=lambda name: CRITERIA[name].title,
         help=f"How sure an exit is, as a score from 0 to 1.\n\n{described}",
-    )
-
-
-def thresholds(card: Card, policy: Policy, columns: Sequence[DeltaGenerator]) -> None:
-    """Show a threshold and a switch for every early exit, one to each of ``columns``."""
-    for exit_index, column in enumerate(columns[: card.num_exits - 1]):
-        with column:
-            _threshold(card, policy, exit_index)
-
-
-def _threshold(card: Card, policy: Policy, exit_index: int) -> None:
-    name = wording.exit_name(exit_index, card.num_exits)
-    threshold, switch = f"threshold-{exit_index}", f"switch-{exit_index}"
-
-    def moved() -> None:
-        state.choose_threshold(exit_index, st.session_state[threshold])
-
-    def switched() -> None:
-        state.switch_exit(exit_index, st.session_state[switch])
-
-    st.session_state[threshold] = policy.thresholds[exit_index]
-    st.session_state[switch] = policy.enabled[exit_index]
-    st.slider(
-        f"{name}: leave above",
-        0.0,
-        1.0,
-        step=STEP,
-        format=f"%.{wording.score_digits(policy.thresholds[exit_index])}f",
-        key=threshold,
-        on_change=moved,
-        disabled=not policy.enabled[exit_index],
-        help=f"An image leaves at {name} when its score is greater than this. Lower saves more "
-        "compute, higher is more careful.",
-    )
-    st.toggle(
-        f"{name} in use",
-        key=switch,
-        on_change=switched,
-        help="An exit that is switched off lets nobody go, and its head is not computed.",
     )

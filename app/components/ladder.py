@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-import streamlit as st
-
 from app import wording
+from app.components.live import ANSWERS, CHIPS, WOULD_SAY
 
 _NARROWEST = 4.0  # percent of the rail; a stage must stay visible however little it computes
+_MARKS = {
+    None: "",
+    True: '<i class="ee-right">✓ right</i>',
+    False: '<i class="ee-wrong">✗ wrong</i>',
+}
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ class Rung:
     right: bool | None
 
 
-def ladder(rungs: Sequence[Rung], left_at: int, criterion: str) -> None:
-    """Show the ladder of an image that leaves at exit ``left_at``."""
+def ladder(rungs: Sequence[Rung], left_at: int, criterion: str) -> str:
+    """Return the ladder of an image that leaves at exit ``left_at``."""
     widths = _widths([rung.stage_cost for rung in rungs])
     ends = [sum(widths[: index + 1]) for index in range(len(widths))]
     blocks = "".join(
@@ -46,9 +50,8 @@ def ladder(rungs: Sequence[Rung], left_at: int, criterion: str) -> None:
         for index, (rung, width) in enumerate(zip(rungs, widths, strict=True))
     )
     cards = "".join(_card(rung, index, left_at, criterion) for index, rung in enumerate(rungs))
-    summary = f"The image leaves at {rungs[left_at].name}, answering {rungs[left_at].answer}."
-    st.html(
-        f'<section class="ee-ladder" style="--exits:{len(rungs)}" aria-label="{escape(summary)}">'
+    return (
+        f'<section class="ee-ladder" style="--exits:{len(rungs)}" aria-label="Exit ladder">'
         f'<div class="ee-rail">{blocks}</div>{_wires(rungs, ends, left_at)}'
         f'<ol class="ee-cards">{cards}</ol></section>'
     )
@@ -61,33 +64,29 @@ def _widths(costs: Sequence[float]) -> list[float]:
 
 def _block(rung: Rung, index: int, width: float, left_at: int) -> str:
     state = "lit" if index <= left_at else "dark"
-    says = f"Stage {index + 1}: {wording.macs(rung.stage_macs)} MACs, "
-    says += "computed" if index <= left_at else "skipped"
     size = wording.macs(rung.stage_macs) + " MACs"
     label = f"<b>Stage {index + 1}</b><span>{size}</span>" if width > 15 else f"<b>{index + 1}</b>"
-    skipped = '<i class="ee-skipped">skipped</i>' if index > left_at and width > 24 else ""
+    skipped = '<i class="ee-skipped">skipped</i>' if width > 24 else ""
     return (
-        f'<div class="ee-block ee-{state}" style="width:{width:.3f}%" title="{says}" '
-        f'role="img" aria-label="{says}"><div>{label}{skipped}</div></div>'
+        f'<div class="ee-block" data-stage="{index}" data-state="{state}" '
+        f'style="width:{width:.3f}%" title="Stage {index + 1}: {size}">'
+        f"<div>{label}{skipped}</div></div>"
     )
 
 
 def _wires(rungs: Sequence[Rung], ends: Sequence[float], left_at: int) -> str:
     """Return elbows from the end of every stage to its card, at heights where none cross."""
-    centres = [(index + 0.5) * 100 / len(rungs) for index in range(len(rungs))]
-    ends = [end - 0.6 for end in ends]
-    order = sorted(range(len(rungs)), key=lambda index: index == left_at)  # the lit one on top
     wires = []
-    for index in order:
-        start, end = ends[index], centres[index]
+    for index, rung in enumerate(rungs):
+        start, end = ends[index] - 0.6, (index + 0.5) * 100 / len(rungs)
         rank = index + 1 if end < start else len(rungs) - index
         height = 100 * rank / (len(rungs) + 1)
         side = "right" if end < start else "left"
-        state = _state(rungs[index], index, left_at)
+        mark = f'data-wire="{index}" data-state="{_state(rung, index, left_at)}"'
         wires.append(
-            f'<i class="ee-{state} ee-from-{side}" style="left:{min(start, end):.2f}%;'
+            f'<i {mark} class="ee-from-{side}" style="left:{min(start, end):.2f}%;'
             f'width:{abs(end - start):.2f}%;height:{height:.0f}%"></i>'
-            f'<i class="ee-{state} ee-drop" style="left:{end:.2f}%;top:{height:.0f}%"></i>'
+            f'<i {mark} class="ee-drop" style="left:{end:.2f}%;top:{height:.0f}%"></i>'
         )
     return f'<div class="ee-wires" aria-hidden="true">{"".join(wires)}</div>'
 
@@ -100,42 +99,27 @@ def _state(rung: Rung, index: int, left_at: int) -> str:
     return "passed" if index < left_at else "dark"
 
 
-_CHIPS = {
-    "left": "● leaves here",
-    "passed": "→ goes on",
-    "off": "○ switched off",
-    "dark": "not reached",
-}
-
-_MARKS = {
-    None: "",
-    True: '<i class="ee-right">✓ right</i>',
-    False: '<i class="ee-wrong">✗ wrong</i>',
-}
-
-
 def _card(rung: Rung, index: int, left_at: int, criterion: str) -> str:
     state = _state(rung, index, left_at)
-    verb = "answers" if state == "left" else "would say"
+    verb = ANSWERS if state == "left" else WOULD_SAY
     return (
-        f'<li class="ee-card ee-{state}" data-exit="{index}" data-state="{state}">'
-        f'<header><b>{rung.name}</b><span class="ee-chip">{_CHIPS[state]}</span></header>'
+        f'<li class="ee-card" data-exit="{index}" data-state="{state}">'
+        f'<header><b>{rung.name}</b><span class="ee-chip">{CHIPS[state]}</span></header>'
         f'<p class="ee-answer"><small>{verb}</small><strong>{escape(rung.answer)}</strong>'
         f"<span>{wording.percent(rung.probability)} sure {_MARKS[rung.right]}</span></p>"
-        f"{_gauge(rung, criterion)}</li>"
+        f"{_gauge(rung, index, criterion)}</li>"
     )
 
 
-def _gauge(rung: Rung, criterion: str) -> str:
+def _gauge(rung: Rung, index: int, criterion: str) -> str:
     if rung.score is None or rung.threshold is None:
         return '<p class="ee-last">The end of the network: whoever gets here is answered here.</p>'
     over = rung.score > rung.threshold
     score, threshold = wording.score(rung.score), wording.score(rung.threshold)
-    verdict = f"<b>{score}</b> {'&gt;' if over else '≤'} {threshold}"
-    says = f"{criterion} {score}, threshold {threshold}"
     return (
-        f'<div class="ee-gauge" role="img" aria-label="{escape(says)}">'
-        f'<div class="ee-fill{" ee-over" if over else ""}" style="width:{rung.score:.4%}"></div>'
-        f'<div class="ee-mark" style="left:{rung.threshold:.4%}"></div></div>'
-        f'<p class="ee-verdict"><span>{escape(criterion)}</span><span>{verdict}</span></p>'
+        f'<div class="ee-gauge" aria-hidden="true">'
+        f'<div class="ee-fill" data-over="{str(over).lower()}" style="width:{rung.score:.4%}">'
+        f'</div><div class="ee-mark" data-mark="{index}" style="left:{rung.threshold:.4%}"></div>'
+        f'</div><p class="ee-verdict"><span>{escape(criterion)}</span>'
+        f"<span><b>{score}</b> <i>{'&gt;' if over else '≤'} {threshold}</i></span></p>"
     )

@@ -4,35 +4,46 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-import streamlit as st
+from app import wording
+from core.card import Card
+from core.report import saved
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One number: what it is, its value, and a line that puts it in proportion."""
+    """One number: what it is, its value, and a line that puts it in proportion.
 
+    Attributes:
+        name: how `live.js` finds it.
+        tone: "right" or "wrong" colours the note, which says the same in words.
+    """
+
+    name: str
     title: str
     value: str
     note: str = ""
     strong: bool = False
     tone: str = ""
-    """"right" or "wrong" colours the note, which says the same in words."""
 
 
-def readout(readings: Sequence[Reading], key: str) -> None:
-    """Show readings side by side."""
-    st.html(
-        f'<dl class="ee-readout" data-readout="{escape(key)}">'
-        + "".join(_reading(reading) for reading in readings)
-        + "</dl>"
-    )
+def saving(card: Card, relative_cost: float, note: str) -> Reading:
+    """Return the compute saved at a relative cost; ``note`` has ``{spent}`` and ``{whole}``."""
+    part = saved(relative_cost)
+    spent, whole = wording.macs(card.macs(relative_cost)), wording.macs(card.plain_macs)
+    title = wording.SAVED if part >= 0 else wording.EXTRA
+    value = wording.percent(abs(part))
+    return Reading("saved", title, value, note.format(spent=spent, whole=whole), strong=True)
+
+
+def readout(readings: Sequence[Reading]) -> str:
+    """Return readings side by side."""
+    return f'<dl class="ee-readout">{"".join(map(_reading, readings))}</dl>'
 
 
 def _reading(reading: Reading) -> str:
     strong = " ee-strong" if reading.strong else ""
-    tone = f" ee-{reading.tone}" if reading.tone else ""
     return (
-        f'<div class="ee-reading{strong}"><dt>{escape(reading.title)}</dt>'
-        f"<dd>{escape(reading.value)}</dd>"
-        f'<dd class="ee-note{tone}">{escape(reading.note)}</dd></div>'
+        f'<div class="ee-reading{strong}" data-reading="{reading.name}">'
+        f"<dt>{escape(reading.title)}</dt><dd>{escape(reading.value)}</dd>"
+        f'<dd class="ee-note" data-tone="{reading.tone}">{escape(reading.note)}</dd></div>'
     )

@@ -21,9 +21,9 @@ def heading(title: str, lead: str) -> None:
     st.html(f'<header class="ee-heading"><h1>{title}</h1><p>{lead}</p></header>')
 
 
-def section(title: str, lead: str = "") -> None:
-    """Show the title of a part of a page, with a sentence on how to read it."""
-    st.html(f'<div class="ee-section"><h2>{title}</h2><p>{lead}</p></div>')
+def section(title: str, lead: str = "") -> str:
+    """Return the title of a part of a page, with a sentence on how to read it."""
+    return f'<div class="ee-section"><h2>{title}</h2><p>{lead}</p></div>'
 
 
 def picture_card(picture: Picture, classes: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Mapping
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -9,8 +10,9 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from app import resources, state, wording
 from app.components import controls
 from app.components.ladder import Rung, ladder
+from app.components.live import STAGES, live, table_here
 from app.components.looks import Look, looks, top_classes
-from app.components.readout import Reading, readout
+from app.components.readout import Reading, readout, saving
 from app.components.strip import Frame, strip
 from app.components.style import heading, picture_card, section
 from app.guard import sentences
@@ -20,13 +22,13 @@ from core.criteria import CRITERIA
 from core.data.prepared import ImageSet
 from core.images import FORMATS, fit, has_light_edge, open_image
 from core.policy import Policy
-from core.report import saved
 from core.routing import decide
-from core.table import ExitTable
+from core.table import ExitTable, FloatArray
 
 IN_A_STRIP = 20
 TOP = 5
 _ROUND = "upload-round"
+_MACS = "{spent} of {whole} MACs"
 
 
 def page() -> None:
@@ -51,11 +53,7 @@ def page() -> None:
     exit_index = int(decide(table, view.policy).exits[0])
     with image:
         picture_card(picture, card.classes)
-    with beside:
-        _readings(card, view, picture, table)
-    _ladder(card, view.policy, picture, table, exit_index)
-    if card.num_exits > 1:
-        controls.thresholds(card, view.policy, st.columns(card.num_exits))
+    _ladder(card, view, picture, table, exit_index)
     _insight(card, view, picture, table, exit_index)
     state.write_url()
 
@@ -138,63 +136,90 @@ def _opened(file: UploadedFile, card: Card) -> Picture:
     return Picture(pixels, file.name, notes=notes, uploaded=True)
 
 
-def _readings(card: Card, view: state.View, picture: Picture, table: ExitTable) -> None:
-    decision = decide(table, view.policy)
-    exit_index, answer = int(decision.exits[0]), int(decision.answers[0])
-    cost = float(decision.costs[0])
-    seconds, whole = resources.measured_seconds(view.model, picture.pixels, view.policy)
-    saving = saved(cost)
+def _ladder(
+    card: Card, view: state.View, picture: Picture, table: ExitTable, exit_index: int
+) -> None:
+    policy = view.policy
+    answers = [_answer(card, picture, table, index) for index in range(card.num_exits)]
+    criterion = CRITERIA[policy.criterion]
+    scores = criterion.scores(policy.heated(table))[0]
+    live(
+        readout(_readings(card, view, picture, table, answers[exit_index]))
+        + ladder(
+            [_rung(card, policy, picture, table, scores, index) for index in range(card.num_exits)],
+            exit_index,
+            criterion.title,
+        ),
+        "",
+        table_here(table, policy),
+        card,
+        policy,
+        state.choose_policy,
+        macs=_MACS,
+        columns=card.num_exits,
+        key="ladder",
+        answers=answers,
+        leaves=exit_index,
+    )
+
+
+def _answer(card: Card, picture: Picture, table: ExitTable, index: int) -> dict[str, str]:
+    """Return what the readings say when the image leaves at an exit."""
+    answer = int(table.answers[0, index])
     tone, truth = "", "not known whether it is right"
     if picture.label is not None:
         right = answer == picture.label
         tone = "right" if right else "wrong"
         truth = "✓ right" if right else f"✗ it is {card.classes[picture.label]}"
-    of = f"{wording.macs(card.macs(cost))} of {wording.macs(card.plain_macs)} MACs"
-    readout(
-        [
-            Reading("Compute saved", wording.percent(saving), of, strong=True)
-            if saving >= 0
-            else Reading(
-                "Extra compute", wording.percent(-saving), f"{of}: heads on the way", strong=True
-            ),
-            Reading("Answer", card.classes[answer], truth, tone=tone),
-            Reading(
-                "Leaves at",
-                wording.exit_name(exit_index, card.num_exits),
-                f"after {exit_index + 1} of {card.num_exits} stages",
-            ),
-            Reading(
-                "Measured here",
-                wording.milliseconds(seconds),
-                f"{wording.milliseconds(whole)} without early exits",
-            ),
-        ],
-        key="playground",
+    name = wording.exit_name(index, card.num_exits)
+    return {"text": card.classes[answer], "note": truth, "tone": tone, "exit": name}
+
+
+def _readings(
+    card: Card, view: state.View, picture: Picture, table: ExitTable, answer: Mapping[str, str]
+) -> list[Reading]:
+    decision = decide(table, view.policy)
+    done = int(decision.exits[0]) + 1
+    seconds, whole = resources.measured_seconds(view.model, picture.pixels, view.policy)
+    return [
+        saving(card, float(decision.costs[0]), _MACS),
+        Reading("answer", "Answer", answer["text"], answer["note"], tone=answer["tone"]),
+        Reading(
+            "exit",
+            "Leaves at",
+            answer["exit"],
+            STAGES.format(done=done, all=card.num_exits),
+        ),
+        Reading(
+            "time",
+            "Measured here",
+            wording.milliseconds(seconds),
+            f"{wording.milliseconds(whole)} without early exits",
+        ),
+    ]
+
+
+def _rung(
+    card: Card,
+    policy: Policy,
+    picture: Picture,
+    table: ExitTable,
+    scores: FloatArray,
+    index: int,
+) -> Rung:
+    early = index < card.num_exits - 1
+    answer = int(table.answers[0, index])
+    return Rung(
+        name=wording.exit_name(index, card.num_exits),
+        answer=card.classes[answer],
+        probability=float(table.probabilities[0, index, answer]),
+        score=float(scores[index]) if early else None,
+        threshold=policy.thresholds[index] if early else None,
+        enabled=policy.enabled[index] if early else True,
+        stage_cost=float(card.stage_costs[index]),
+        stage_macs=card.stage_macs[index],
+        right=None if picture.label is None else answer == picture.label,
     )
-
-
-def _ladder(
-    card: Card, policy: Policy, picture: Picture, table: ExitTable, exit_index: int
-) -> None:
-    scores = CRITERIA[policy.criterion].scores(policy.heated(table))[0]
-    rungs = []
-    for index in range(card.num_exits):
-        early = index < card.num_exits - 1
-        answer = int(table.answers[0, index])
-        rungs.append(
-            Rung(
-                name=wording.exit_name(index, card.num_exits),
-                answer=card.classes[answer],
-                probability=float(table.probabilities[0, index, answer]),
-                score=float(scores[index]) if early else None,
-                threshold=policy.thresholds[index] if early else None,
-                enabled=policy.enabled[index] if early else True,
-                stage_cost=float(card.stage_costs[index]),
-                stage_macs=card.stage_macs[index],
-                right=None if picture.label is None else answer == picture.label,
-            )
-        )
-    ladder(rungs, exit_index, CRITERIA[policy.criterion].title)
 
 
 def _insight(
@@ -217,11 +242,13 @@ def _insight(
                 reached=index <= exit_index,
             )
         )
-    section(
-        "Where each exit looked",
-        'Grad-CAM: little <i class="ee-scale"></i> much that spoke for the answer. '
-        "Faded exits were never reached.",
+    st.html(
+        section(
+            "Where each exit looked",
+            'Grad-CAM: little <i class="ee-scale"></i> much that spoke for the answer. '
+            "Faded exits were never reached.",
+        )
     )
     looks(items)
-    section("What else it considered", "The likeliest classes at each exit.")
+    st.html(section("What else it considered", "The likeliest classes at each exit."))
     top_classes(items)

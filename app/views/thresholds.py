@@ -1,25 +1,28 @@
 """Thresholds: a policy on a whole split, from the table that came with the model."""
 
 import json
+from dataclasses import asdict
 
 import streamlit as st
 
-from app import charts, resources, state, wording
+from app import drawing, resources, state, wording
 from app.components import controls
 from app.components.figures import Column, Row, figures
-from app.components.readout import Reading, readout
+from app.components.live import keep_in_browser, live
+from app.components.readout import Reading, readout, saving
 from app.components.style import heading, section
 from app.guard import sentences
 from core.card import Card
 from core.criteria import CRITERIA
 from core.errors import UserError
 from core.policy import Policy
-from core.report import Report, evaluate, exits_alone, saved, score_histogram
+from core.report import Report, evaluate, exits_alone, score_histogram
 from core.table import ExitTable
 from core.tuning.front import best_within_cost, cheapest_within_drop
 
 BINS = 25
 MOST_POINTS, MOST_COST = 5.0, 110
+_MACS = "{spent} of {whole} MACs per image"
 
 
 def page() -> None:
@@ -36,105 +39,99 @@ def page() -> None:
         )
         return
     view = state.view()
-    tables = resources.tables(view.model)
-    test = tables["test"]
-    report = evaluate(test, view.policy)
-    _readings(card, report, evaluate(tables["calibration"], view.policy))
-    _histograms(card, view.policy, test)
-    curve, tuning = st.columns([2.2, 1], gap="large")
-    with curve:
-        _curve(card, view, test, report)
-    with tuning:
+    figures_place, tools = st.columns([3, 1], gap="large")
+    with figures_place:
+        _figures(card, view)
+    with tools:
         _tuning(card, view)
         _keeping(card, view)
-    _per_exit(card, view.policy, test, report)
     state.write_url()
 
 
-def _readings(card: Card, report: Report, calibration: Report) -> None:
-    saving = saved(report.relative_cost)
-    spent, whole = card.macs(report.relative_cost), card.plain_macs
-    cost = f"{wording.macs(spent)} of {wording.macs(whole)} MACs per image"
-    reference = card.reference_accuracy("test")
-    yardstick = "plain network" if card.plain else "last exit"
-    readout(
-        [
-            Reading("Compute saved", wording.percent(saving), cost, strong=True)
-            if saving >= 0
-            else Reading("Extra compute", wording.percent(-saving), cost, strong=True),
-            Reading(
-                "Accuracy",
-                wording.percent(report.accuracy, 2),
-                f"{yardstick} {wording.percent(reference, 2)}, "
-                f"calibration {wording.percent(calibration.accuracy, 2)}",
-            ),
-            Reading(
-                "Rescued by leaving early",
-                f"{report.rescued:,}",
-                "right, where the last exit is wrong",
-            ),
-            Reading(
-                "Ruined by leaving early",
-                f"{report.ruined:,}",
-                "wrong, where the last exit is right",
-            ),
-        ],
-        key="thresholds",
-    )
-
-
-def _histograms(card: Card, policy: Policy, table: ExitTable) -> None:
-    criterion = CRITERIA[policy.criterion]
-    section(
-        "Who scores what",
-        f"All {len(table):,} test images by {criterion.title.lower()}. "
-        "Those right of the dotted line would leave.",
-    )
-    scores = criterion.scores(policy.heated(table))
-    columns = st.columns(card.num_exits - 1, gap="medium")
-    hues = charts.colours()
-    for exit_index, column in enumerate(columns):
-        right, wrong = score_histogram(scores[:, exit_index], table.right[:, exit_index], BINS)
-        on = policy.enabled[exit_index]
-        with column:
-            name = wording.exit_name(exit_index, card.num_exits)
-            st.plotly_chart(
-                charts.score_histogram(
-                    right, wrong, policy.thresholds[exit_index] if on else None, hues
-                ),
-                key=f"histogram-{exit_index}",
-                config=charts.CONFIG,
-                alt=f"Scores of right and of wrong answers at {name}",
-            )
-    controls.thresholds(card, policy, columns)
-
-
-def _curve(card: Card, view: state.View, table: ExitTable, report: Report) -> None:
-    section("Accuracy against compute", "Thresholds chosen on calibration, shown on test.")
-    names = [wording.exit_name(index, card.num_exits) for index in range(card.num_exits)]
+def _figures(card: Card, view: state.View) -> None:
+    tables = resources.tables(view.model)
+    test = tables["test"]
+    report = evaluate(test, view.policy)
+    calibration = evaluate(tables["calibration"], view.policy)
+    costs, accuracies, which = resources.reachable_on(view.model, view.policy.criterion, "test")
+    front = resources.reachable(view.model, view.policy.criterion)
+    alone = [
+        drawing.Marked(f"all at {wording.exit_name(index, card.num_exits)}", cost, accuracy)
+        for index, (cost, accuracy) in enumerate(zip(*exits_alone(test), strict=True))
+    ]
     plain = None
     if card.plain is not None:
-        plain = charts.Marked("plain network", 1.0, card.plain.test_accuracy)
-    st.plotly_chart(
-        charts.accuracy_and_cost(
-            resources.reachable_on(view.model, view.policy.criterion, "test"),
-            exits_alone(table),
-            names,
-            plain,
-            charts.Marked("you are here", report.relative_cost, report.accuracy),
-            charts.colours(),
-        ),
-        key="curve",
-        config=charts.CONFIG,
-        alt="Accuracy against relative cost of all policies worth choosing",
+        plain = drawing.Marked("plain network", 1.0, card.plain.test_accuracy)
+    here = drawing.Marked("You are here", report.relative_cost, report.accuracy)
+    axes = drawing.axes_of([*alone, *([plain] if plain else [])], (costs, accuracies))
+    live(
+        readout(_readings(card, report, calibration))
+        + section(
+            "Who scores what",
+            f"All {len(test):,} test images by {CRITERIA[view.policy.criterion].title.lower()}. "
+            "Those right of a line leave there, unless they have left before. Drag the lines.",
+        )
+        + _histograms(card, view.policy, test),
+        section(
+            "Accuracy against compute",
+            "The best thresholds were chosen on calibration and are shown on test. "
+            "Click the line to take its thresholds.",
+        )
+        + drawing.curve((costs, accuracies), alone, plain, here, axes)
+        + section("Exit by exit", f"{len(test):,} test images. Point at a heading for its meaning.")
+        + _per_exit(card, view.policy, test, report),
+        keep_in_browser(test, view.policy, f"{card.name} {card.sha256[:12]} test"),
+        card,
+        view.policy,
+        state.choose_policy,
+        macs=_MACS,
+        columns=card.num_exits - 1,
+        key="split",
+        axes=asdict(axes),
+        front=[
+            (cost, accuracy, front.thresholds[index].tolist(), front.enabled[index].tolist())
+            for cost, accuracy, index in zip(
+                costs.tolist(), accuracies.tolist(), which.tolist(), strict=True
+            )
+        ],
     )
+
+
+def _readings(card: Card, report: Report, calibration: Report) -> list[Reading]:
+    reference = wording.percent(card.reference_accuracy("test"), 2)
+    yardstick = "plain network" if card.plain else "last exit"
+    return [
+        saving(card, report.relative_cost, _MACS),
+        Reading(
+            "accuracy", "Accuracy", wording.percent(report.accuracy, 2), f"{yardstick} {reference}"
+        ),
+        Reading(
+            "calibration",
+            "On calibration",
+            wording.percent(calibration.accuracy, 2),
+            f"at {wording.percent(calibration.relative_cost)} of the compute",
+        ),
+        Reading("rescued", "Rescued", f"{report.rescued:,}", "right early, wrong at the last exit"),
+        Reading("ruined", "Ruined", f"{report.ruined:,}", "wrong early, right at the last exit"),
+    ]
+
+
+def _histograms(card: Card, policy: Policy, table: ExitTable) -> str:
+    scores = CRITERIA[policy.criterion].scores(policy.heated(table))
+    drawn = []
+    for index in range(card.num_exits - 1):
+        right, wrong = score_histogram(scores[:, index], table.right[:, index], BINS)
+        name = wording.exit_name(index, card.num_exits)
+        threshold, enabled = policy.thresholds[index], policy.enabled[index]
+        drawn.append(drawing.histogram(right, wrong, threshold, enabled, index, name))
+    return f'<div class="ee-histograms" style="--exits:{len(drawn)}">{"".join(drawn)}</div>'
 
 
 _WITHIN_DROP, _WITHIN_COST = "lose at most", "spend at most"
 
 
 def _tuning(card: Card, view: state.View) -> None:
-    section("Find thresholds")
+    st.html(section("Find thresholds"))
     goal = st.segmented_control(
         "Goal",
         [_WITHIN_DROP, _WITHIN_COST],
@@ -180,7 +177,7 @@ def _found(card: Card, view: state.View, within_cost: bool, amount: float) -> Po
 
 
 def _keeping(card: Card, view: state.View) -> None:
-    section("Keep them")
+    st.html(section("Keep them"))
     st.download_button(
         "Save as JSON",
         json.dumps(view.policy.to_dict(), indent=2),
@@ -214,55 +211,49 @@ def _check(policy: Policy, card: Card) -> None:
 
 
 _COLUMNS = (
-    Column("Exit"),
-    Column("Leave here", "Part of all test images that leaves at this exit."),
-    Column("Right, of those", "Accuracy of the images that leave here."),
-    Column("Right, had all left here", "Accuracy of this exit over the whole test split."),
+    Column("exit", "Exit"),
+    Column("share", "Leave here", "Part of all test images that leaves at this exit."),
+    Column("accuracy_of_left", "Right, of those", "Accuracy of the images that leave here."),
+    Column("accuracy", "Right, had all left", "Accuracy of this exit over the whole test split."),
     Column(
+        "cost",
         "Cost to here",
         "MACs up to this exit, the heads in use included, in units of the plain network.",
     ),
     Column(
+        "auroc",
         "AUROC",
         "Probability that a right answer scores higher than a wrong one; 0.5 is a coin toss.",
     ),
     Column(
+        "calibration_error",
         "Calibration error",
         "How far the answer's probability is from how often it is right, on average (15 bins).",
     ),
 )
 
 
-def _per_exit(card: Card, policy: Policy, table: ExitTable, report: Report) -> None:
-    section("Exit by exit", f"{len(table):,} test images. Point at a heading for what it means.")
+def _per_exit(card: Card, policy: Policy, table: ExitTable, report: Report) -> str:
     costs = table.relative_costs(policy.enabled)
+    last = card.num_exits - 1
     rows = [
         Row(
+            str(index),
             wording.exit_name(index, card.num_exits),
             report.exit_share[index],
-            (
-                wording.percent(report.accuracy_of_left[index], 2),
-                wording.percent(report.per_exit_accuracy[index], 2),
-                wording.percent(float(costs[index])),
-                wording.three(report.auroc[index]),
-                wording.percent(report.calibration_error[index]),
-            ),
-            kind="" if index == card.num_exits - 1 or policy.enabled[index] else "off",
+            {
+                "accuracy_of_left": wording.percent(report.accuracy_of_left[index], 2),
+                "accuracy": wording.percent(report.per_exit_accuracy[index], 2),
+                "cost": wording.percent(float(costs[index])),
+                "auroc": wording.three(report.auroc[index]),
+                "calibration_error": wording.percent(report.calibration_error[index]),
+            },
+            kind="" if index == last or policy.enabled[index] else "off",
         )
         for index in range(card.num_exits)
     ]
-    rows.append(
-        Row(
-            "All together",
-            sum(report.exit_share),
-            (
-                wording.percent(report.accuracy, 2),
-                wording.MISSING,
-                wording.percent(report.relative_cost),
-                wording.MISSING,
-                wording.MISSING,
-            ),
-            kind="total",
-        )
-    )
-    figures(_COLUMNS, rows)
+    together = {
+        "accuracy_of_left": wording.percent(report.accuracy, 2),
+        "cost": wording.percent(report.relative_cost),
+    }
+    return figures(_COLUMNS, [*rows, Row("all", "All together", 1.0, together, kind="total")])

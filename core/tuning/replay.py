@@ -3,12 +3,16 @@
 import numpy as np
 
 from core.criteria import CRITERIA
-from core.table import CostArray, ExitTable
+from core.table import CostArray, ExitTable, IntArray
 from core.tuning.front import Front, accuracy_and_cost
 
 
-def replay(front: Front, table: ExitTable, most: int = 200) -> tuple[CostArray, CostArray]:
+def replay(
+    front: Front, table: ExitTable, most: int = 200
+) -> tuple[CostArray, CostArray, IntArray]:
     """Return relative cost and accuracy on ``table`` of the front's policies, by rising cost.
+
+    The third array says which of the front's policies each is.
 
     Args:
         front: chosen on the calibration split.
@@ -29,4 +33,4 @@ def replay(front: Front, table: ExitTable, most: int = 200) -> tuple[CostArray, 
     ]
     accuracy, cost = np.array(points).T
     order = np.argsort(cost, kind="stable")
-    return cost[order], accuracy[order]
+    return cost[order], accuracy[order], chosen[order]

@@ -1,10 +1,14 @@
 """The app under Streamlit's own tester, without a browser."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 from streamlit.testing.v1 import AppTest
+
+from core.policy import Policy
 
 MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 PATIENCE = 60
@@ -36,7 +40,22 @@ def _run(app: AppTest, query: str) -> AppTest:
 
 def html(app: AppTest) -> str:
     """All of our own HTML on the page."""
-    return "\n".join(str(element.proto.body) for element in app.get("html"))
+    plain = [str(element.proto.body) for element in app.get("html")]
+    parts = [part[side] for part in _live(app) for side in ("before", "after")]
+    return "\n".join(plain + parts)
+
+
+def _live(app: AppTest) -> list[dict[str, Any]]:
+    messages = [element.proto for element in app.get("bidi_component") if element.proto.json]
+    found = [json.loads(message.json) for message in messages]
+    return [data for data in found if "thresholds" in data]
+
+
+def policy(app: AppTest) -> Policy:
+    """Where thresholds and switches stand."""
+    (data,) = _live(app)
+    criterion = link(app)["criterion"]
+    return Policy(criterion, data["thresholds"], data["enabled"])
 
 
 def errors(app: AppTest) -> list[str]:
@@ -51,8 +70,7 @@ def reading(app: AppTest, title: str) -> str:
 
 def leaves_at(app: AppTest) -> int:
     """The exit that is lit on the ladder."""
-    before = html(app).split('data-state="left"', 1)[0]
-    return int(before.rsplit('data-exit="', 1)[1].split('"', 1)[0])
+    return int(re.findall(r'data-exit="(\d+)" data-state="left"', html(app))[0])
 
 
 def link(app: AppTest) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from core.data.samples import load_samples
 from core.models import load
 from core.policy import Policy
 from core.shelf import PRETRAINED, card_of, list_models
-from tests.app.pages import errors, html, leaves_at, link, opened, reading
+from tests.app.pages import errors, html, leaves_at, link, opened, policy, reading
 
 MODEL = "eenet8-mnist"
 
@@ -35,7 +35,7 @@ def test_every_model_shows_its_ladder(name: str) -> None:
     assert errors(app) == []
     card = card_of(name)
     assert html(app).count("data-exit=") == card.num_exits
-    assert len(app.slider) == card.num_exits - 1
+    assert policy(app) == card.default_policy
     assert reading(app, "Answer") in card.classes
 
 
@@ -46,29 +46,21 @@ def test_it_opens_with_an_early_exit_model_and_its_default_policy() -> None:
     card = card_of(shown["model"])
     assert card.num_exits > 1
     assert shown["criterion"] == card.default_policy.criterion
-    assert [slider.value for slider in app.slider] == list(card.default_policy.thresholds)
+    assert policy(app) == card.default_policy
 
 
-def test_a_threshold_moves_the_exit_and_the_compute_saved() -> None:
-    app = opened(f"model={MODEL}&criterion=max_probability&thresholds=0,0")
-    assert leaves_at(app) == 0
-    first = reading(app, "Compute saved")
-    app.slider[0].set_value(1.0).run()
-    assert leaves_at(app) == 1
-    assert reading(app, "Compute saved") != first
-    app.slider[1].set_value(1.0).run()
-    assert leaves_at(app) == 2
-    assert reading(app, "Extra compute").endswith("%")
-    assert link(app)["thresholds"] == "1.0,1.0"
-
-
-def test_an_exit_that_is_switched_off_lets_nobody_go() -> None:
-    app = opened(f"model={MODEL}&criterion=max_probability&thresholds=0,0")
-    app.toggle[0].set_value(False).run()
-    assert leaves_at(app) == 1
-    assert link(app)["off"] == "1"
-    assert app.slider[0].disabled
-    assert "switched off" in html(app)
+@pytest.mark.parametrize(
+    ("thresholds", "off", "leaves"),
+    [("0,0", "", 0), ("1,0", "", 1), ("1,1", "", 2), ("0,0", "1", 1), ("0,0", "1,2", 2)],
+)
+def test_thresholds_and_switches_decide_where_it_leaves(
+    thresholds: str, off: str, leaves: int
+) -> None:
+    app = opened(f"model={MODEL}&criterion=max_probability&thresholds={thresholds}&off={off}")
+    assert leaves_at(app) == leaves
+    title = "Extra compute" if leaves == 2 and not off else "Compute saved"
+    assert reading(app, title).endswith("%")
+    assert html(app).count("○ switched off") == len(off.split(",")) * bool(off)
 
 
 def test_the_page_agrees_with_the_library() -> None:
@@ -78,8 +70,8 @@ def test_the_page_agrees_with_the_library() -> None:
         app = opened(
             f"model={MODEL}&sample={number}&criterion=max_probability&thresholds=0.99999,0.9"
         )
-        policy = Policy("max_probability", [0.99999, 0.9])
-        expected = model.predict(images.images[number : number + 1], policy)
+        chosen = Policy("max_probability", [0.99999, 0.9])
+        expected = model.predict(images.images[number : number + 1], chosen)
         assert leaves_at(app) == expected.exits[0]
         assert reading(app, "Answer") == model.card.classes[expected.labels[0]]
 
@@ -100,19 +92,16 @@ def test_the_page_agrees_with_the_library() -> None:
 def test_a_strange_link_is_brought_into_range(query: str) -> None:
     app = opened(query)
     assert errors(app) == []
-    assert all(0 <= slider.value <= 1 for slider in app.slider)
+    assert all(0 <= threshold <= 1 for threshold in policy(app).thresholds)
     assert "<script>" not in html(app)
 
 
 def test_a_link_reproduces_what_it_was_copied_from() -> None:
-    app = opened(f"model={MODEL}&sample=777")
-    app.slider[0].set_value(0.25).run()
-    app.toggle[1].set_value(False).run()
+    app = opened(f"model={MODEL}&sample=777&thresholds=0.25,0.125&off=2&criterion=margin")
     copied = "&".join(f"{name}={value}" for name, value in link(app).items())
     again = opened(copied)
     assert link(again) == link(app)
-    assert leaves_at(again) == leaves_at(app)
-    assert reading(again, "Answer") == reading(app, "Answer")
+    assert html(again).split("Measured")[0] == html(app).split("Measured")[0]
 
 
 def test_choosing_an_operating_point_sets_its_thresholds() -> None:
@@ -120,11 +109,10 @@ def test_choosing_an_operating_point_sets_its_thresholds() -> None:
     card = card_of(MODEL)
     last = card.operating_points[-1]
     app.selectbox(key="point").set_value(last.name).run()
-    policy = Policy.from_dict(last.policy)
-    assert link(app)["criterion"] == policy.criterion
-    assert [slider.value for slider in app.slider] == list(policy.thresholds)
-    app.slider[0].set_value(0.123).run()
-    assert app.selectbox(key="point").value == "your own"
+    assert policy(app) == Policy.from_dict(last.policy)
+    assert app.selectbox(key="point").value == last.name
+    own = opened(f"model={MODEL}&criterion=margin&thresholds=0.123,0.4")
+    assert own.selectbox(key="point").value == "your own"
 
 
 def test_choosing_a_model_and_a_criterion() -> None:
@@ -135,7 +123,7 @@ def test_choosing_a_model_and_a_criterion() -> None:
     assert errors(app) == []
     assert link(app)["model"] == "resnet8-mnist"
     assert link(app)["sample"] == "5"
-    assert not app.slider
+    assert policy(app).thresholds == ()
 
 
 def test_an_upload_is_answered_and_a_dark_digit_on_paper_is_turned_around() -> None:

@@ -1,0 +1,114 @@
+"""What follows a threshold in the browser, against what Python says."""
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page
+
+from core.policy import Policy
+from core.report import evaluate
+from core.shelf import card_of, list_models, shipped_table
+
+pytestmark = pytest.mark.browser
+
+PATIENCE = 60_000  # milliseconds
+POLICIES = 20
+EARLY = [name for name in list_models() if card_of(name).num_exits > 1]
+
+LIVE = "document.querySelector('.ee-live').parentElement.earlyExitLive"
+SET = """([thresholds, enabled]) => {
+  const sliders = [...document.querySelectorAll('.ee-control input[type=range]')];
+  const switches = [...document.querySelectorAll('.ee-switch input')];
+  const live = document.querySelector('.ee-live').parentElement.earlyExitLive;
+  live.thresholds = thresholds;
+  live.enabled = enabled;
+  live.update();
+  const text = (query) => [...document.querySelectorAll(query)].map((one) => one.textContent);
+  return {
+    thresholds: sliders.map((one) => Number(one.value)),
+    enabled: switches.map((one) => one.checked),
+    readings: text('.ee-reading dd:not(.ee-note)'),
+    shares: text('tr[data-row] .ee-share + b'),
+    right: text('td[data-cell=accuracy_of_left]'),
+    costs: text('td[data-cell=cost]'),
+  };
+}"""
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    return "–" if np.isnan(fraction) else f"{fraction * 100:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def opened(browser: Browser, address: str, name: str, criterion: str) -> Page:
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    page.goto(f"{address}/thresholds?model={name}&criterion={criterion}")
+    page.locator(".ee-table").wait_for(timeout=PATIENCE)
+    page.wait_for_function("window.earlyExitTables?.size > 0")
+    return page
+
+
+@pytest.mark.parametrize(
+    ("name", "criterion"), [(name, one) for name in EARLY for one in card_of(name).criteria]
+)
+def test_the_browser_says_what_python_says(
+    browser: Browser, address: str, name: str, criterion: str
+) -> None:
+    page = opened(browser, address, name, criterion)
+    table = shipped_table(name, "test")
+    random = np.random.default_rng(7)
+    early = table.num_exits - 1
+    for _ in range(POLICIES):
+        thresholds = (1 - random.uniform(size=early) ** 3).tolist()
+        enabled = (random.uniform(size=early) < 0.8).tolist()
+        policy = Policy(criterion, thresholds, enabled)
+        shown = page.evaluate(SET, [thresholds, enabled])
+        report = evaluate(table, policy)
+        assert shown["thresholds"] == pytest.approx(thresholds, abs=1e-9)
+        assert shown["enabled"] == enabled
+        assert shown["readings"][:2] == [
+            percent(abs(1 - report.relative_cost)),
+            percent(report.accuracy, 2),
+        ]
+        assert shown["readings"][3:] == [f"{report.rescued:,}", f"{report.ruined:,}"]
+        assert shown["shares"][:-1] == [percent(share) for share in report.exit_share]
+        assert shown["right"] == [
+            percent(value, 2) for value in (*report.accuracy_of_left, report.accuracy)
+        ]
+        costs = [*table.relative_costs(policy.enabled).tolist(), report.relative_cost]
+        assert shown["costs"] == [percent(cost) for cost in costs]
+    page.close()
+
+
+def test_dragging_a_line_of_a_histogram_moves_the_figures(browser: Browser, address: str) -> None:
+    page = opened(browser, address, "eenet8-mnist", "max_probability")
+    area = page.locator('[data-histogram="0"]').bounding_box()
+    assert area is not None
+    dot = page.locator("[data-dot]")
+    before = dot.evaluate("one => one.style.left")
+    middle = area["y"] + area["height"] / 2
+    page.mouse.move(area["x"] + 0.9 * area["width"], middle)
+    page.mouse.down()
+    page.mouse.move(area["x"] + area["width"] * 1.5, middle, steps=6)
+    page.wait_for_function("document.querySelector('.ee-control input').value === '1'")
+    assert dot.evaluate("one => one.style.left") != before
+    page.mouse.up()
+    page.wait_for_url(lambda url: "thresholds=1.0," in url)
+    page.close()
+
+
+def test_a_click_on_the_curve_takes_its_thresholds(browser: Browser, address: str) -> None:
+    page = opened(browser, address, "eenet8-mnist", "max_probability")
+    first = page.evaluate(
+        "document.querySelector('.ee-live').parentElement.earlyExitLive.data.front[0]"
+    )
+    page.evaluate(
+        """() => {
+          const plot = document.querySelector('.ee-plot').getBoundingClientRect();
+          const points = document.querySelector('.ee-plot polyline').points;
+          const at = { clientX: plot.left + points[0].x / 1000 * plot.width,
+                       clientY: plot.top + points[0].y / 1000 * plot.height, bubbles: true };
+          document.querySelector('.ee-plot').dispatchEvent(new MouseEvent('click', at));
+        }"""
+    )
+    wanted = ",".join(map(repr, map(float, first[2])))
+    page.wait_for_url(lambda url: f"thresholds={wanted}" in url)
+    page.close()

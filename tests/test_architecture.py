@@ -1,0 +1,122 @@
+"""The house: who may know of whom."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+FLOORS = {
+    0: ("errors", "registry", "files", "timing"),
+    1: ("nets", "images", "table"),
+    2: ("data", "saliency", "criteria"),
+    3: ("policy", "routing"),
+    4: ("inference", "report", "card"),
+    5: ("shelf", "models", "tuning", "results"),
+    6: ("training", "bench", "printing"),
+    7: ("cli", "__main__"),
+}
+FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
+
+VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def files(package: str) -> dict[str, Path]:
+    return {module_name(path): path for path in sorted((ROOT / package).rglob("*.py"))}
+
+
+CORE = files("core")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that a file imports anywhere; ``from a import b`` gives a and a.b."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def inner(path: Path) -> set[str]:
+    """The modules of `core` that a file imports."""
+    return {name for name in imported(path) if name in CORE and name != "core"}
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def inhabited() -> list[str]:
+    return [module for module in CORE if module != "core"]
+
+
+@pytest.mark.parametrize("module", inhabited())
+def test_a_room_imports_only_from_its_floor_and_below(module: str) -> None:
+    assert room(module) in FLOOR, f"give {room(module)} a floor"
+    for other in inner(CORE[module]):
+        assert FLOOR[room(other)] <= FLOOR[room(module)], f"{module} imports {other}"
+
+
+def test_there_are_no_circles_between_rooms() -> None:
+    knows: dict[str, set[str]] = {}
+    for module in inhabited():
+        others = {room(other) for other in inner(CORE[module])} - {room(module)}
+        knows.setdefault(room(module), set()).update(others)
+    TopologicalSorter(knows).prepare()
+
+
+def test_there_are_no_circles_between_files() -> None:
+    knows = {module: inner(CORE[module]) - {module} for module in inhabited()}
+    TopologicalSorter(knows).prepare()
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_core_knows_neither_streamlit_nor_the_app(module: str) -> None:
+    strangers = {name.split(".")[0] for name in imported(CORE[module])} & {"streamlit", "app"}
+    assert not strangers
+
+
+def test_tables_and_what_stands_on_them_know_no_torch() -> None:
+    for name in ("table", "criteria", "policy", "routing", "report", "card", "shelf"):
+        assert "torch" not in set(imported(CORE[f"core.{name}"]))
+
+
+@pytest.mark.parametrize("path", files("app").values(), ids=files("app"))
+def test_the_app_imports_only_what_core_has(path: Path) -> None:
+    ours = {"core", "app", "tests", "benchmarks"}
+    found = {name.split(".")[0] for name in imported(path)}
+    assert found & ours <= {"core", "app"}
+
+
+@pytest.mark.parametrize("package", ["core", "app", "tests"])
+def test_no_file_has_a_vague_name(package: str) -> None:
+    assert not {path.stem for path in files(package).values()} & VAGUE
+
+
+QUICK = """
+import sys
+import core, core.cli
+core.Policy, core.evaluate, core.list_models
+for line in (["models"], ["tune", "eenet8-mnist", "--max-drop", "0.01"], ["train", "--help"], []):
+    assert core.cli.main(line) == 0
+print(sorted({"torch", "streamlit"} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def test_what_needs_no_torch_does_not_wait_for_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", QUICK], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "[]"
