@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from urllib.parse import parse_qs, urlparse
+from urllib.parse import urlparse
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.steps import PATIENCE, wait_for_url
+
 pytestmark = pytest.mark.browser
 
-PATIENCE = 60_000  # milliseconds
 MODEL = "eenet8-mnist"
 
 
@@ -23,20 +24,11 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 
 
 def lit_exit(page: Page) -> int:
-    return int(page.locator('[data-state="left"]').get_attribute("data-exit") or -1)
+    return int(page.locator('[data-exit][data-state="left"]').get_attribute("data-exit") or -1)
 
 
 def saved(page: Page) -> str:
     return page.locator(".ee-reading.ee-strong dd").first.inner_text()
-
-
-def wait_for_url(page: Page, name: str, value: str | None = None) -> str:
-    def there(url: str) -> bool:
-        found = parse_qs(urlparse(url).query).get(name)
-        return found is not None and (value is None or found[0] == value)
-
-    page.wait_for_url(there)
-    return parse_qs(urlparse(page.url).query)[name][0]
 
 
 def test_open_pick_a_sample_drag_a_threshold(page: Page) -> None:

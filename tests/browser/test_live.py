@@ -7,10 +7,10 @@ from playwright.sync_api import Browser, Page
 from core.policy import Policy
 from core.report import evaluate
 from core.shelf import card_of, list_models, shipped_table
+from tests.browser.steps import PATIENCE, wait_for_url
 
 pytestmark = pytest.mark.browser
 
-PATIENCE = 60_000  # milliseconds
 POLICIES = 20
 EARLY = [name for name in list_models() if card_of(name).num_exits > 1]
 
@@ -84,6 +84,7 @@ def test_dragging_a_line_of_a_histogram_moves_the_figures(browser: Browser, addr
     assert area is not None
     dot = page.locator("[data-dot]")
     before = dot.evaluate("one => one.style.left")
+    other = wait_for_url(page, "thresholds").split(",")[1]
     middle = area["y"] + area["height"] / 2
     page.mouse.move(area["x"] + 0.9 * area["width"], middle)
     page.mouse.down()
@@ -91,7 +92,7 @@ def test_dragging_a_line_of_a_histogram_moves_the_figures(browser: Browser, addr
     page.wait_for_function("document.querySelector('.ee-control input').value === '1'")
     assert dot.evaluate("one => one.style.left") != before
     page.mouse.up()
-    page.wait_for_url(lambda url: "thresholds=1.0," in url)
+    assert wait_for_url(page, "thresholds", f"1.0,{other}")
     page.close()
 
 
@@ -110,5 +111,5 @@ def test_a_click_on_the_curve_takes_its_thresholds(browser: Browser, address: st
         }"""
     )
     wanted = ",".join(map(repr, map(float, first[2])))
-    page.wait_for_url(lambda url: f"thresholds={wanted}" in url)
+    wait_for_url(page, "thresholds", wanted)
     page.close()
