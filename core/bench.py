@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from core.models import Model
 from core.policy import Policy
-from core.timing import median_seconds
+from core.timing import median_seconds_of_each
 
 FEWEST_IMAGES = 128
 """However small the batch, so many images are run, or easy ones would decide the time."""
@@ -57,14 +57,17 @@ def measure(
     plain = Policy.never("max_probability", model.card.num_exits)
     costs = model.predict(chosen, policy, batch_size).costs
 
-    def milliseconds(one: Policy) -> float:
-        seconds = median_seconds(lambda: model.predict(chosen, one, batch_size), repeats)
-        return 1000 * seconds / count
-
+    whole, skipping = median_seconds_of_each(
+        [
+            lambda: model.predict(chosen, plain, batch_size),
+            lambda: model.predict(chosen, policy, batch_size),
+        ],
+        repeats,
+    )
     return Measurement(
         batch_size=batch_size,
         images=count,
-        plain_ms=milliseconds(plain),
-        early_exit_ms=milliseconds(policy),
+        plain_ms=1000 * whole / count,
+        early_exit_ms=1000 * skipping / count,
         relative_cost=float(costs.mean()),
     )

@@ -189,10 +189,13 @@ def checked_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UserError(f"expected `device` to be cpu or cuda, but got {name!r}.") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"expected `device` to be cpu or cuda, but got {name!r}.")
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < count):
         raise UserError(
-            "expected `device` cuda to be available, but PyTorch finds no GPU: use cpu."
+            f"expected `device` {name} to be available, but PyTorch finds {count} GPUs: use cpu."
         )
     return device
 

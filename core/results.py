@@ -5,6 +5,7 @@ from pathlib import Path
 
 from core.card import Card, OperatingPoint
 from core.errors import UserError
+from core.files import atomic_path
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
@@ -76,4 +77,6 @@ def with_results(text: str, cards: Sequence[Card]) -> str:
 
 def update_results(path: Path, cards: Sequence[Card]) -> None:
     """Bring the tables in a Markdown file up to date."""
-    path.write_text(with_results(path.read_text(encoding="utf-8"), cards), encoding="utf-8")
+    text = with_results(path.read_text(encoding="utf-8"), cards)
+    with atomic_path(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -19,7 +19,7 @@ from core.report import evaluate
 from core.table import ExitTable
 from core.training.loop import TrainingResult
 from core.training.recipe import Recipe
-from core.tuning.front import Front, cheapest_within_drop, front
+from core.tuning.best import cheapest_of_all
 
 OPERATING_POINTS = {
     "lossless": 0.0,
@@ -109,11 +109,14 @@ def operating_points(
     reference = calibration.accuracy_per_exit[-1]
     if plain is not None:
         reference = plain.calibration_accuracy
-    fronts = [front(calibration, criterion) for criterion in available(calibration)]
+    criteria = available(calibration)
     points: list[OperatingPoint] = []
     for name, max_drop in OPERATING_POINTS.items():
-        policy = _cheapest(fronts, calibration, reference, max_drop)
-        if policy is not None and not (points and points[-1].policy == policy.to_dict()):
+        try:
+            policy = cheapest_of_all(calibration, criteria, reference, max_drop)
+        except UserError:  # out of reach
+            continue
+        if not points or points[-1].policy != policy.to_dict():
             points.append(
                 OperatingPoint(
                     name=name,
@@ -134,19 +137,6 @@ def figures(table: ExitTable, policy: Policy) -> SplitFigures:
         relative_cost=report.relative_cost,
         exit_share=report.exit_share,
     )
-
-
-def _cheapest(
-    fronts: list[Front], calibration: ExitTable, reference: float, max_drop: float
-) -> Policy | None:
-    candidates = []
-    for one in fronts:
-        try:
-            candidates.append(cheapest_within_drop(one, reference, max_drop))
-        except UserError:  # out of this criterion's reach
-            continue
-    costs = [evaluate(calibration, policy).relative_cost for policy in candidates]
-    return candidates[costs.index(min(costs))] if candidates else None
 
 
 def _plain(recipe: Recipe) -> Plain | None:
