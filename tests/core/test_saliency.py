@@ -1,10 +1,12 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 from captum.attr import LayerGradCam
 
 from core.errors import UserError
-from core.saliency import grad_cam
+from core.saliency import SALIENCY, grad_cam
 from tests.core.networks import network
 
 
@@ -49,13 +51,58 @@ def test_grad_cam_equals_captums(exit_index: int) -> None:
         np.testing.assert_allclose(got, expected.numpy(), atol=1e-5)
 
 
-def test_stages_behind_the_exit_are_not_run() -> None:
+@pytest.mark.parametrize("name", SALIENCY)
+@pytest.mark.parametrize("exit_index", range(3))
+def test_every_method_gives_the_same_map_every_time(name: str, exit_index: int) -> None:
+    made = network().requires_grad_(False)
+    image = torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(3))
+    first = SALIENCY[name].function(made, image, exit_index, 4)
+    state = torch.get_rng_state()
+    again = SALIENCY[name].function(made, image, exit_index, 4)
+    assert first.shape == (28, 28)
+    assert first.dtype == np.float32
+    assert 0 <= first.min() <= first.max() <= 1
+    np.testing.assert_array_equal(first, again)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not image.requires_grad
+
+
+@pytest.mark.parametrize("name", ["saliency", "smooth_grad", "integrated_gradients", "occlusion"])
+def test_methods_on_pixels_find_the_pixels_an_exit_reads(name: str) -> None:
+    made = network()
+    with torch.no_grad():  # every exit's answer now depends on the left half alone
+        stage = made.stage
+    made.stage = lambda i, x: stage(i, x * left if i == 0 else x)  # type: ignore[method-assign]
+    left = torch.zeros(28, 28)
+    left[:, :10] = 1
+    image = torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(4))
+    found = SALIENCY[name].function(made, image, 1, 2)
+    assert found[:, :10].sum() > 0
+    assert found[:, 14:].sum() == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", SALIENCY)
+def test_threads_may_share_a_network(name: str) -> None:
+    made = network().requires_grad_(False)
+    images = [
+        torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
+        for seed in range(4)
+    ]
+    alone = [SALIENCY[name].function(made, image, 2, 1) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda one: SALIENCY[name].function(made, one, 2, 1), images * 3))
+    for index, found in enumerate(together):
+        np.testing.assert_allclose(found, alone[index % 4], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SALIENCY)
+def test_stages_behind_the_exit_are_not_run(name: str) -> None:
     made = network()
     ran: list[int] = []
     stage = made.stage
     made.stage = lambda i, x: ran.append(i) or stage(i, x)  # type: ignore[method-assign,func-returns-value]
-    grad_cam(made, torch.zeros(1, 1, 28, 28), 1, 0)
-    assert ran == [0, 1]
+    SALIENCY[name].function(made, torch.zeros(1, 1, 28, 28), 1, 0)
+    assert set(ran) == {0, 1}
 
 
 def test_the_network_is_left_without_gradients() -> None:
@@ -64,7 +111,8 @@ def test_the_network_is_left_without_gradients() -> None:
     assert all(parameter.grad is None for parameter in made.parameters())
 
 
+@pytest.mark.parametrize("name", SALIENCY)
 @pytest.mark.parametrize(("exit_index", "target"), [(3, 0), (-1, 0), (0, 10), (0, -1)])
-def test_no_such_exit_or_class(exit_index: int, target: int) -> None:
+def test_no_such_exit_or_class(name: str, exit_index: int, target: int) -> None:
     with pytest.raises(UserError, match=r"expected `(exit_index|target)` from 0 to"):
-        grad_cam(network(), torch.zeros(1, 1, 28, 28), exit_index, target)
+        SALIENCY[name].function(network(), torch.zeros(1, 1, 28, 28), exit_index, target)
