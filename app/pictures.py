@@ -21,6 +21,7 @@ class Picture:
     label: int | None = None
     notes: tuple[str, ...] = ()
     uploaded: bool = False
+    warning: str | None = None
 
 
 def data_uri(pixels: NDArray[np.uint8]) -> str:

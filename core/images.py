@@ -96,6 +96,29 @@ def fit(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
     return np.array(resized, dtype=np.uint8).reshape(size, size, channels)
 
 
+def centred_digit(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """Return a drawing, light on dark, placed as MNIST's digits are: (size, size, 1) uint8.
+
+    Its longer side becomes 20/28 of the size, and its centre of mass the middle (LeCun et al.,
+    1998). An empty drawing stays empty.
+    """
+    grey = image.convert("L")
+    box = grey.point([255 * (level > 32) for level in range(256)]).getbbox()
+    if box is None:
+        return np.zeros((size, size, 1), np.uint8)
+    ink = grey.crop(box)
+    scale = size * 20 / 28 / max(ink.size)
+    width, height = (max(round(side * scale), 1) for side in ink.size)
+    small = ink.resize((width, height), Image.Resampling.LANCZOS)
+    weight = np.asarray(small, np.float64)
+    total = max(weight.sum(), 1.0)
+    x = (weight.sum(axis=0) @ (np.arange(width) + 0.5)) / total
+    y = (weight.sum(axis=1) @ (np.arange(height) + 0.5)) / total
+    page = Image.new("L", (size, size))
+    page.paste(small, (round(size / 2 - x), round(size / 2 - y)))
+    return np.array(page, dtype=np.uint8).reshape(size, size, 1)
+
+
 def has_light_edge(pixels: NDArray[np.uint8]) -> bool:
     """Tell whether most of a picture's edge is lighter than middle grey, as ink on paper is.
 

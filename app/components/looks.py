@@ -29,8 +29,8 @@ class Look:
     reached: bool
 
 
-def looks(items: Sequence[Look]) -> None:
-    """Show where every exit looked, side by side."""
+def looks(items: Sequence[Look], strength: float) -> None:
+    """Show where every exit looked, side by side; ``strength`` in [0, 1] of the maps."""
     figures = "".join(
         f'<figure class="{"" if item.reached else "ee-unreached"}"><div class="ee-picture">'
         f'<img src="{item.image}" alt="">'
@@ -39,7 +39,8 @@ def looks(items: Sequence[Look]) -> None:
         f"<figcaption><b>{item.name}</b> for “{escape(item.answer)}”</figcaption></figure>"
         for item in items
     )
-    st.html(f'<div class="ee-looks" style="--exits:{len(items)}">{figures}</div>')
+    style = f"--exits:{len(items)};--strength:{strength}"
+    st.html(f'<div class="ee-looks" style="{style}">{figures}</div>')
 
 
 def top_classes(items: Sequence[Look]) -> None:

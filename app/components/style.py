@@ -31,9 +31,10 @@ def picture_card(picture: Picture, classes: Sequence[str]) -> None:
     truth = "" if picture.label is None else f"<b>{escape(classes[picture.label])}</b><br>"
     notes = "".join(f"<br>{escape(note)}" for note in picture.notes)
     height, width = picture.pixels.shape[:2]
+    warning = f'<p class="ee-warning">⚠ {escape(picture.warning)}</p>' if picture.warning else ""
     st.html(
         f'<figure class="ee-input"><img src="{data_uri(picture.pixels)}" '
         f'alt="The image, {width} by {height} pixels, as the network reads it">'
         f"<figcaption>{truth}{escape(picture.name)}{notes}"
-        "</figcaption></figure>"
+        f"</figcaption>{warning}</figure>"
     )

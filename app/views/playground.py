@@ -1,33 +1,35 @@
 """Playground: one image on its way through the network."""
 
-import math
-import random
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+import numpy as np
 import streamlit as st
-from streamlit.runtime.uploaded_file_manager import UploadedFile
+from numpy.typing import NDArray
 
-from app import resources, state, wording
-from app.components import controls
+from app import charts, resources, state, wording
+from app.components import controls, sources
 from app.components.ladder import Rung, ladder
 from app.components.live import STAGES, live, table_here
 from app.components.looks import Look, looks, top_classes
 from app.components.readout import Reading, readout, saving
-from app.components.strip import Frame, strip
 from app.components.style import heading, picture_card, section
-from app.guard import sentences
-from app.pictures import Picture, data_uri, heat, inverted
+from app.pictures import Picture, data_uri, heat
 from core.card import Card
 from core.criteria import CRITERIA
-from core.data.prepared import ImageSet
-from core.images import FORMATS, fit, has_light_edge, open_image
 from core.policy import Policy
 from core.routing import decide
+from core.spoil import SPOILERS, spoil
 from core.table import ExitTable, FloatArray
 
-IN_A_STRIP = 20
+if TYPE_CHECKING:
+    from core.saliency import SaliencyMethod
+
 TOP = 5
-_ROUND = "upload-round"
+SEVERITIES = np.linspace(0, 1, 21).tolist()
 _MACS = "{spent} of {whole} MACs"
 
 
@@ -41,99 +43,134 @@ def page() -> None:
     view = state.view()
     image, beside = st.columns([1, 3.4], gap="medium")
     with beside:
-        picture = _chosen_picture(card, view)
-    if picture is None:
-        st.info(
-            f"No sample images ship for {card.dataset}: upload one to begin.",
-            icon=":material/upload:",
-        )
-        state.write_url()
-        return
+        chosen = sources.pictures(card)
+        if chosen is None:
+            st.info(
+                f"No sample images ship for {card.dataset}: upload one to begin.",
+                icon=":material/upload:",
+            )
+            state.write_url()
+            return
+        pictures, number = chosen
+        _spoiling(view)
+    picture = replace(
+        pictures[number], pixels=_spoiled(pictures[number].pixels, view, view.severity)
+    )
     table = resources.asked(view.model, picture.pixels)
     exit_index = int(decide(table, view.policy).exits[0])
     with image:
         picture_card(picture, card.classes)
     _ladder(card, view, picture, table, exit_index)
+    if view.spoiler and card.num_exits > 1:
+        _severities(card, view, pictures[number])
     _insight(card, view, picture, table, exit_index)
+    if len(pictures) > 1:
+        _all_of_them(card, view, pictures)
     state.write_url()
 
 
-def _chosen_picture(card: Card, view: state.View) -> Picture | None:
-    samples = resources.samples(card.dataset)
-    strip_place = st.container()
-    file = _choosers(card, samples)
-    picture = None
-    if file is not None:
-        with sentences():
-            picture = _opened(file, card)
-    if samples is None:
-        return picture
-    number = min(view.sample, len(samples) - 1)
-    with strip_place:
-        _strip(samples, number, chosen=picture is None)
-    return picture or Picture(
-        samples.images[number],
-        f"Sample {number + 1} of {len(samples):,}",
-        label=int(samples.labels[number]),
+_NOT_SPOILED = "nothing"
+
+
+def _spoiling(view: state.View) -> None:
+    def changed() -> None:
+        name = st.session_state["spoiler"]
+        state.choose_spoiler(
+            "" if name == _NOT_SPOILED else name, st.session_state.get("severity", 0) / 100
+        )
+
+    what, how_much = st.columns([2.6, 1], gap="medium")
+    st.session_state["spoiler"] = view.spoiler or _NOT_SPOILED
+    with what:
+        st.segmented_control(
+            "Spoil it",
+            [_NOT_SPOILED, *SPOILERS],
+            required=True,
+            key="spoiler",
+            on_change=changed,
+            format_func=lambda name: SPOILERS[name].title if name in SPOILERS else "As it is",
+            help="Harder images leave later. "
+            + " ".join(f"**{one.title}**: {one.description}" for one in SPOILERS.values()),
+        )
+    if view.spoiler:
+        st.session_state["severity"] = round(100 * view.severity)
+        with how_much:
+            st.slider(
+                "How badly",
+                0,
+                100,
+                format="%d %%",
+                key="severity",
+                on_change=changed,
+                help=SPOILERS[view.spoiler].description,
+            )
+
+
+def _spoiled(pixels: NDArray[np.uint8], view: state.View, severity: float) -> NDArray[np.uint8]:
+    return spoil(pixels, view.spoiler, severity) if view.spoiler else pixels
+
+
+def _severities(card: Card, view: state.View, picture: Picture) -> None:
+    images = np.stack([_spoiled(picture.pixels, view, severity) for severity in SEVERITIES])
+    table = resources.asked_all(view.model, images)
+    scores = CRITERIA[view.policy.criterion].scores(view.policy.heated(table))
+    exits = decide(table, view.policy).exits
+    names = [wording.exit_name(index, card.num_exits) for index in range(card.num_exits)]
+    st.html(
+        section(
+            f"How much {SPOILERS[view.spoiler].title.lower()} it takes",
+            f"{CRITERIA[view.policy.criterion].title} at every early exit as the image gets "
+            "worse. Dots: where it leaves.",
+        )
+    )
+    st.plotly_chart(
+        charts.severity(SEVERITIES, scores, exits, names, view.severity),
+        key="severities",
+        config=charts.CONFIG,
+        alt="Score at each early exit against the severity of spoiling",
     )
 
 
-def _choosers(card: Card, samples: ImageSet | None) -> UploadedFile | None:
-    spec = card.spec
-    with st.container(horizontal=True):
-        if samples is not None and len(samples) > IN_A_STRIP:
-            st.button(
-                f"Others of {len(samples):,} samples",
-                icon=":material/shuffle:",
-                on_click=lambda: _pick(random.randrange(len(samples))),
-                help="Another handful, drawn at random; one of them is sent through.",
-            )
-        with st.popover("Upload an image", icon=":material/upload:"):
-            return st.file_uploader(
-                "An image of your own",
-                type=[*(name.lower() for name in FORMATS), "jpg", "tif"],
-                key=f"upload-{st.session_state.get(_ROUND, 0)}",
-                help=f"The middle square of it is scaled to the {spec.image_size} × "
-                f"{spec.image_size} pixels that this network reads. It stays in this session "
-                "and is stored nowhere.",
-            )
-
-
-def _strip(samples: ImageSet, number: int, chosen: bool) -> None:
-    pages = math.ceil(len(samples) / IN_A_STRIP)
-    frames = [  # every so-many-th: samples are sorted by class, and all classes are to be seen
-        Frame(
-            index,
-            data_uri(samples.images[index]),
-            f"Sample {index + 1}: {samples.classes[samples.labels[index]]}",
-            chosen and index == number,
+def _all_of_them(card: Card, view: state.View, pictures: Sequence[Picture]) -> None:
+    images = np.stack([_spoiled(one.pixels, view, view.severity) for one in pictures])
+    table = resources.asked_all(view.model, images)
+    decision = decide(table, view.policy)
+    rows = [
+        {
+            "image": data_uri(images[index]),
+            "name": one.name,
+            "answer": card.classes[decision.answers[index]],
+            "probability": float(table.probabilities[index, exit_index, decision.answers[index]]),
+            "leaves at": wording.exit_name(exit_index, card.num_exits),
+            "relative cost": float(decision.costs[index]),
+        }
+        for index, (one, exit_index) in enumerate(
+            zip(pictures, decision.exits.tolist(), strict=True)
         )
-        for index in range(number % pages, len(samples), pages)
     ]
-    strip(frames, "Sample images", _pick)
-
-
-def _pick(number: int) -> None:
-    state.choose_sample(number)
-    st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1  # an empty uploader
-
-
-def _opened(file: UploadedFile, card: Card) -> Picture:
-    opened = open_image(file.getvalue(), file.name)
-    pixels = fit(opened.image, card.spec.image_size, card.spec.in_channels)
-    notes = opened.notes
-    if card.dataset == "mnist":
-        turn = st.toggle(
-            "Turn dark on light into light on dark",
-            value=has_light_edge(pixels),
-            key=f"invert-{file.file_id}",
-            help="This network learned white digits on black. A dark digit on light paper "
-            "has to be turned around first.",
-        )
-        if turn:
-            pixels = inverted(pixels)
-            notes += ("Its light and dark were exchanged, as this network reads white on black.",)
-    return Picture(pixels, file.name, notes=notes, uploaded=True)
+    st.html(section("All your images", f"{wording.plural(len(rows), 'image')}."))
+    share = st.column_config.NumberColumn(format="percent")
+    st.dataframe(
+        rows,
+        hide_index=True,
+        column_config={
+            "image": st.column_config.ImageColumn("image", width="small"),
+            "probability": share,
+            "relative cost": share,
+        },
+    )
+    content = io.StringIO()
+    fields = [name for name in rows[0] if name != "image"]
+    writer = csv.DictWriter(content, fields, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    st.download_button(
+        "Save as CSV",
+        content.getvalue(),
+        file_name=f"{card.name}-images.csv",
+        mime="text/csv",
+        icon=":material/download:",
+    )
 
 
 def _ladder(
@@ -225,11 +262,23 @@ def _rung(
 def _insight(
     card: Card, view: state.View, picture: Picture, table: ExitTable, exit_index: int
 ) -> None:
+    from core.saliency import (
+        SALIENCY,
+    )  # brings torch and captum, which a first paint need not wait for
+
+    st.html(
+        section(
+            "Where each exit looked",
+            'Little <i class="ee-scale"></i> much that spoke for its answer. '
+            "Faded exits were never reached.",
+        )
+    )
+    method, strength = _saliency_controls(SALIENCY)
     image = data_uri(picture.pixels)
     items = []
     for index in range(card.num_exits):
         answer = int(table.answers[0, index])
-        seen = resources.looked_at(view.model, picture.pixels, index, answer)
+        seen = resources.looked_at(view.model, picture.pixels, index, answer, method)
         probabilities = table.probabilities[0, index]
         likeliest = (-probabilities).argsort(kind="stable")[:TOP]
         items.append(
@@ -242,13 +291,32 @@ def _insight(
                 reached=index <= exit_index,
             )
         )
-    st.html(
-        section(
-            "Where each exit looked",
-            'Grad-CAM: little <i class="ee-scale"></i> much that spoke for the answer. '
-            "Faded exits were never reached.",
-        )
-    )
-    looks(items)
+    looks(items, strength)
     st.html(section("What else it considered", "The likeliest classes at each exit."))
     top_classes(items)
+
+
+def _saliency_controls(methods: "Mapping[str, SaliencyMethod]") -> tuple[str, float]:
+    which, strength = st.columns([3, 1], gap="medium")
+    with which:
+        method = st.segmented_control(
+            "Method",
+            list(methods),
+            default=next(iter(methods)),
+            required=True,
+            key="saliency",
+            format_func=lambda name: methods[name].title,
+            help="\n\n".join(f"**{one.title}**: {one.description}" for one in methods.values()),
+        )
+    with strength:
+        percent = st.slider(
+            "Strength",
+            0,
+            100,
+            80,
+            5,
+            format="%d %%",
+            key="strength",
+            help="How strongly the map covers the image.",
+        )
+    return str(method), percent / 100

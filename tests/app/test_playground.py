@@ -11,7 +11,10 @@ from streamlit.testing.v1 import AppTest
 from core.data.samples import load_samples
 from core.models import load
 from core.policy import Policy
+from core.routing import decide
+from core.saliency import SALIENCY
 from core.shelf import PRETRAINED, card_of, list_models
+from core.spoil import SPOILERS, spoil
 from tests.app.pages import errors, html, leaves_at, link, opened, policy, reading
 
 MODEL = "eenet8-mnist"
@@ -133,19 +136,80 @@ def test_an_upload_is_answered_and_a_dark_digit_on_paper_is_turned_around() -> N
     app = with_upload(png(paper), "scan <b>.png")
     assert errors(app) == []
     assert reading(app, "Answer") == samples.classes[samples.labels[number]]
-    assert "light and dark were exchanged" in html(app)
+    assert "Light and dark were exchanged" in html(app)
     assert "scan &lt;b&gt;.png" in html(app)
     assert "not known" in html(app)
-    app.toggle[0].set_value(False).run()
-    assert "light and dark were exchanged" not in html(app)
+    app.segmented_control[0].set_value("as they are").run()
+    assert "ight and dark were exchanged" not in html(app)
 
 
 def test_a_sample_takes_over_from_an_upload() -> None:
     app = with_upload(png(np.zeros((30, 30, 3), np.uint8)), "black.png")
     assert "black.png" in html(app)
-    app.button[0].click().run()
+    back = next(one for one in app.button if one.label == "Back to the samples")
+    back.click().run()
     assert errors(app) == []
     assert "black.png" not in html(app)
+
+
+def test_several_uploads_become_a_table() -> None:
+    digits = load_samples("mnist").images[[3, 700, 2222], :, :, 0]
+    app = opened(f"model={MODEL}")
+    for index, digit in enumerate(digits):
+        app.file_uploader[0].upload(f"{index}.png", png(digit), "image/png")
+    app.run()
+    assert errors(app) == []
+    shown = app.dataframe[0].value
+    table = load(MODEL).table(digits[..., None])
+    answers = decide(table, card_of(MODEL).default_policy).answers
+    assert shown["answer"].tolist() == [table.classes[answer] for answer in answers]
+    assert shown["name"].tolist() == ["0.png", "1.png", "2.png"]
+
+
+def test_one_bad_upload_among_good_ones_is_told_and_left_out() -> None:
+    digit = load_samples("mnist").images[3, :, :, 0]
+    app = opened(f"model={MODEL}")
+    for name, content in (("a.png", png(digit)), ("b.png", b"no"), ("c.png", png(digit))):
+        app.file_uploader[0].upload(name, content, "image/png")
+    app.run()
+    assert len(errors(app)) == 1
+    assert "'b.png'" in errors(app)[0]
+    assert app.dataframe[0].value["name"].tolist() == ["a.png", "c.png"]
+
+
+def test_a_photo_for_a_digit_network_gets_a_warning() -> None:
+    photo = load_samples("cifar10").images[0]
+    app = with_upload(png(photo), "photo.png")
+    assert errors(app) == []
+    assert "its answer may mean nothing" in html(app)
+    digit = load_samples("mnist").images[0, :, :, 0]
+    assert "may mean nothing" not in html(with_upload(png(digit), "digit.png"))
+
+
+@pytest.mark.parametrize("name", SPOILERS)
+def test_spoiling(name: str) -> None:
+    app = opened(f"model={MODEL}&spoil={name}&severity=0.5&sample=9")
+    assert errors(app) == []
+    assert link(app)["spoil"] == name
+    assert link(app)["severity"] == "0.5"
+    assert len(app.get("plotly_chart")) == 1
+    spoiled = spoil(load_samples("mnist").images[9], name, 0.5)
+    table = load(MODEL).table(spoiled[None])
+    answer = decide(table, card_of(MODEL).default_policy).answers[0]
+    assert reading(app, "Answer") == table.classes[answer]
+
+
+@pytest.mark.parametrize("query", ["spoil=paint&severity=0.5", "spoil=noise&severity=nan"])
+def test_a_strange_spoiler_in_a_link(query: str) -> None:
+    assert errors(opened(f"model={MODEL}&{query}")) == []
+
+
+@pytest.mark.parametrize("name", SALIENCY)
+def test_every_saliency_method(name: str) -> None:
+    app = opened(f"model={MODEL}")
+    app.segmented_control(key="saliency").set_value(name).run()
+    assert errors(app) == []
+    assert html(app).count('class="ee-veil"') == 3
 
 
 def bad_images() -> dict[str, bytes]:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from core import images
 from core.errors import UserError
-from core.images import fit, has_light_edge, open_image
+from core.images import centred_digit, fit, has_light_edge, open_image
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -318,3 +318,18 @@ def test_ink_on_paper_has_a_light_edge(edge: int, light: bool) -> None:
     pixels = np.full((28, 28, 1), edge, np.uint8)
     pixels[8:20, 8:20] = 255 - edge
     assert has_light_edge(pixels) is light
+
+
+def test_a_drawing_becomes_a_digit_in_the_middle() -> None:
+    page = Image.new("L", (112, 112))
+    page.paste(255, (5, 60, 15, 100))  # a 1, low and to the left
+    pixels = centred_digit(page, 28)
+    assert pixels.shape == (28, 28, 1)
+    rows, columns = np.nonzero(pixels[:, :, 0] > 128)
+    assert rows.max() - rows.min() + 1 == 20
+    assert abs(rows.mean() - 13.5) <= 0.5
+    assert abs(columns.mean() - 13.5) <= 0.5
+
+
+def test_an_empty_drawing_stays_empty() -> None:
+    assert not centred_digit(Image.new("L", (50, 50)), 28).any()

@@ -1,0 +1,93 @@
+"""Plotly figures. They draw what they are given and work nothing out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.table import FloatArray, IntArray
+
+BLUE, ORANGE = "#2b87c2", "#d9721a"  # on white and on black alike, for every kind of colour vision
+SERIES = (  # colour, dash and marker, so that no line is known by its colour alone
+    (BLUE, "solid", "circle"),
+    (ORANGE, "dash", "square"),
+    ("#2a9d74", "dot", "diamond"),
+    ("#b0629e", "dashdot", "triangle-up"),
+    ("#7d8796", "longdash", "cross"),
+)
+CONFIG = {"displayModeBar": False}
+
+
+@dataclass(frozen=True)
+class Colours:
+    """What depends on a light or dark page."""
+
+    ink: str
+    quiet: str
+    line: str
+
+
+def colours() -> Colours:
+    """Return the colours of the page as it is shown now."""
+    if st.context.theme.type == "dark":
+        return Colours("#e8ecf2", "#a4adba", "#333b48")
+    return Colours("#1a2230", "#5b6574", "#dde2e8")
+
+
+def styled(figure: go.Figure, height: int) -> go.Figure:
+    """Give a figure the page's colours, size of text and height in pixels."""
+    hues = colours()
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        font={"size": 14, "color": hues.ink},
+        plot_bgcolor="rgba(0,0,0,0)",
+        paper_bgcolor="rgba(0,0,0,0)",
+        hoverlabel={"font": {"size": 14}},
+        dragmode=False,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+    )
+    axis = {"gridcolor": hues.line, "zerolinecolor": hues.line, "automargin": True}
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    return figure
+
+
+def severity(
+    severities: Sequence[float],
+    scores: FloatArray,
+    exits: IntArray,
+    names: Sequence[str],
+    here: float,
+) -> go.Figure:
+    """Draw how the scores fall as an image gets worse, and where it leaves.
+
+    Args:
+        severities: S of them, in [0, 1].
+        scores: (S, E-1).
+        exits: (S,) where the image leaves.
+        names: of the E exits.
+        here: the severity that is set.
+    """
+    figure = go.Figure()
+    last = len(names) - 1
+    for index in range(last):
+        colour, dash, symbol = SERIES[index % len(SERIES)]
+        leaves = exits == index
+        figure.add_scatter(
+            x=severities,
+            y=scores[:, index],
+            name=names[index],
+            mode="lines+markers",
+            line={"color": colour, "width": 3, "dash": dash},
+            marker={"symbol": symbol, "size": [11 if one else 0.1 for one in leaves]},
+            text=[names[exit_index] for exit_index in exits],
+            hovertemplate=f"{names[index]}: score %{{y:.3f}}<br>severity %{{x:.0%}}<br>"
+            "leaves at %{text}<extra></extra>",
+        )
+    hues = colours()
+    figure.add_vline(x=here, line={"color": hues.ink, "width": 2, "dash": "dot"})
+    figure.update_xaxes(title="severity", tickformat=".0%", range=[-0.02, 1.02])
+    figure.update_yaxes(title="score", range=[-0.04, 1.06])
+    return styled(figure, 300)

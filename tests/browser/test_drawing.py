@@ -1,0 +1,26 @@
+"""Drawing a digit with the mouse."""
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.steps import PATIENCE
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_drawn_one_is_answered(browser: Browser, address: str) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{address}/?model=eenet8-mnist")
+    page.locator(".ee-tops").wait_for(timeout=PATIENCE)
+    page.get_by_role("button", name="Draw").click()
+    board = page.get_by_role("img", name="Draw a digit here").bounding_box()
+    assert board is not None
+    middle = board["x"] + board["width"] / 2
+    page.mouse.move(middle + 8, board["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(middle - 8, board["y"] + board["height"] - 50, steps=12)
+    page.mouse.up()
+    caption = page.locator(".ee-input figcaption")
+    expect(caption).to_contain_text("Your drawing", timeout=PATIENCE)
+    expect(page.locator('[data-reading="answer"] dd').first).to_have_text("1")
+    page.close()
