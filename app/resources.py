@@ -142,22 +142,34 @@ def _asked(name: str, sha256: str, pixels: NDArray[np.uint8]) -> ExitTable:
         return model(name).table(pixels[None])
 
 
+def asked_all(name: str, images: NDArray[np.uint8]) -> ExitTable:
+    """Return what every exit says about some images, (N, H, W, C) as the network reads them."""
+    return _asked_all(name, card_of(name).sha256, images)
+
+
+@st.cache_data(max_entries=32, show_spinner="Asking the network …")
+def _asked_all(name: str, sha256: str, images: NDArray[np.uint8]) -> ExitTable:
+    with taking_turns():
+        return model(name).table(images)
+
+
 def looked_at(
-    name: str, pixels: NDArray[np.uint8], exit_index: int, target: int
+    name: str, pixels: NDArray[np.uint8], exit_index: int, target: int, method: str
 ) -> NDArray[np.float32]:
-    """Return Grad-CAM (H, W) in [0, 1]: what spoke for class ``target`` at an exit."""
-    return _looked_at(name, card_of(name).sha256, pixels, exit_index, target)
+    """Return what spoke for class ``target`` at an exit, by a method: (H, W) in [0, 1]."""
+    return _looked_at(name, card_of(name).sha256, pixels, exit_index, target, method)
 
 
 @st.cache_data(max_entries=1024, show_spinner=False)
 def _looked_at(
-    name: str, sha256: str, pixels: NDArray[np.uint8], exit_index: int, target: int
+    name: str, sha256: str, pixels: NDArray[np.uint8], exit_index: int, target: int, method: str
 ) -> NDArray[np.float32]:
-    from core.saliency import grad_cam
+    from core.saliency import SALIENCY
 
     one = model(name)
     with taking_turns():
-        return grad_cam(one.network, one.normalised(pixels[None]), exit_index, target)
+        image = one.normalised(pixels[None])
+        return SALIENCY[method].function(one.network, image, exit_index, target)
 
 
 def measured_seconds(name: str, pixels: NDArray[np.uint8], policy: Policy) -> tuple[float, float]:

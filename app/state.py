@@ -12,6 +12,7 @@ import streamlit as st
 from core.card import Card
 from core.errors import UserError
 from core.policy import Policy
+from core.spoil import SPOILERS
 
 _VIEW = "view"
 
@@ -23,6 +24,8 @@ class View:
     model: str
     policy: Policy
     sample: int = 0
+    spoiler: str = ""
+    severity: float = 0.0
 
     def to_query(self) -> dict[str, str]:
         """Return the URL parameters that `from_query` understands."""
@@ -36,6 +39,9 @@ class View:
             query["temperatures"] = ",".join(map(repr, self.policy.temperatures))
         if self.sample:
             query["sample"] = str(self.sample)
+        if self.spoiler:
+            query["spoil"] = self.spoiler
+            query["severity"] = f"{self.severity:g}"
         return query
 
 
@@ -53,7 +59,15 @@ def from_query(
     if model not in models:
         model = models[0]
     card = card_of(model)
-    return View(model, _policy(query, card), _whole(query.get("sample", ""), 0))
+    spoiler = query.get("spoil", "")
+    severity = _number(query.get("severity", "")) or 0.0
+    return View(
+        model,
+        _policy(query, card),
+        _whole(query.get("sample", ""), 0),
+        spoiler if spoiler in SPOILERS else "",
+        min(max(severity, 0.0), 1.0),
+    )
 
 
 def _policy(query: Mapping[str, str], card: Card) -> Policy:
@@ -114,7 +128,7 @@ def choose_model(name: str, card: Card) -> None:
 
     The sample keeps its number, so it stays the same within a data set.
     """
-    st.session_state[_VIEW] = View(name, card.default_policy, view().sample)
+    st.session_state[_VIEW] = replace(view(), model=name, policy=card.default_policy)
 
 
 def choose_policy(policy: Policy) -> None:
@@ -144,6 +158,11 @@ def switch_exit(exit_index: int, on: bool) -> None:
 def choose_sample(number: int) -> None:
     """Look at another of the shipped samples."""
     st.session_state[_VIEW] = replace(view(), sample=number)
+
+
+def choose_spoiler(name: str, severity: float) -> None:
+    """Spoil the picture; ``name`` in `SPOILERS`, or "" for not at all."""
+    st.session_state[_VIEW] = replace(view(), spoiler=name, severity=severity)
 
 
 def replace_policy(
