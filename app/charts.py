@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 import streamlit as st
 
-from core.table import FloatArray, IntArray
+from core.table import CostArray, FloatArray, IntArray
 
 BLUE, ORANGE = "#2b87c2", "#d9721a"  # on white and on black alike, for every kind of colour vision
 SERIES = (  # colour, dash and marker, so that no line is known by its colour alone
@@ -91,3 +91,63 @@ def severity(
     figure.update_xaxes(title="severity", tickformat=".0%", range=[-0.02, 1.02])
     figure.update_yaxes(title="score", range=[-0.04, 1.06])
     return styled(figure, 300)
+
+
+def reliability(said: CostArray, was: CostArray, counts: IntArray) -> go.Figure:
+    """Draw how often answers of a probability were right, beside what they should be.
+
+    Args:
+        said: (bins,) mean probability.
+        was: (bins,) accuracy; NaN where a bin is empty.
+        counts: (bins,) answers in it.
+    """
+    hues = colours()
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        name="as sure as right",
+        line={"color": hues.quiet, "dash": "dot", "width": 2},
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=said,
+        y=was,
+        mode="lines+markers",
+        name="this exit",
+        line={"color": BLUE, "width": 3},
+        marker={"size": 9},
+        customdata=counts,
+        hovertemplate="%{customdata:,} answers<br>on average %{x:.1%} sure<br>"
+        "%{y:.1%} of them right<extra></extra>",
+    )
+    figure.update_xaxes(title="how sure the answer is", tickformat=".0%", range=[0, 1.02])
+    figure.update_yaxes(title="how often it is right", tickformat=".0%", range=[0, 1.02])
+    return styled(figure, 380)
+
+
+def confusion(counts: IntArray, classes: Sequence[str]) -> go.Figure:
+    """Draw which class was taken for which; the right answers are left out, or they hide the rest.
+
+    Args:
+        counts: (K, K), [label, answer].
+        classes: the K names.
+    """
+    wrong = counts.astype(float)
+    wrong[range(len(classes)), range(len(classes))] = float("nan")
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=list(classes),
+        y=list(classes),
+        z=wrong,
+        colorscale=[[0, "rgba(217,114,26,0.04)"], [1, ORANGE]],
+        showscale=False,
+        xgap=2,
+        ygap=2,
+        texttemplate="%{z:.0f}" if len(classes) <= 20 else None,
+        hovertemplate="%{y} taken for %{x}: %{z:,} times<extra></extra>",
+    )
+    figure.update_xaxes(title="answer", type="category", showgrid=False)
+    figure.update_yaxes(title="label", type="category", autorange="reversed", showgrid=False)
+    return styled(figure, 380)

@@ -144,6 +144,38 @@ def calibration_error(
     return float(np.abs(gap).sum() / len(right))
 
 
+def reliability(
+    probability: NDArray[np.floating], right: BoolArray, bins: int = CALIBRATION_BINS
+) -> tuple[CostArray, CostArray, IntArray]:
+    """Return what `calibration_error` sums up: mean probability, accuracy and number of each bin.
+
+    Args:
+        probability: ``(N,)`` of the answers, in [0, 1].
+        right: ``(N,)``.
+        bins: how many, of equal width.
+
+    Returns:
+        Three arrays ``(bins,)``; an empty bin has NaN, NaN and 0.
+    """
+    index = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(index, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        said = np.bincount(index, weights=probability.astype(np.float64), minlength=bins) / counts
+        was = np.bincount(index, weights=right, minlength=bins) / counts
+    return said, was, counts
+
+
+def confusion(table: ExitTable, exit_index: int) -> IntArray:
+    """Return how often class k was answered with class j at an exit: ``(K, K)``, [k, j].
+
+    Samples without a label are left out.
+    """
+    classes = table.num_classes
+    labelled = table.labelled
+    pairs = table.labels[labelled] * classes + table.answers[labelled, exit_index]
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
 def score_histogram(
     scores: NDArray[np.floating], right: BoolArray, bins: int
 ) -> tuple[IntArray, IntArray]:

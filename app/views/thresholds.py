@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import streamlit as st
 
-from app import drawing, resources, state, wording
+from app import charts, drawing, resources, state, wording
 from app.components import controls
 from app.components.figures import Column, Row, figures
 from app.components.live import keep_in_browser, live
@@ -16,7 +16,14 @@ from core.card import Card
 from core.criteria import CRITERIA
 from core.errors import UserError
 from core.policy import Policy
-from core.report import Report, evaluate, exits_alone, score_histogram
+from core.report import (
+    Report,
+    confusion,
+    evaluate,
+    exits_alone,
+    reliability,
+    score_histogram,
+)
 from core.table import ExitTable
 from core.tuning.front import best_within_cost, cheapest_within_drop
 
@@ -45,6 +52,7 @@ def page() -> None:
     with tools:
         _tuning(card, view)
         _keeping(card, view)
+    _honesty(card, view)
     state.write_url()
 
 
@@ -125,6 +133,38 @@ def _histograms(card: Card, policy: Policy, table: ExitTable) -> str:
         threshold, enabled = policy.thresholds[index], policy.enabled[index]
         drawn.append(drawing.histogram(right, wrong, threshold, enabled, index, name))
     return f'<div class="ee-histograms" style="--exits:{len(drawn)}">{"".join(drawn)}</div>'
+
+
+def _honesty(card: Card, view: state.View) -> None:
+    st.html(section("A closer look at one exit", "All test images, whoever leaves where."))
+    exit_index = st.segmented_control(
+        "Exit",
+        range(card.num_exits),
+        default=0,
+        required=True,
+        key="closer",
+        format_func=lambda index: wording.exit_name(index, card.num_exits),
+        help="Left: is it as sure as it is right? Right: which classes does it mix up?",
+    )
+    if exit_index is None or exit_index >= card.num_exits:
+        exit_index = 0
+    table = resources.tables(view.model)["test"]
+    probability = CRITERIA["max_probability"].score(view.policy.heated(table), exit_index)
+    sure, mixed_up = st.columns(2, gap="large")
+    with sure:
+        st.plotly_chart(
+            charts.reliability(*reliability(probability, table.right[:, exit_index])),
+            key="reliability",
+            config=charts.CONFIG,
+            alt="Reliability diagram: how often answers of a probability are right",
+        )
+    with mixed_up:
+        st.plotly_chart(
+            charts.confusion(confusion(table, exit_index), card.classes),
+            key="confusion",
+            config=charts.CONFIG,
+            alt="Confusion matrix without the right answers",
+        )
 
 
 _WITHIN_DROP, _WITHIN_COST = "lose at most", "spend at most"

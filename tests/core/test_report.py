@@ -11,9 +11,11 @@ from core.policy import Policy
 from core.report import (
     auroc,
     calibration_error,
+    confusion,
     evaluate,
     exits_alone,
     flips,
+    reliability,
     saved,
     score_histogram,
 )
@@ -145,3 +147,32 @@ def test_a_network_cut_off_at_an_exit_computes_no_other_head() -> None:
 def test_who_spends_more_than_the_plain_network_saves_less_than_nothing() -> None:
     assert saved(0.25) == 0.75
     assert saved(1.02) < 0
+
+
+def test_reliability_adds_up_to_the_calibration_error() -> None:
+    random = np.random.default_rng(0)
+    probability = random.uniform(size=500).astype(np.float32)
+    right = random.uniform(size=500) < probability**2
+    said, was, counts = reliability(probability, right, 10)
+    assert counts.sum() == 500
+    error = np.nansum(counts * np.abs(said - was)) / 500
+    assert error == pytest.approx(calibration_error(probability, right, 10))
+
+
+def test_reliability_of_an_empty_bin() -> None:
+    said, was, counts = reliability(np.array([0.95, 1.0]), np.array([True, False]), 10)
+    assert counts.tolist() == [0] * 9 + [2]
+    assert was[9] == 0.5
+    assert said[9] == pytest.approx(0.975)
+    assert np.isnan(said[:9]).all()
+
+
+def test_confusion_counts_every_labelled_sample() -> None:
+    table = random_table(samples=80, exits=3, classes=4)
+    for exit_index in range(3):
+        found = confusion(table, exit_index)
+        assert found.shape == (4, 4)
+        assert np.trace(found) == table.right[:, exit_index].sum()
+        assert found.sum(axis=1).tolist() == np.bincount(table.labels, minlength=4).tolist()
+    unknown = changed(table, labels=np.full(80, -1))
+    assert confusion(unknown, 0).sum() == 0
