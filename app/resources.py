@@ -17,7 +17,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from core.card import Card, load_card
-from core.data.prepared import ImageSet
+from core.data.prepared import ImageSet, load_prepared, prepared_path
 from core.data.samples import load_samples, sample_names
 from core.policy import Policy
 from core.shelf import PRETRAINED, list_models
@@ -27,6 +27,7 @@ from core.tuning.replay import replay
 
 if TYPE_CHECKING:
     from core.models import Model
+    from core.tuning.risk import Controlled
 
 
 def models_folder() -> Path:
@@ -121,6 +122,20 @@ def _reachable_on(
     return replay(reachable(name, criterion), tables(name)[split])
 
 
+def promised(name: str, criterion: str, epsilon: float, delta: float, risk: str) -> "Controlled":
+    """Return the cheapest policy whose risk is proven on a model's calibration split."""
+    return _promised(name, card_of(name).sha256, criterion, epsilon, delta, risk)
+
+
+@st.cache_resource(max_entries=64, show_spinner="Proving …")
+def _promised(
+    name: str, sha256: str, criterion: str, epsilon: float, delta: float, risk: str
+) -> "Controlled":
+    from core.tuning.risk import control
+
+    return control(tables(name)["calibration"], criterion, epsilon, delta, risk=risk)
+
+
 def samples(dataset: str) -> ImageSet | None:
     """Return the images that ship for a data set, or None."""
     return _samples(dataset) if dataset in sample_names() else None
@@ -129,6 +144,36 @@ def samples(dataset: str) -> ImageSet | None:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _samples(dataset: str) -> ImageSet:
     return load_samples(dataset)
+
+
+def test_images(dataset: str) -> ImageSet | None:
+    """Return the test images of a data set, or None where it does not lie prepared on the disk.
+
+    Raises:
+        UserError: it does, but it is damaged.
+    """
+    path = prepared_path(dataset, "test")
+    if not path.is_file():
+        return None
+    return _test_images(dataset, str(path.parents[1]), path.stat().st_mtime_ns)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the test images …")
+def _test_images(dataset: str, root: str, changed: int) -> ImageSet:
+    return load_prepared(dataset, "test", Path(root))
+
+
+def asked_samples(name: str) -> ExitTable | None:
+    """Return what every exit says about the samples that ship for a model's data set, if any do."""
+    shipped = samples(card_of(name).dataset)
+    return None if shipped is None else _asked_samples(name, card_of(name).sha256)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Asking the network about the samples …")
+def _asked_samples(name: str, sha256: str) -> ExitTable:
+    shipped = load_samples(card_of(name).dataset)
+    with taking_turns():
+        return model(name).table(shipped.images, shipped.labels)
 
 
 def asked(name: str, pixels: NDArray[np.uint8]) -> ExitTable:

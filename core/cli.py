@@ -31,6 +31,7 @@ from core.printing import (
     percents,
     plain_accuracy,
     to_json,
+    tuned_rows,
 )
 from core.report import evaluate as report_of
 from core.shelf import card_of, list_models, shipped_table
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from core.table import ExitTable
     from core.training.progress import EpochReport
     from core.training.recipe import Recipe
+    from core.tuning.risk import Controlled
 
 T = TypeVar("T", int, float)
 
@@ -294,6 +296,16 @@ def tune(
         float | None,
         typer.Option(metavar="X", help="Cheapest losing at most this accuracy; 0.01 is a point."),
     ] = None,
+    max_risk: Annotated[
+        float | None, typer.Option(metavar="EPS", help="Cheapest with a risk proven to be so low.")
+    ] = None,
+    delta: Annotated[
+        float, typer.Option(metavar="D", help="Probability of a wrong promise, for --max-risk.")
+    ] = 0.1,
+    risk: Annotated[
+        str, typer.Option(metavar="R", help="accuracy_gap, ruined, consistency or brier_gap.")
+    ] = "accuracy_gap",
+    method: Annotated[str, typer.Option(metavar="M", help="ucb, ltt or crc.")] = "ucb",
     criterion: Annotated[
         str | None, typer.Option(metavar="C", help="By default the best of all.")
     ] = None,
@@ -304,13 +316,13 @@ def tune(
     as_json: Json = False,
 ) -> str:
     """Choose thresholds on the calibration split; show what they achieve on test."""
-    from core.tuning.best import best_of_all, cheapest_of_all
-
     card = card_of(model)
-    if (max_cost is None) == (max_drop is None):
+    goals = {"--max-cost": max_cost, "--max-drop": max_drop, "--max-risk": max_risk}
+    given = [name for name, value in goals.items() if value is not None]
+    if len(given) != 1:
         raise UserError(
-            "expected exactly one of --max-cost and --max-drop, but got "
-            f"{'neither' if max_cost is None else 'both'}: say what matters more."
+            f"expected exactly one of {', '.join(goals)}, but got "
+            f"{' and '.join(given) or 'none'}: say what matters most."
         )
     if split != "calibration":
         raise UserError(
@@ -322,12 +334,23 @@ def tune(
     if criterion is not None:
         check_criterion(card, criterion)
     tables = {name: shipped_table(model, name) for name in ("calibration", "test")}
+    calibration = tables["calibration"]
     criteria = card.criteria if criterion is None else (criterion,)
-    if max_drop is not None:
+    promised: Controlled | None = None
+    if max_risk is not None:
+        from core.tuning.risk import control
+
+        promised = control(calibration, criteria, max_risk, delta, method, risk)
+        policy = promised.policy
+    elif max_drop is not None:
+        from core.tuning.best import cheapest_of_all
+
         reference = card.reference_accuracy("calibration")
-        policy = cheapest_of_all(tables["calibration"], criteria, reference, max_drop)
+        policy = cheapest_of_all(calibration, criteria, reference, max_drop)
     elif max_cost is not None:
-        policy = best_of_all(tables["calibration"], criteria, max_cost)
+        from core.tuning.best import best_of_all
+
+        policy = best_of_all(calibration, criteria, max_cost)
     if out is not None:
         policy.save(out)
         note(f"Saved the policy to {out}.")
@@ -339,24 +362,15 @@ def tune(
                 "split": split,
                 "max_cost": max_cost,
                 "max_drop": max_drop,
+                "max_risk": max_risk,
                 "reference_accuracy": card.reference_accuracy("calibration"),
                 "policy": policy.to_dict(),
+                "promise": promised.to_dict() if promised else None,
                 **{name: brief(report) for name, report in reports.items()},
             }
         )
-    rows = [("split", "accuracy", "plain network", "relative cost", "leave at each exit")]
-    for name, report in reports.items():
-        plain = plain_accuracy(card, name)
-        rows.append(
-            (
-                name,
-                f"{report.accuracy:.2%}",
-                "–" if plain is None else f"{plain:.2%}",
-                f"{report.relative_cost:.1%}",
-                percents(report.exit_share),
-            )
-        )
-    return f"{described(policy, card)}\n\n{aligned(rows)}"
+    text = f"{described(policy, card)}\n\n{aligned(tuned_rows(card, reports))}"
+    return f"{text}\n\n{promised.guarantee}" if promised else text
 
 
 @app.command()

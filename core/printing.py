@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -112,6 +112,25 @@ def described(policy: Policy, card: Card) -> str:
         )
     ]
     return f"{policy.criterion}: {', '.join(exits)}" if exits else "no early exits"
+
+
+def tuned_rows(card: Card, reports: Mapping[str, Report]) -> list[Sequence[str]]:
+    """Return a heading and a row per split: what a policy achieves beside the plain network."""
+    rows: list[Sequence[str]] = [
+        ("split", "accuracy", "plain network", "relative cost", "leave at each exit")
+    ]
+    for name, report in reports.items():
+        plain = plain_accuracy(card, name)
+        rows.append(
+            (
+                name,
+                f"{report.accuracy:.2%}",
+                "–" if plain is None else f"{plain:.2%}",
+                f"{report.relative_cost:.1%}",
+                percents(report.exit_share),
+            )
+        )
+    return rows
 
 
 def percents(values: Sequence[float]) -> str:

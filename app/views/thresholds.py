@@ -1,6 +1,7 @@
 """Thresholds: a policy on a whole split, from the table that came with the model."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 
 import streamlit as st
@@ -26,6 +27,7 @@ from core.report import (
 )
 from core.table import ExitTable
 from core.tuning.front import best_within_cost, cheapest_within_drop
+from core.tuning.risk import RISKS
 
 BINS = 25
 MOST_POINTS, MOST_COST = 5.0, 110
@@ -167,53 +169,102 @@ def _honesty(card: Card, view: state.View) -> None:
         )
 
 
-_WITHIN_DROP, _WITHIN_COST = "lose at most", "spend at most"
+_WITHIN_DROP, _WITHIN_COST, _PROMISE = "lose at most", "spend at most", "promise"
+_PROMISED = "promised"
 
 
 def _tuning(card: Card, view: state.View) -> None:
     st.html(section("Find thresholds"))
     goal = st.segmented_control(
         "Goal",
-        [_WITHIN_DROP, _WITHIN_COST],
+        [_WITHIN_DROP, _WITHIN_COST, _PROMISE],
         default=_WITHIN_DROP,
         required=True,
         key="goal",
         format_func=str.capitalize,
-        help="The cheapest thresholds within an accuracy drop, or the most accurate ones within "
-        "a compute budget. They are chosen on the calibration split, never on test.",
+        help="The cheapest thresholds within an accuracy drop, the most accurate ones within a "
+        "compute budget, or the cheapest ones about which something can be promised. They are "
+        "chosen on the calibration split, never on test.",
     )
-    if goal == _WITHIN_COST:
-        amount: float = st.slider(
-            "Compute, of the plain network's",
-            1,
-            MOST_COST,
-            50,
-            format="%d %%",
-            key="budget",
-            help="Mean multiply-accumulates per image, heads included.",
-        )
-    else:
-        amount = st.slider(
-            "Accuracy, against the plain network",
-            0.0,
-            MOST_POINTS,
-            0.5,
-            0.1,
-            format="%.1f points",
-            key="drop",
-            help="On the calibration split; on test it can turn out a little more or less.",
-        )
+    controls_of = {_WITHIN_DROP: _drop, _WITHIN_COST: _budget, _PROMISE: _promise}
+    find = controls_of[goal or _WITHIN_DROP](card, view)
     if st.button("Find", type="primary", icon=":material/search:", width="stretch"):
         with sentences():
-            state.choose_policy(_found(card, view, goal == _WITHIN_COST, amount / 100))
+            state.choose_policy(find())
             st.rerun()
+    guarantee = st.session_state.get(_PROMISED)
+    if guarantee is not None and guarantee[0] == view.policy:
+        st.success(guarantee[1], icon=":material/verified:")
 
 
-def _found(card: Card, view: state.View, within_cost: bool, amount: float) -> Policy:
-    front = resources.reachable(view.model, view.policy.criterion)
-    if within_cost:
-        return best_within_cost(front, amount)
-    return cheapest_within_drop(front, card.reference_accuracy("calibration"), amount)
+def _drop(card: Card, view: state.View) -> Callable[[], Policy]:
+    points = st.slider(
+        "Accuracy, against the plain network",
+        0.0,
+        MOST_POINTS,
+        0.5,
+        0.1,
+        format="%.1f points",
+        key="drop",
+        help="On the calibration split; on test it can turn out a little more or less.",
+    )
+    reference = card.reference_accuracy("calibration")
+    return lambda: cheapest_within_drop(
+        resources.reachable(view.model, view.policy.criterion), reference, points / 100
+    )
+
+
+def _budget(card: Card, view: state.View) -> Callable[[], Policy]:
+    percent = st.slider(
+        "Compute, of the plain network's",
+        1,
+        MOST_COST,
+        50,
+        format="%d %%",
+        key="budget",
+        help="Mean multiply-accumulates per image, heads included.",
+    )
+    return lambda: best_within_cost(
+        resources.reachable(view.model, view.policy.criterion), percent / 100
+    )
+
+
+def _promise(card: Card, view: state.View) -> Callable[[], Policy]:
+    risk = st.selectbox(
+        "What to promise",
+        list(RISKS),
+        key="risk",
+        format_func=lambda name: RISKS[name].title,
+        help="  \n".join(f"**{one.title}**: {one.description}" for one in RISKS.values()),
+    )
+    level = st.slider(
+        "At most",
+        0.1,
+        10.0,
+        1.0,
+        0.1,
+        format="%.1f %%",
+        key="epsilon",
+        help="What the risk may be on new images like these, compared with the full network.",
+    )
+    certainty = st.slider(
+        "With a certainty of",
+        50,
+        99,
+        90,
+        format="%d %%",
+        key="certainty",
+        help="How sure the promise has to be: the more, the less can be saved.",
+    )
+
+    def find() -> Policy:
+        found = resources.promised(
+            view.model, view.policy.criterion, level / 100, 1 - certainty / 100, risk
+        )
+        st.session_state[_PROMISED] = found.policy, found.guarantee
+        return found.policy
+
+    return find
 
 
 def _keeping(card: Card, view: state.View) -> None:

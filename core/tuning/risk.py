@@ -141,7 +141,8 @@ def method(
 )
 def accuracy_gap(table: ExitTable) -> CostArray:
     """1[early answer wrong] − 1[full network wrong]."""
-    return table.right[:, -1:].astype(np.float64) - table.right
+    full: CostArray = table.right[:, -1:].astype(np.float64)
+    return full - table.right
 
 
 @risk(
@@ -157,7 +158,7 @@ def accuracy_gap(table: ExitTable) -> CostArray:
 )
 def ruined(table: ExitTable) -> CostArray:
     """max(0, accuracy gap)."""
-    return accuracy_gap(table).clip(min=0)
+    return np.maximum(accuracy_gap(table), 0)
 
 
 @risk(
@@ -172,7 +173,8 @@ def ruined(table: ExitTable) -> CostArray:
 )
 def consistency(table: ExitTable) -> CostArray:
     """1[early answer ≠ the full network's]."""
-    return (table.answers != table.answers[:, -1:]).astype(np.float64)
+    changed: BoolArray = table.answers != table.answers[:, -1:]
+    return changed.astype(np.float64)
 
 
 @risk(
@@ -211,7 +213,8 @@ def betting_bound(losses: CostArray, epsilon: float, delta: float, binary: bool)
     ν_j = √(2 ln(1/δ) / (n σ̂²_{j−1})), capped, with σ̂² the variance so far shrunk to that of a coin.
     If the mean is above ε the capital is a supermartingale that starts at 1 and stays above 0, so
     it gets there with probability at most δ (Waudby-Smith & Ramdas, arXiv 2010.09686, used for
-    risk control by Bates et al., arXiv 2101.02703, and Jazbec et al., arXiv 2405.20915).
+    risk control by Bates et al., arXiv 2101.02703, and Jazbec et al., arXiv 2405.20915). Bets may
+    be won early on and lost again, so the losses must also be at most ε on average.
     """
     count = len(losses)
     seen = np.arange(1, count + 1)[:, None]
@@ -221,8 +224,8 @@ def betting_bound(losses: CostArray, epsilon: float, delta: float, binary: bool)
     bets = np.sqrt(2 * np.log(1 / delta) / (count * before))
     bets = np.minimum(bets, _LARGEST_BET / (1 - epsilon))
     capital = np.log1p(-bets * (losses - epsilon)).cumsum(axis=0)
-    won: BoolArray = capital.max(axis=0, initial=0) >= np.log(1 / delta)
-    return won
+    won: BoolArray = capital.max(axis=0) >= np.log(1 / delta)
+    return won & (losses.mean(axis=0) <= epsilon)
 
 
 @method(
@@ -375,9 +378,7 @@ def control(
     needed = samples_needed(epsilon, delta, method, risk)
     _refuse_fewer(len(table), max(PATH_PART, 1 + PATH_PART * (needed - 1) // (PATH_PART - 1)))
     _refuse_unlabelled(table, risk)
-    order = np.random.default_rng(0).permutation(len(table))
-    laying, judging = np.split(order, [len(table) // PATH_PART])
-    part = table.select(laying)
+    part, judging = split(table)
     names = [criterion] if isinstance(criterion, str) else list(criterion)
     if not names:
         raise UserError("expected the name of a `criterion`, but got none.")
@@ -385,8 +386,18 @@ def control(
     paths = [careful_to_bold(part, name, temperatures) for name in names]
     costs = [_Judged.of(path, part, risk).naive(epsilon)[1] for path in paths]
     path = paths[int(np.argmin(costs))]
-    found = control_along(path, table.select(judging), epsilon, delta, method, risk)
-    return replace(found, path_samples=len(laying))
+    found = control_along(path, judging, epsilon, delta, method, risk)
+    return replace(found, path_samples=len(part))
+
+
+def split(table: ExitTable) -> tuple[ExitTable, ExitTable]:
+    """Return a random quarter of the samples, to lay a path on, and the rest, to judge with.
+
+    The same table is always split in the same way.
+    """
+    order = np.random.default_rng(0).permutation(len(table))
+    laying, judging = np.split(order, [len(table) // PATH_PART])
+    return table.select(laying), table.select(judging)
 
 
 def control_along(

@@ -6,6 +6,7 @@ from core.policy import Policy
 from core.report import evaluate
 from core.shelf import card_of, list_models, shipped_table
 from core.tuning.front import best_within_cost, cheapest_within_drop, front
+from core.tuning.risk import control
 from tests.app.pages import errors, html, link, opened_thresholds, policy, reading
 
 MODEL = "eenet8-mnist"
@@ -57,6 +58,30 @@ def test_finding_thresholds_within_a_budget() -> None:
     assert errors(app) == []
     expected = best_within_cost(front(shipped_table(MODEL, "calibration"), "margin"), 0.09)
     assert policy(app).thresholds == expected.thresholds
+
+
+def test_a_promise_is_put_into_words_and_goes_when_thresholds_move() -> None:
+    app = opened_thresholds(f"model={MODEL}&criterion=margin&thresholds=1,1")
+    app.segmented_control(key="goal").set_value("promise").run()
+    app.slider(key="epsilon").set_value(1.0)
+    app.button[0].click().run()
+    assert errors(app) == []
+    found = control(shipped_table(MODEL, "calibration"), "margin", 0.01, 0.1)
+    assert policy(app).thresholds == found.policy.thresholds
+    assert app.success[0].value == found.guarantee
+    app.selectbox(key="criterion").set_value("entropy").run()
+    assert not app.success
+
+
+def test_a_promise_that_takes_more_samples_says_how_many() -> None:
+    app = opened_thresholds(f"model={MODEL}")
+    app.segmented_control(key="goal").set_value("promise").run()
+    app.slider(key="epsilon").set_value(0.1)
+    app.slider(key="certainty").set_value(99)
+    app.selectbox(key="risk").set_value("brier_gap")
+    app.button[0].click().run()
+    assert len(errors(app)) == 1
+    assert "samples" in errors(app)[0]
 
 
 def test_a_goal_out_of_reach_says_what_can_be_reached() -> None:

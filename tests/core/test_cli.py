@@ -22,6 +22,7 @@ from core.report import evaluate
 from core.shelf import card_of, list_models, shipped_table
 from core.table import load_tables
 from core.training import loop
+from core.tuning.risk import METHODS, RISKS
 from tests.core.training.recipes import bars
 
 MODEL, PLAIN = "eenet8-mnist", "resnet8-mnist"
@@ -264,6 +265,17 @@ def test_a_tuned_policy_achieves_what_tune_said(capsys: Capture, tmp_path: Path)
     assert f"{got['accuracy']:.2%}" in text
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("risk", RISKS)
+def test_tune_promises(capsys: Capture, method: str, risk: str) -> None:
+    command = ["tune", MODEL, "--max-risk", 0.02, "--method", method, "--risk", risk]
+    got = answered(capsys, *command)
+    assert got["max_risk"] == 0.02
+    assert got["policy"] == got["promise"]["policy"]
+    assert got["promise"]["bound"] <= 0.02
+    assert got["promise"]["guarantee"] in shown(capsys, *command)
+
+
 def test_out_of_reach_says_what_is_reachable(capsys: Capture) -> None:
     assert "cheapest reachable costs" in refused(capsys, "tune", MODEL, "--max-cost", 0.001)
 
@@ -366,12 +378,17 @@ def test_data_prepare_converts_a_folder(capsys: Capture, tmp_path: Path) -> None
         (f"evaluate {MODEL} --thresholds 0.5", "expected 2 thresholds"),
         (f"evaluate {MODEL} --thresholds 0.5,0.5,0.5", "expected 2 thresholds"),
         (f"evaluate {PLAIN} --criterion confidence --thresholds 1", "has, but got 'confidence'"),
-        (f"tune {MODEL}", "exactly one of --max-cost and --max-drop, but got neither"),
-        (f"tune {MODEL} --max-cost 1 --max-drop 0", "but got both"),
+        (f"tune {MODEL}", "exactly one of --max-cost, --max-drop, --max-risk, but got none"),
+        (f"tune {MODEL} --max-cost 1 --max-drop 0", "but got --max-cost and --max-drop"),
         (f"tune {MODEL} --max-drop 1 --split test", "looks better than it is"),
         (f"tune {MODEL} --max-drop 1.5", "one percentage point is 0.01"),
         (f"tune {MODEL} --max-drop nan", "fraction in [0, 1]"),
         (f"tune {MODEL} --max-cost 0", "above 0"),
+        (f"tune {MODEL} --max-risk 1.5", "between 0 and 1"),
+        (f"tune {MODEL} --max-risk 0.1 --delta 0", "between 0 and 1"),
+        (f"tune {MODEL} --max-risk 0.1 --method uvb", "Did you mean 'ucb'?"),
+        (f"tune {MODEL} --max-risk 0.1 --risk ruin", "Did you mean 'ruined'?"),
+        (f"tune {MODEL} --max-risk 0.0001", "samples"),
         (f"tune {MODEL} --max-cost 1 --criterion magrin", "Did you mean 'margin'?"),
         (f"tune {PLAIN} --max-cost 1", "early exits to tune"),
         ("train eenet8-mnits", "Did you mean 'eenet8-mnist'?"),
