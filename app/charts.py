@@ -151,3 +151,67 @@ def confusion(counts: IntArray, classes: Sequence[str]) -> go.Figure:
     figure.update_xaxes(title="answer", type="category", showgrid=False)
     figure.update_yaxes(title="label", type="category", autorange="reversed", showgrid=False)
     return styled(figure, 380)
+
+
+def cost_beside_accuracy(
+    names: Sequence[str], costs: CostArray, accuracies: CostArray
+) -> go.Figure:
+    """Draw two bars per exit: what has been computed by then, and how many answers are right.
+
+    Args:
+        names: of the E exits.
+        costs: (E,) in units of the plain network.
+        accuracies: (E,) in [0, 1].
+    """
+    figure = go.Figure()
+    for name, values, colour, pattern in (
+        ("compute up to here", costs, ORANGE, "/"),
+        ("answers right", accuracies, BLUE, ""),
+    ):
+        figure.add_bar(
+            x=list(names),
+            y=values,
+            name=name,
+            text=values,
+            texttemplate="%{y:.1%}",
+            textposition="outside",
+            cliponaxis=False,
+            marker={"color": colour, "pattern": {"shape": pattern, "size": 6, "solidity": 0.25}},
+            hovertemplate=f"%{{x}}: {name} %{{y:.2%}}<extra></extra>",
+        )
+    figure.update_yaxes(tickformat=".0%", range=[0, max(1.12, 1.12 * float(costs.max()))])
+    figure.update_layout(barmode="group", bargap=0.3)
+    return styled(figure, 400)
+
+
+def rehearsal(naive: CostArray, proven: CostArray, epsilon: float) -> go.Figure:
+    """Draw the true risks of many choices of thresholds beside what was allowed.
+
+    Args:
+        naive: (D,) of thresholds that looked good.
+        proven: (D,) of thresholds with a proof.
+        epsilon: what was allowed.
+    """
+    hues = colours()
+    figure = go.Figure()
+    for name, risks, colour, pattern in (
+        ("looks good", naive, ORANGE, "/"),
+        ("proven", proven, BLUE, ""),
+    ):
+        figure.add_histogram(
+            x=risks,
+            name=name,
+            nbinsx=60,
+            opacity=0.8,
+            marker={"color": colour, "pattern": {"shape": pattern, "size": 6, "solidity": 0.25}},
+            hovertemplate=f"%{{y}} of the {name}: accuracy lost %{{x}}<extra></extra>",
+        )
+    figure.add_vline(
+        x=epsilon,
+        line={"color": hues.ink, "width": 2.5, "dash": "dot"},
+        annotation={"text": "allowed", "font": {"color": hues.ink, "size": 14}},
+    )
+    figure.update_layout(barmode="overlay")
+    figure.update_xaxes(title="accuracy lost on all images", tickformat=".1%")
+    figure.update_yaxes(title="calibration sets")
+    return styled(figure, 360)

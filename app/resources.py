@@ -16,9 +16,11 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from app import workshop
 from core.card import Card, load_card
 from core.data.prepared import ImageSet, load_prepared, prepared_path
 from core.data.samples import load_samples, sample_names
+from core.data.splits import SAMPLES_ONLY
 from core.policy import Policy
 from core.shelf import PRETRAINED, list_models
 from core.table import CostArray, ExitTable, IntArray, load_tables
@@ -27,7 +29,8 @@ from core.tuning.replay import replay
 
 if TYPE_CHECKING:
     from core.models import Model
-    from core.tuning.risk import Controlled
+    from core.training.background import Room
+    from core.tuning.risk import Controlled, Rehearsal
 
 
 def models_folder() -> Path:
@@ -46,13 +49,21 @@ def threads() -> int:
 
 
 def model_names() -> list[str]:
-    """Return the models to choose from: those with early exits first, then by name."""
-    return sorted(list_models(models_folder()), key=lambda name: card_of(name).num_exits == 1)
+    """Return the models to choose from: with early exits, trained in this session, plain ones."""
+    own = workshop.names()
+    everybodys = [name for name in list_models(models_folder()) if name not in own]
+    return sorted([*everybodys, *own], key=lambda name: card_of(name).num_exits == 1)
+
+
+def folder_of(name: str) -> Path:
+    """Return a model's folder: this session's own models come before those for everybody."""
+    own = workshop.folder_of(name)
+    return models_folder() / name if own is None else own
 
 
 def card_of(name: str) -> Card:
     """Return a model's card."""
-    path = models_folder() / name / "card.json"
+    path = folder_of(name) / "card.json"
     return _card(str(path), path.stat().st_mtime_ns)
 
 
@@ -63,7 +74,7 @@ def _card(path: str, changed: int) -> Card:
 
 def model(name: str) -> "Model":
     """Return a model with its network."""
-    return _model(str(models_folder() / name), card_of(name).sha256)
+    return _model(str(folder_of(name)), card_of(name).sha256)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the network …")
@@ -88,9 +99,20 @@ def taking_turns() -> Iterator[None]:
         yield
 
 
+@st.cache_resource(max_entries=1, show_spinner=False)
+def training_room() -> "Room":
+    """Return where trainings run: one for every two cores, so that other visitors have theirs."""
+    import torch
+
+    from core.training.background import Room
+
+    torch.set_num_threads(threads())
+    return Room(max((os.cpu_count() or 2) // (2 * threads()), 1))
+
+
 def tables(name: str) -> dict[str, ExitTable]:
     """Return the tables that came with a model, "calibration" and "test"; needs no torch."""
-    path = models_folder() / name / "table.npz"
+    path = folder_of(name) / "table.npz"
     changed = path.stat().st_mtime_ns if path.is_file() else 0
     return _tables(str(path), changed, card_of(name).sha256)
 
@@ -136,9 +158,25 @@ def _promised(
     return control(tables(name)["calibration"], criterion, epsilon, delta, risk=risk)
 
 
+def rehearsed(name: str, criterion: str, epsilon: float, samples: int) -> "Rehearsal":
+    """Return what 200 calibration sets of a model's lead to, with risk control and without."""
+    return _rehearsed(name, card_of(name).sha256, criterion, epsilon, samples)
+
+
+@st.cache_resource(max_entries=32, show_spinner="Choosing thresholds 200 times …")
+def _rehearsed(
+    name: str, sha256: str, criterion: str, epsilon: float, samples: int
+) -> "Rehearsal":
+    from core.tuning.risk import careful_to_bold, rehearse
+
+    path = careful_to_bold(tables(name)["calibration"], criterion)
+    return rehearse(path, tables(name)["test"], epsilon, samples=samples)
+
+
 def samples(dataset: str) -> ImageSet | None:
     """Return the images that ship for a data set, or None."""
-    return _samples(dataset) if dataset in sample_names() else None
+    source = "mnist" if dataset == SAMPLES_ONLY else dataset
+    return _samples(source) if source in sample_names() else None
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -152,6 +190,8 @@ def test_images(dataset: str) -> ImageSet | None:
     Raises:
         UserError: it does, but it is damaged.
     """
+    if dataset == SAMPLES_ONLY:
+        return samples(dataset)
     path = prepared_path(dataset, "test")
     if not path.is_file():
         return None

@@ -47,3 +47,8 @@ def _reading(reading: Reading) -> str:
         f"<dt>{escape(reading.title)}</dt><dd>{escape(reading.value)}</dd>"
         f'<dd class="ee-note" data-tone="{reading.tone}">{escape(reading.note)}</dd></div>'
     )
+
+
+def standing(readings: Sequence[Reading]) -> str:
+    """Return readings for a page on which nothing moves."""
+    return f'<div class="ee-live">{readout(readings)}</div>'

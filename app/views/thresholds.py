@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 
 import streamlit as st
 
-from app import charts, drawing, resources, state, wording
+from app import charts, resources, state, wording
 from app.components import controls
 from app.components.figures import Column, Row, figures
-from app.components.live import keep_in_browser, live
 from app.components.readout import Reading, readout, saving
+from app.components.split import MACS, curve, histograms, split
 from app.components.style import heading, section
 from app.guard import sentences
 from core.card import Card
@@ -21,17 +20,13 @@ from core.report import (
     Report,
     confusion,
     evaluate,
-    exits_alone,
     reliability,
-    score_histogram,
 )
 from core.table import ExitTable
 from core.tuning.front import best_within_cost, cheapest_within_drop
 from core.tuning.risk import RISKS
 
-BINS = 25
 MOST_POINTS, MOST_COST = 5.0, 110
-_MACS = "{spent} of {whole} MACs per image"
 
 
 def page() -> None:
@@ -63,47 +58,28 @@ def _figures(card: Card, view: state.View) -> None:
     test = tables["test"]
     report = evaluate(test, view.policy)
     calibration = evaluate(tables["calibration"], view.policy)
-    costs, accuracies, which = resources.reachable_on(view.model, view.policy.criterion, "test")
-    front = resources.reachable(view.model, view.policy.criterion)
-    alone = [
-        drawing.Marked(f"all at {wording.exit_name(index, card.num_exits)}", cost, accuracy)
-        for index, (cost, accuracy) in enumerate(zip(*exits_alone(test), strict=True))
-    ]
-    plain = None
-    if card.plain is not None:
-        plain = drawing.Marked("plain network", 1.0, card.plain.test_accuracy)
-    here = drawing.Marked("You are here", report.relative_cost, report.accuracy)
-    axes = drawing.axes_of([*alone, *([plain] if plain else [])], (costs, accuracies))
-    live(
+    chart, moving = curve(card, view, test, report)
+    split(
+        card,
+        view,
+        test,
         readout(_readings(card, report, calibration))
         + section(
             "Who scores what",
             f"All {len(test):,} test images by {CRITERIA[view.policy.criterion].title.lower()}. "
             "Those right of a line leave there, unless they have left before. Drag the lines.",
         )
-        + _histograms(card, view.policy, test),
+        + histograms(card, view.policy, test),
         section(
             "Accuracy against compute",
             "The best thresholds were chosen on calibration and are shown on test. "
             "Click the line to take its thresholds.",
         )
-        + drawing.curve((costs, accuracies), alone, plain, here, axes)
+        + chart
         + section("Exit by exit", f"{len(test):,} test images. Point at a heading for its meaning.")
         + _per_exit(card, view.policy, test, report),
-        keep_in_browser(test, view.policy, f"{card.name} {card.sha256[:12]} test"),
-        card,
-        view.policy,
-        state.choose_policy,
-        macs=_MACS,
-        columns=card.num_exits - 1,
         key="split",
-        axes=asdict(axes),
-        front=[
-            (cost, accuracy, front.thresholds[index].tolist(), front.enabled[index].tolist())
-            for cost, accuracy, index in zip(
-                costs.tolist(), accuracies.tolist(), which.tolist(), strict=True
-            )
-        ],
+        **moving,
     )
 
 
@@ -111,7 +87,7 @@ def _readings(card: Card, report: Report, calibration: Report) -> list[Reading]:
     reference = wording.percent(card.reference_accuracy("test"), 2)
     yardstick = "plain network" if card.plain else "last exit"
     return [
-        saving(card, report.relative_cost, _MACS),
+        saving(card, report.relative_cost, MACS),
         Reading(
             "accuracy", "Accuracy", wording.percent(report.accuracy, 2), f"{yardstick} {reference}"
         ),
@@ -124,17 +100,6 @@ def _readings(card: Card, report: Report, calibration: Report) -> list[Reading]:
         Reading("rescued", "Rescued", f"{report.rescued:,}", "right early, wrong at the last exit"),
         Reading("ruined", "Ruined", f"{report.ruined:,}", "wrong early, right at the last exit"),
     ]
-
-
-def _histograms(card: Card, policy: Policy, table: ExitTable) -> str:
-    scores = CRITERIA[policy.criterion].scores(policy.heated(table))
-    drawn = []
-    for index in range(card.num_exits - 1):
-        right, wrong = score_histogram(scores[:, index], table.right[:, index], BINS)
-        name = wording.exit_name(index, card.num_exits)
-        threshold, enabled = policy.thresholds[index], policy.enabled[index]
-        drawn.append(drawing.histogram(right, wrong, threshold, enabled, index, name))
-    return f'<div class="ee-histograms" style="--exits:{len(drawn)}">{"".join(drawn)}</div>'
 
 
 def _honesty(card: Card, view: state.View) -> None:

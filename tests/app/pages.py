@@ -20,16 +20,23 @@ def opened(query: str = "") -> AppTest:
 
 
 def opened_thresholds(query: str = "") -> AppTest:
-    """The Thresholds page alone: the tester cannot walk between pages that are functions."""
-    return _run(AppTest.from_function(_thresholds, default_timeout=PATIENCE), query)
+    """The Thresholds page alone."""
+    return opened_page("thresholds", query)
 
 
-def _thresholds() -> None:
+def opened_page(name: str, query: str = "") -> AppTest:
+    """One page alone: the tester cannot walk between pages that are functions."""
+    app = AppTest.from_function(_page, default_timeout=PATIENCE, args=(name,))
+    return _run(app, query)
+
+
+def _page(name: str) -> None:
+    from importlib import import_module
+
     from app.guard import sentences
-    from app.views import thresholds
 
     with sentences():
-        thresholds.page()
+        import_module(f"app.views.{name}").page()
 
 
 def _run(app: AppTest, query: str) -> AppTest:

@@ -1,0 +1,64 @@
+import pytest
+
+from core.shelf import card_of, list_models
+from tests.app.pages import errors, html, link, opened_page, reading
+
+MODEL = "eenet8-mnist"
+EARLY = [name for name in list_models() if card_of(name).num_exits > 1]
+STEPS = range(1, 6)
+
+
+@pytest.mark.parametrize("name", EARLY)
+@pytest.mark.parametrize("step", STEPS)
+def test_every_step_of_every_model(name: str, step: int) -> None:
+    app = opened_page("learn", f"model={name}&step={step}")
+    assert errors(app) == []
+    assert f"<h2>{step}. " in html(app)
+    assert "Try it." in html(app)
+    assert link(app).get("step", "1") == str(step)
+
+
+@pytest.mark.parametrize("step", ["0", "6", "x", "-1", "²", "99999999999"])
+def test_a_strange_step_in_a_link(step: str) -> None:
+    app = opened_page("learn", f"model={MODEL}&step={step}")
+    assert errors(app) == []
+    assert "<h2>1. " in html(app)
+
+
+def test_walking_through() -> None:
+    app = opened_page("learn", f"model={MODEL}")
+    assert app.button(key="learn-back").disabled
+    for step in STEPS[1:]:
+        app.button(key="learn-next").click().run()
+        assert errors(app) == []
+        assert f"<h2>{step}. " in html(app)
+    assert app.button(key="learn-next").disabled
+    app.button(key="learn-back").click().run()
+    assert "<h2>4. " in html(app)
+
+
+def test_exits_that_disagree_can_be_looked_for() -> None:
+    app = opened_page("learn", f"model={MODEL}&step=2")
+    app.button[0].click().run()
+    assert errors(app) == []
+    answers = [part.split("”")[0] for part in html(app).split(" for “")[1:]]
+    assert len(set(answers)) > 1
+
+
+def test_naive_promises_break_and_proven_ones_hold() -> None:
+    app = opened_page("learn", f"model={MODEL}&step=5&criterion=max_probability")
+    app.slider(key="learn-epsilon").set_value(0.2)
+    app.select_slider(key="learn-samples").set_value(2000).run()
+    assert errors(app) == []
+    naive = reading(app, "Looks good on calibration")
+    proven = reading(app, "Proven on calibration")
+    assert float(proven.split("\N{NO-BREAK SPACE}")[0]) <= 10
+    assert float(naive.split("\N{NO-BREAK SPACE}")[0]) > float(
+        proven.split("\N{NO-BREAK SPACE}")[0]
+    )
+
+
+def test_a_plain_network_teaches_nothing() -> None:
+    app = opened_page("learn", "model=resnet8-mnist")
+    assert errors(app) == []
+    assert "no early exits" in app.info[0].value
