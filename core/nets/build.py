@@ -36,9 +36,15 @@ def build(spec: NetworkSpec) -> ExitNetwork:
             f"but got {spec.image_size}: choose larger images or another backbone."
         ) from None
     exits = _positions(trunk, spec)
+    kinds = spec.heads or (spec.head,) * len(exits)
+    if len(kinds) != len(exits):
+        raise UserError(
+            f"expected `heads` to name {len(exits)} kinds of head, one per early exit, "
+            f"but got {len(kinds)}."
+        )
     heads = [
-        Head(spec.head, shapes[i], spec.num_classes, spec.confidence, spec.knows_answer)
-        for i in exits
+        Head(kind, shapes[i], spec.num_classes, spec.confidence, spec.knows_answer)
+        for kind, i in zip(kinds, exits, strict=True)
     ]
     final = Head("pool", shapes[-1], spec.num_classes, confidence=False)
     return ExitNetwork(trunk, exits, heads, final)

@@ -60,6 +60,27 @@ def bnpool(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
     return nn.Sequential(reader), shape[0]
 
 
+def _convolutions(depth: int) -> Reader:
+    def read(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        channels = shape[0]
+        for index in range(depth):
+            layers[f"conv{index}"] = nn.Conv2d(channels, 2 * channels, 3, 2, 1, bias=False)
+            layers[f"norm{index}"] = nn.BatchNorm2d(2 * channels)
+            layers[f"relu{index}"] = nn.ReLU()
+            channels *= 2
+        layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+        return nn.Sequential(layers), channels
+
+    return read
+
+
+for _depth in (1, 2, 3):
+    # Stride 2 and twice the channels each: every layer costs the same. Early features are no
+    # objects yet; a few layers of its own let an exit make some (PTEENet, arXiv 2501.02508).
+    HEADS.register(f"conv{_depth}")(_convolutions(_depth))
+
+
 class Head(nn.Module):
     """A softmax branch and, for an early exit that learns when to stop, a confidence branch.
 

@@ -15,6 +15,8 @@ class NetworkSpec(BaseModel):
     """Instead of names: fine, pareto, linear or golden, together with `num_early`."""
     num_early: int = Field(default=0, ge=0)
     head: str = "pool"
+    heads: tuple[str, ...] = ()
+    """Kind of each early exit's head where they differ; all `head` if not given."""
     confidence: bool = True
     """Whether early exits have a confidence branch."""
     knows_answer: bool = False

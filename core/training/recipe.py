@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from core.card import load_card
 from core.errors import UserError, nearest
 from core.nets.spec import NetworkSpec
 from core.training.losses import LOSSES
@@ -31,6 +32,8 @@ class Phase(_Strict):
     """Weight of the self-distillation from the final exit into the early ones."""
     temperature: float = Field(default=2.0, gt=0)
     """τ of the self-distillation."""
+    trains: Literal["all", "confidence"] = "all"
+    """What may change: everything, or the confidence branches alone, batch statistics included."""
     learning_rate: float = Field(gt=0)
     """The peak of the schedule."""
     schedule: Literal["cosine", "step", "constant"] = "cosine"
@@ -101,19 +104,21 @@ def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
 
 
 def load_recipe(name_or_path: str) -> Recipe:
-    """Load a recipe by its name, or from a TOML file of the user's.
+    """Load a recipe by its name, from a TOML file of the user's, or from a model's card.json.
 
     Raises:
         UserError: there is none of that name, or it is not a valid recipe.
     """
     path = Path(name_or_path)
+    if path.suffix == ".json":
+        return parse_recipe(load_card(path).training.recipe, str(path))
     if path.suffix != ".toml":
         path = FOLDER / f"{name_or_path}.toml"
     if not path.is_file():
         names = recipe_names()
         raise UserError(
-            f"expected `recipe` to be a TOML file or one of {', '.join(names)}, but got "
-            f"{name_or_path!r}.{nearest(name_or_path, names)}"
+            f"expected `recipe` to be a TOML file, a model's card.json or one of "
+            f"{', '.join(names)}, but got {name_or_path!r}.{nearest(name_or_path, names)}"
         )
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -224,8 +224,9 @@ def betting_bound(losses: CostArray, epsilon: float, delta: float, binary: bool)
     bets = np.sqrt(2 * np.log(1 / delta) / (count * before))
     bets = np.minimum(bets, _LARGEST_BET / (1 - epsilon))
     capital = np.log1p(-bets * (losses - epsilon)).cumsum(axis=0)
-    won: BoolArray = capital.max(axis=0) >= np.log(1 / delta)
-    return won & (losses.mean(axis=0) <= epsilon)
+    won = capital.max(axis=0) >= np.log(1 / delta)
+    fine: BoolArray = won & (losses.mean(axis=0) <= epsilon)
+    return fine
 
 
 @method(
@@ -384,8 +385,7 @@ def control(
         raise UserError("expected the name of a `criterion`, but got none.")
     temperatures = fit_temperatures(part) if heat else None
     paths = [careful_to_bold(part, name, temperatures) for name in names]
-    costs = [_Judged.of(path, part, risk).naive(epsilon)[1] for path in paths]
-    path = paths[int(np.argmin(costs))]
+    path = _most_promising(paths, part, epsilon, delta, method, risk)
     found = control_along(path, judging, epsilon, delta, method, risk)
     return replace(found, path_samples=len(part))
 
@@ -676,6 +676,19 @@ class _Judged:
             else:
                 low = middle
         return float(high)
+
+
+def _most_promising(
+    paths: Sequence[Path], table: ExitTable, epsilon: float, delta: float, method: str, risk: str
+) -> Path:
+    """The path that leads to the cheapest proven policy, or failing that to the cheapest at all."""
+
+    def costs(path: Path) -> tuple[float, float]:
+        judged = _Judged.of(path, table, risk)
+        proven = judged.controlled(epsilon, delta, method)
+        return float(judged.costs[:, proven].mean()), judged.naive(epsilon)[1]
+
+    return min(paths, key=costs)
 
 
 def _certified(

@@ -61,6 +61,20 @@ def test_heads_say_logits_and_confidence(head: str) -> None:
     assert outputs.confidence_logits.shape == (3, 2)
 
 
+def test_heads_may_differ_from_exit_to_exit() -> None:
+    made = network(heads=("conv2", "bnpool"))
+    assert made(torch.zeros(2, 1, 28, 28)).logits.shape == (2, 3, 10)
+    cost = count(made, 1, 28)
+    channels = 4  # conv2 doubles them twice
+    assert made.heads["block1"].softmax_branch.in_features % channels == 0
+    assert cost.head_macs[0] > 10 * cost.head_macs[1]
+
+
+def test_as_many_heads_as_exits() -> None:
+    with pytest.raises(UserError, match="2 kinds of head, one per early exit, but got 1"):
+        network(heads=("pool",))
+
+
 def test_a_confidence_that_knows_the_answer_ranks_like_max_probability_if_it_wants() -> None:
     made = network(knows_answer=True)
     branch = made.heads["block1"].confidence_branch

@@ -23,6 +23,10 @@ PHASES = {
         {"epochs": 2, "learning_rate": 0.05, "loss": "v1", "lambda_cost": 0.1},
     ],
     "v4 with tags": [{"epochs": 4, "learning_rate": 0.05, "loss": "v4", "lambda_cost": 0.1}],
+    "confidence last": [
+        {"epochs": 2, "learning_rate": 0.1},
+        {"epochs": 2, "learning_rate": 0.1, "loss": "correctness", "trains": "confidence"},
+    ],
     "distilled": [{"epochs": 4, "learning_rate": 0.05, "loss": "correctness", "distillation": 0.5}],
 }
 
@@ -67,6 +71,28 @@ def test_training_learns(root: Path, tmp_path: Path) -> None:
     result = train(recipe, tmp_path / "run", data=root)
     assert max(result.history[-1].accuracy) > 0.9
     assert result.history[-1].loss < result.history[0].loss
+
+
+def test_a_phase_that_trains_confidence_leaves_the_rest_as_it_was() -> None:
+    made = trainer(
+        tiny_recipe(
+            [
+                {"epochs": 1, "learning_rate": 0.1},
+                {"epochs": 2, "learning_rate": 0.5, "loss": "correctness", "trains": "confidence"},
+            ]
+        )
+    )
+    made.train_epoch()
+    before = {name: tensor.clone() for name, tensor in made.network.state_dict().items()}
+    made.train_epoch()
+    made.train_epoch()
+    changed = {
+        name
+        for name, tensor in made.network.state_dict().items()
+        if not torch.equal(tensor, before[name])
+    }
+    assert changed == {name for name in before if ".confidence_branch." in name}
+    assert len({report.accuracy for report in made.history}) == 1
 
 
 def test_selection_looks_at_the_last_phase_on_calibration(root: Path, tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""How long a visitor waits, in a real browser.
+
+    python -m benchmarks.app
+
+Starts the app, opens it once to warm it up (the first visitor after a start also waits for torch
+to be imported), and then measures with fresh browser contexts: from the request to the finished
+Playground, from a click on another page to that page's heading and to its last part, and from the
+release of a threshold to the address that holds it. Medians of several runs; milliseconds. Also
+what a frame of a live drag costs in the browser, for 10,000 and 100,000 samples.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.chromium import FLAGS, find, install
+from tests.running_app import running_app
+
+RUNS = 5
+PATIENCE = 120_000  # milliseconds
+PAGES = {
+    "Thresholds": ".ee-table",
+    "Learn": ".ee-attempt",
+    "Playground": ".ee-tops",
+}
+FRAME = """times => {
+  const live = document.querySelector('.ee-live').parentElement.earlyExitLive;
+  const table = window.earlyExitTables.get(live.data.table.id);
+  const { samples, early, scores, right } = table;
+  table.samples = samples * times;
+  table.scores = new Float32Array(samples * early * times);
+  table.right = new Uint32Array(samples * times);
+  for (let part = 0; part < times; part++) {
+    table.scores.set(scores, part * scores.length);
+    table.right.set(right, part * right.length);
+  }
+  const frames = [];
+  for (let frame = 0; frame < 200; frame++) {
+    live.thresholds = live.thresholds.map(() => Math.random());
+    const start = performance.now();
+    live.update();
+    frames.push(performance.now() - start);
+  }
+  Object.assign(table, { samples, scores, right });
+  return frames.sort((a, b) => a - b)[100];
+}"""
+
+
+def milliseconds(action: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    action()
+    return 1000 * (time.perf_counter() - start)
+
+
+def report(what: str, times: list[float]) -> None:
+    """Print a median."""
+    print(f"{what:<52}{statistics.median(times):8.0f} ms")
+
+
+def opened(browser: Browser, address: str) -> Page:
+    """A new visitor in front of the finished Playground."""
+    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    page.goto(address)
+    page.locator(".ee-tops").wait_for(timeout=PATIENCE)
+    return page
+
+
+def main() -> None:
+    """Measure and print."""
+    with running_app() as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(find() or install()), args=list(FLAGS)
+        )
+        first = milliseconds(lambda: opened(browser, address).context.close())
+        print(f"{'first visitor after a start':<52}{first:8.0f} ms")
+        report(
+            "Playground, warm: request to finished",
+            [milliseconds(lambda: opened(browser, address).context.close()) for _ in range(RUNS)],
+        )
+        page = opened(browser, address)
+        headings: dict[str, list[float]] = {name: [] for name in PAGES}
+        wholes: dict[str, list[float]] = {name: [] for name in PAGES}
+        for _ in range(RUNS + 1):
+            for name, last in PAGES.items():
+                start = time.perf_counter()
+                page.get_by_role("link", name=name).click()
+                page.locator(".ee-heading h1", has_text=name).wait_for(timeout=PATIENCE)
+                headings[name].append(1000 * (time.perf_counter() - start))
+                page.locator(last).wait_for(timeout=PATIENCE)
+                wholes[name].append(1000 * (time.perf_counter() - start))
+                page.wait_for_timeout(1000)
+        for name in PAGES:
+            report(f"{name}: click to heading", headings[name][1:])
+            report(f"{name}: click to finished", wholes[name][1:])
+        page.get_by_role("link", name="Thresholds").click()
+        page.locator(".ee-table").wait_for(timeout=PATIENCE)
+        page.wait_for_function("window.earlyExitTables?.size > 0")
+        for times in (1, 10):
+            frame = page.evaluate(FRAME, times)
+            print(f"{f'one frame of a drag, {times * 10_000:,} samples':<52}{frame:8.2f} ms")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
