@@ -215,3 +215,76 @@ def rehearsal(naive: CostArray, proven: CostArray, epsilon: float) -> go.Figure:
     figure.update_xaxes(title="accuracy lost on all images", tickformat=".1%")
     figure.update_yaxes(title="calibration sets")
     return styled(figure, 360)
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A point on an accuracy–cost chart."""
+
+    name: str
+    cost: float
+    accuracy: float
+
+
+def accuracy_and_cost(
+    lines: Sequence[tuple[str, CostArray, CostArray] | None],
+    here: Sequence[Spot],
+    plain: Sequence[Spot],
+    in_macs: bool,
+) -> go.Figure:
+    """Draw what two or more configurations could achieve, and where they stand.
+
+    Args:
+        lines: for each a name, costs (M,) and accuracies (M,); None where there is no choice.
+        here: where each stands.
+        plain: networks without early exits.
+        in_macs: whether costs are MACs; else they are in units of the plain network.
+    """
+    hues = colours()
+    cost_format = "%{x:.3s} MACs" if in_macs else "%{x:.1%} of the plain network"
+    figure = go.Figure()
+    for index, line in enumerate(lines):
+        colour, dash, _ = SERIES[index % len(SERIES)]
+        if line is not None:
+            name, costs, accuracies = line
+            figure.add_scatter(
+                x=costs,
+                y=accuracies,
+                name=name,
+                mode="lines",
+                line={"color": colour, "dash": dash, "width": 3},
+                hovertemplate=f"{name}<br>accuracy %{{y:.2%}}<br>{cost_format}<extra></extra>",
+            )
+    for index, (spot, line) in enumerate(zip(here, lines, strict=True)):
+        colour, _, symbol = SERIES[index % len(SERIES)]
+        figure.add_scatter(
+            x=[spot.cost],
+            y=[spot.accuracy],
+            name=spot.name,
+            showlegend=line is None,
+            mode="markers+text",
+            text=[f"<b>{spot.name[0]}</b>"],
+            textposition="middle right",
+            textfont={"size": 17, "color": hues.ink},
+            cliponaxis=False,
+            marker={
+                "symbol": symbol,
+                "size": 17,
+                "color": colour,
+                "line": {"color": hues.ink, "width": 2},
+            },
+            hovertemplate=f"{spot.name}<br>accuracy %{{y:.2%}}<br>{cost_format}<extra></extra>",
+        )
+    for spot in plain:
+        figure.add_scatter(
+            x=[spot.cost],
+            y=[spot.accuracy],
+            name=spot.name,
+            mode="markers",
+            marker={"symbol": "star", "size": 15, "color": hues.ink},
+            hovertemplate=f"{spot.name}<br>accuracy %{{y:.2%}}<br>{cost_format}<extra></extra>",
+        )
+    title = "MACs per image" if in_macs else "relative cost (plain network = 100 %)"
+    figure.update_xaxes(title=title, tickformat=".2s" if in_macs else ".0%", rangemode="tozero")
+    figure.update_yaxes(title="accuracy", tickformat=".1%")
+    return styled(figure, 430)

@@ -12,7 +12,7 @@ import streamlit as st  # noqa: E402
 
 from app.components.style import style  # noqa: E402
 from app.guard import sentences  # noqa: E402
-from app.views import playground, thresholds  # noqa: E402
+from app.views import compare, learn, model, playground, samples, thresholds, train  # noqa: E402
 
 st.set_page_config(
     page_title="Early-Exit Explorer", page_icon=str(ICONS / "icon.svg"), layout="wide"
@@ -22,6 +22,11 @@ page = st.navigation(
     [
         st.Page(playground.page, title="Playground", icon=":material/science:", default=True),
         st.Page(thresholds.page, title="Thresholds", icon=":material/tune:", url_path="thresholds"),
+        st.Page(learn.page, title="Learn", icon=":material/school:", url_path="learn"),
+        st.Page(samples.page, title="Samples", icon=":material/grid_view:", url_path="samples"),
+        st.Page(compare.page, title="Compare", icon=":material/compare:", url_path="compare"),
+        st.Page(train.page, title="Train", icon=":material/model_training:", url_path="train"),
+        st.Page(model.page, title="Model", icon=":material/schema:", url_path="model"),
     ],
     position="top",
 )

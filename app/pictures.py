@@ -24,12 +24,17 @@ class Picture:
     warning: str | None = None
 
 
-def data_uri(pixels: NDArray[np.uint8]) -> str:
-    """Return an image (H, W, 1, 3 or 4 channels) as a PNG inside a URI."""
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return an image (H, W, 1, 3 or 4 channels) as a PNG."""
     array = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
     content = io.BytesIO()
     Image.fromarray(array).save(content, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+    return content.getvalue()
+
+
+def data_uri(pixels: NDArray[np.uint8]) -> str:
+    """Return an image (H, W, 1, 3 or 4 channels) as a PNG inside a URI."""
+    return f"data:image/png;base64,{base64.b64encode(png(pixels)).decode()}"
 
 
 def inverted(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

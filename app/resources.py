@@ -7,7 +7,7 @@ anew is loaded anew.
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +28,9 @@ from core.tuning.front import Front, front
 from core.tuning.replay import replay
 
 if TYPE_CHECKING:
+    from core.bench import PartTimes, Race
     from core.models import Model
+    from core.nets.outline import StageOutline
     from core.training.background import Room
     from core.tuning.risk import Controlled, Rehearsal
 
@@ -164,9 +166,7 @@ def rehearsed(name: str, criterion: str, epsilon: float, samples: int) -> "Rehea
 
 
 @st.cache_resource(max_entries=32, show_spinner="Choosing thresholds 200 times …")
-def _rehearsed(
-    name: str, sha256: str, criterion: str, epsilon: float, samples: int
-) -> "Rehearsal":
+def _rehearsed(name: str, sha256: str, criterion: str, epsilon: float, samples: int) -> "Rehearsal":
     from core.tuning.risk import careful_to_bold, rehearse
 
     path = careful_to_bold(tables(name)["calibration"], criterion)
@@ -276,3 +276,39 @@ def _measured_seconds(
             repeats=9,
         )
     return skipping, whole
+
+
+def raced(
+    entries: Sequence[tuple[str, Policy]], images: NDArray[np.uint8], batch_size: int
+) -> "Race":
+    """Return the wall time per image of models with their policies, measured now, in turns."""
+    from core.bench import race
+
+    running = [(model(name), policy) for name, policy in entries]
+    with taking_turns():
+        return race(running, images, batch_size, repeats=3)
+
+
+def outlined(name: str) -> "tuple[StageOutline, ...]":
+    """Return the blocks and shapes of a model's stages."""
+    return _outlined(name, card_of(name).sha256)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _outlined(name: str, sha256: str) -> "tuple[StageOutline, ...]":
+    from core.nets.outline import outline
+
+    return outline(card_of(name).spec)
+
+
+def part_times(name: str, batch_sizes: Sequence[int]) -> "tuple[PartTimes, ...]":
+    """Return how long every part of a model takes here and now; not cached."""
+    from core.bench import time_parts
+
+    one = model(name)
+    shipped = samples(one.card.dataset)
+    size = one.card.spec.image_size
+    blank = np.zeros((1, size, size, one.card.spec.in_channels), np.uint8)
+    images = blank if shipped is None else shipped.images
+    with taking_turns():
+        return tuple(time_parts(one, images, batch_size) for batch_size in batch_sizes)

@@ -60,11 +60,11 @@ def from_query(
         model = models[0]
     card = card_of(model)
     spoiler = query.get("spoil", "")
-    severity = _number(query.get("severity", "")) or 0.0
+    severity = number_of(query.get("severity", "")) or 0.0
     return View(
         model,
         _policy(query, card),
-        _whole(query.get("sample", ""), 0),
+        whole_of(query.get("sample", ""), 0),
         spoiler if spoiler in SPOILERS else "",
         min(max(severity, 0.0), 1.0),
     )
@@ -77,12 +77,12 @@ def _policy(query: Mapping[str, str], card: Card) -> Policy:
         criterion = base.criterion
     if "thresholds" not in query and criterion == base.criterion:
         return base
-    given = [_number(text) for text in query.get("thresholds", "").split(",")]
+    given = [number_of(text) for text in query.get("thresholds", "").split(",")]
     thresholds = list(base.thresholds)
     for index, value in enumerate(given[: len(thresholds)]):
         if value is not None:
             thresholds[index] = min(max(value, 0.0), 1.0)
-    off = {_whole(text, 0) for text in query.get("off", "").split(",")}
+    off = {whole_of(text, 0) for text in query.get("off", "").split(",")}
     enabled = [number not in off for number in range(1, len(thresholds) + 1)]
     try:
         return Policy(criterion, thresholds, enabled, _temperatures(query, card))
@@ -91,12 +91,13 @@ def _policy(query: Mapping[str, str], card: Card) -> Policy:
 
 
 def _temperatures(query: Mapping[str, str], card: Card) -> list[float] | None:
-    numbers = [_number(text) for text in query.get("temperatures", "").split(",")]
+    numbers = [number_of(text) for text in query.get("temperatures", "").split(",")]
     fine = [value for value in numbers if value is not None and 0 < value < math.inf]
     return fine if len(fine) == len(numbers) == card.num_exits else None
 
 
-def _number(text: str) -> float | None:
+def number_of(text: str) -> float | None:
+    """Return the number in a parameter, or None; never NaN."""
     try:
         value = float(text)
     except ValueError:
@@ -104,7 +105,8 @@ def _number(text: str) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _whole(text: str, otherwise: int) -> int:
+def whole_of(text: str, otherwise: int) -> int:
+    """Return the whole number, 0 or more, in a parameter."""
     # longer ones are no sample of anything, and slow to read
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else otherwise
 
@@ -180,9 +182,18 @@ def replace_policy(
     )
 
 
-def write_url() -> None:
-    """Bring the URL up to date, so that it can be copied at any time."""
-    query = view().to_query()
+def choose(chosen: View) -> None:
+    """Look at all of this instead."""
+    st.session_state[_VIEW] = chosen
+
+
+def write_url(more: Mapping[str, str] | None = None) -> None:
+    """Bring the URL up to date, so that it can be copied at any time.
+
+    Args:
+        more: parameters that only this page understands.
+    """
+    query = view().to_query() | dict(more or {})
     if st.query_params.to_dict() != query:
         st.query_params.from_dict(query)
 

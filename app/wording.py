@@ -3,6 +3,7 @@
 import math
 
 MISSING = "–"
+MINUS = "−"
 SAVED = "Compute saved"
 EXTRA = "Extra compute"  # when the heads on the way cost more than leaving early saved
 
@@ -10,6 +11,11 @@ EXTRA = "Extra compute"  # when the heads on the way cost more than leaving earl
 def percent(fraction: float, digits: int = 1) -> str:
     """Return a fraction as "71.3 %" in one word; a dash where it is undefined."""
     return MISSING if math.isnan(fraction) else f"{fraction * 100:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def share(fraction: float) -> str:
+    """Return a part of all as "71.3 %", and a small one that is not nothing as "0.01 %"."""
+    return percent(fraction, 2 if 0 < fraction < 0.001 else 1)
 
 
 def macs(count: int) -> str:
@@ -58,3 +64,40 @@ def points(fraction: float) -> str:
 def three(value: float) -> str:
     """Return "0.973"; a dash where it is undefined."""
     return MISSING if math.isnan(value) else f"{value:.3f}"
+
+
+def signed(difference: float, text: str) -> str:
+    """Return ``text``, which says how large a difference is, with the difference's sign."""
+    if math.isnan(difference):
+        return MISSING
+    return f"{'+' if difference > 0 else MINUS if difference < 0 else '±'}{text}"
+
+
+def odds(probability: float) -> str:
+    """Return a probability as "34 of 100", "1 of 250" or "fewer than 1 of a million"."""
+    if probability >= 0.1:
+        return f"{probability * 100:.0f} of 100"
+    if probability < 1e-6:
+        return "fewer than 1 of a million"
+    return f"1 of {float(f'{1 / probability:.2g}'):,.0f}"
+
+
+def brief(seconds: float) -> str:
+    """Return a short time with three figures, as "41.2 µs" or "0.413 ms"."""
+    units = ((1.0, 1.0, "s"), (1e-4, 1e3, "ms"), (0.0, 1e6, "µs"))
+    factor, unit = next((factor, unit) for least, factor, unit in units if seconds >= least)
+    value = seconds * factor
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
+    return f"{value:.{digits}f}\N{NO-BREAK SPACE}{unit}"
+
+
+def patience(seconds: float) -> str:
+    """Return how long something takes, as "40 s" or "3 min"; a dash where it is not known."""
+    if math.isnan(seconds):
+        return MISSING
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def shape(channels: int, height: int, width: int) -> str:
+    """Return the shape of features as "16 × 14 × 14"."""
+    return f"{channels} × {height} × {width}"

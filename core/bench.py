@@ -1,8 +1,11 @@
 """Measured time: the whole network without exits, and the same network with a policy."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from core.models import Model
@@ -70,4 +73,125 @@ def measure(
         plain_ms=1000 * whole / count,
         early_exit_ms=1000 * skipping / count,
         relative_cost=float(costs.mean()),
+    )
+
+
+@dataclass(frozen=True)
+class Race:
+    """Median wall time per image of several configurations, taken in turns.
+
+    Attributes:
+        batch_size: B.
+        images: how many were run each time.
+        seconds: per image, of each.
+    """
+
+    batch_size: int
+    images: int
+    seconds: tuple[float, ...]
+
+    @property
+    def ratio(self) -> float:
+        """Time of the last in units of the first's."""
+        return self.seconds[-1] / self.seconds[0]
+
+
+def race(
+    entries: Sequence[tuple[Model, Policy]],
+    images: NDArray[np.uint8],
+    batch_size: int,
+    repeats: int = 5,
+) -> Race:
+    """Time models with their policies on the same images.
+
+    Args:
+        entries: models that read the same size of image, each with the policy it runs with.
+        images: uint8 (N, H, W, C); taken evenly spaced, and repeated where there are too few.
+        batch_size: at least 1.
+        repeats: how many runs the median is taken of.
+
+    Raises:
+        UserError: a policy for another number of exits, or images of another shape.
+    """
+    count = max(batch_size, FEWEST_IMAGES)
+    chosen = images[np.arange(count) * len(images) // count]
+
+    def run(model: Model, policy: Policy) -> Callable[[], object]:
+        return lambda: model.predict(chosen, policy, batch_size)
+
+    seconds = median_seconds_of_each([run(*entry) for entry in entries], repeats)
+    return Race(batch_size, count, tuple(one / count for one in seconds))
+
+
+@dataclass(frozen=True)
+class PartTimes:
+    """Median wall time per image of a network's parts at one batch size, in seconds.
+
+    Attributes:
+        batch_size: B.
+        threads: how many the processor's part of the work could use.
+        stages: (E).
+        heads: (E).
+        plain: of the plain network: all stages and the last head, in one go.
+    """
+
+    batch_size: int
+    threads: int
+    stages: tuple[float, ...]
+    heads: tuple[float, ...]
+    plain: float
+
+    @property
+    def stage_shares(self) -> tuple[float, ...]:
+        """(E,) time of each stage in units of the plain network's."""
+        return tuple(stage / self.plain for stage in self.stages)
+
+
+@torch.inference_mode()
+def time_parts(
+    model: Model, images: NDArray[np.uint8], batch_size: int, repeats: int = 15
+) -> PartTimes:
+    """Time every stage and head by itself, and the plain network as a whole, in turns.
+
+    Args:
+        model: on the device to measure.
+        images: uint8 (N, H, W, C); taken evenly spaced, and repeated where there are too few.
+        batch_size: at least 1.
+        repeats: how many runs each median is taken of.
+
+    Raises:
+        UserError: images of another shape.
+    """
+    network, exits = model.network, model.card.num_exits
+    batch = model.normalised(images[np.arange(batch_size) * len(images) // batch_size])
+    inputs = [batch]  # of each stage, and the output of the last
+    for index in range(exits):
+        inputs.append(network.stage(index, inputs[-1]))
+
+    def synchronised(run: Callable[[], object]) -> Callable[[], object]:
+        def whole() -> None:
+            run()
+            if model.device.type == "cuda":
+                torch.cuda.synchronize(model.device)
+
+        return whole
+
+    def plain() -> None:
+        features = batch
+        for index in range(exits):
+            features = network.stage(index, features)
+        network.head(exits - 1, features)
+
+    parts: list[Callable[[], object]] = [plain]
+    for index in range(exits):
+        parts.append(partial(network.stage, index, inputs[index]))
+        parts.append(partial(network.head, index, inputs[index + 1]))
+    seconds = median_seconds_of_each([synchronised(part) for part in parts], repeats)
+    whole, *each = [one / batch_size for one in seconds]
+    return PartTimes(
+        batch_size=batch_size,
+        threads=torch.get_num_threads(),
+        stages=tuple(each[0::2]),
+        heads=tuple(each[1::2]),
+        plain=whole,
     )

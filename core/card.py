@@ -104,6 +104,21 @@ class Card(Measured):
         return sum(self.stage_macs) + self.head_macs[-1]
 
     @property
+    def plain_parameters(self) -> int:
+        """Parameters of the plain network."""
+        return sum(self.stage_parameters) + self.head_parameters[-1]
+
+    @property
+    def all_parameters(self) -> int:
+        """Parameters of the trunk and all heads."""
+        return sum(self.stage_parameters) + sum(self.head_parameters)
+
+    @property
+    def whole_cost(self) -> float:
+        """Cost of running everything, in units of the plain network: a little above 1."""
+        return (sum(self.stage_macs) + sum(self.head_macs)) / self.plain_macs
+
+    @property
     def stage_costs(self) -> CostArray:
         """(E,) MACs of each stage in units of the plain network."""
         return np.array(self.stage_macs, dtype=np.float64) / self.plain_macs

@@ -376,7 +376,7 @@ def tune(
 @app.command()
 def train(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a TOML file.")
+        str, typer.Argument(metavar="RECIPE", help="A shipped recipe, a TOML file or a card.json.")
     ],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier run.")] = False,
     out: Annotated[

@@ -171,6 +171,43 @@ class Policy:
             raise UserError(f"{path}: {error}") from None
 
 
+OFF = "off"
+
+
+def write_thresholds(policy: Policy) -> str:
+    """Return thresholds and switches as a person writes them: "0.9, off, 0.8"."""
+    return ", ".join(
+        f"{level:.6g}" if on else OFF
+        for level, on in zip(policy.thresholds, policy.enabled, strict=True)
+    )
+
+
+def read_thresholds(text: str, policy: Policy) -> Policy:
+    """Return ``policy`` with the thresholds of a text like "0.9, off, 0.8", one per early exit.
+
+    An exit that is off keeps its threshold for when it is switched on again.
+
+    Raises:
+        UserError: another number of thresholds, or one that is no number in [0, 1].
+    """
+    words = text.replace(",", " ").replace(";", " ").lower().split()
+    if len(words) != len(policy.thresholds):
+        raise UserError(
+            f"expected {len(policy.thresholds)} thresholds, one per early exit, but got "
+            f"{len(words)}: write them like {write_thresholds(policy)}."
+        )
+    levels = []
+    for word, old in zip(words, policy.thresholds, strict=True):
+        try:
+            levels.append(old if word == OFF else float(word))
+        except ValueError:
+            raise UserError(
+                f"expected a threshold to be a number from 0 to 1 or '{OFF}', "
+                f"but got {_shown(word)}."
+            ) from None
+    return Policy(policy.criterion, levels, [word != OFF for word in words], policy.temperatures)
+
+
 _FIELDS = ("criterion", "thresholds", "enabled", "temperatures")
 
 

@@ -3,12 +3,16 @@
 Nothing here needs torch, so listing models, tuning and routing tables start at once.
 """
 
+import io
+import zipfile
 from pathlib import Path
 
 from core.card import Card, load_card
 from core.errors import UserError, nearest
 from core.table import ExitTable, load_tables
 
+FILES = ("card.json", "weights.safetensors", "table.npz")
+"""What a model's folder holds."""
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 
 
@@ -54,3 +58,12 @@ def shipped_table(name_or_folder: str | Path, split: str) -> ExitTable:
             f"but got {split!r}.{nearest(split, tables)}"
         )
     return tables[split]
+
+
+def as_zip(folder: Path) -> bytes:
+    """Return a model's folder as a ZIP archive; unpacked among other models, it is one of them."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in FILES:
+            archive.write(folder / file, f"{folder.name}/{file}")
+    return content.getvalue()

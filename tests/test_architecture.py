@@ -13,11 +13,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = {
     0: ("errors", "registry", "files", "timing"),
-    1: ("nets", "images", "table"),
+    1: ("nets", "images", "table", "likeness", "spoil"),
     2: ("data", "saliency", "criteria"),
     3: ("policy", "routing"),
     4: ("inference", "report", "card"),
-    5: ("shelf", "models", "tuning", "results"),
+    5: ("shelf", "models", "tuning", "results", "selection", "compare"),
     6: ("training", "bench", "printing"),
     7: ("cli", "__main__"),
 }

@@ -11,6 +11,10 @@ from core.errors import UserError
 from core.policy import Policy
 
 OWN = "your own"
+POINT_HELP = (
+    "Ready-made thresholds: the cheapest ones that lose no more accuracy than this against the "
+    "plain network. They were chosen on the calibration split."
+)
 
 
 def choices() -> Card:
@@ -19,12 +23,7 @@ def choices() -> Card:
     Raises:
         UserError: there are no models.
     """
-    names = resources.model_names()
-    if not names:
-        raise UserError(
-            f"expected models in {resources.models_folder()}, but there are none; "
-            "train one with `python -m core train eenet8-mnist` and copy its folder there."
-        )
+    names = models_to_choose()
     view = state.open_view(names, resources.card_of)
     card = resources.card_of(view.model)
     model, point, criterion = st.columns([2, 2, 1.4], gap="medium")
@@ -38,25 +37,40 @@ def choices() -> Card:
     return card
 
 
+def models_to_choose() -> list[str]:
+    """Return the names of the models.
+
+    Raises:
+        UserError: there are none.
+    """
+    names = resources.model_names()
+    if not names:
+        raise UserError(
+            f"expected models in {resources.models_folder()}, but there are none; "
+            "train one with `python -m core train eenet8-mnist` and copy its folder there."
+        )
+    return names
+
+
 def _model(names: Sequence[str], view: state.View) -> None:
     def changed() -> None:
         name = st.session_state["model"]
         state.choose_model(name, resources.card_of(name))
 
+    titles = {name: resources.card_of(name).title for name in names}
     st.session_state["model"] = view.model
     st.selectbox(
         "Model",
         names,
         key="model",
         on_change=changed,
-        format_func=lambda name: resources.card_of(name).title,
+        format_func=titles.__getitem__,
         help="A trained network. Plain ones have no early exits: they are the yardstick.",
     )
 
 
 def _operating_point(card: Card, policy: Policy) -> None:
-    points = {point.name: point for point in card.operating_points}
-    policies = {name: Policy.from_dict(point.policy) for name, point in points.items()}
+    policies = point_policies(card)
     current = next((name for name, one in policies.items() if one == policy), OWN)
 
     def changed() -> None:
@@ -64,32 +78,35 @@ def _operating_point(card: Card, policy: Policy) -> None:
         if chosen in policies:
             state.choose_policy(policies[chosen])
 
-    def says(name: str) -> str:
-        if name == OWN:
-            return "Your own thresholds"
-        drop = points[name].max_drop
-        allows = f"lose at most {wording.points(drop)}" if drop else "lose nothing"
-        return f"{name.capitalize()}: {allows}"
-
     st.session_state["point"] = current
     st.selectbox(
         "Operating point",
-        [*points, *([OWN] if current == OWN else [])],
+        [*policies, *([OWN] if current == OWN else [])],
         key="point",
         on_change=changed,
-        format_func=says,
-        help="Ready-made thresholds: the cheapest ones that lose no more accuracy than this "
-        "against the plain network. They were chosen on the calibration split.",
+        format_func=lambda name: point_title(card, name),
+        help=POINT_HELP,
     )
+
+
+def point_policies(card: Card) -> dict[str, Policy]:
+    """Return the policies of a model's operating points by their names."""
+    return {point.name: Policy.from_dict(point.policy) for point in card.operating_points}
+
+
+def point_title(card: Card, name: str) -> str:
+    """Return what an operating point allows, or that it is none."""
+    drops = {point.name: point.max_drop for point in card.operating_points}
+    if name not in drops:
+        return "Your own thresholds"
+    allows = f"lose at most {wording.points(drops[name])}" if drops[name] else "lose nothing"
+    return f"{name.capitalize()}: {allows}"
 
 
 def _criterion(card: Card, policy: Policy) -> None:
     def changed() -> None:
         state.choose_criterion(st.session_state["criterion"])
 
-    described = "  \n".join(
-        f"**{CRITERIA[name].title}**: {CRITERIA[name].description}" for name in card.criteria
-    )
     st.session_state["criterion"] = policy.criterion
     st.selectbox(
         "Criterion",
@@ -97,5 +114,13 @@ def _criterion(card: Card, policy: Policy) -> None:
         key="criterion",
         on_change=changed,
         format_func=lambda name: CRITERIA[name].title,
-        help=f"How sure an exit is, as a score from 0 to 1.\n\n{described}",
+        help=criterion_help(card),
     )
+
+
+def criterion_help(card: Card) -> str:
+    """Return what a criterion is, and each one that a model can be used with."""
+    described = "  \n".join(
+        f"**{CRITERIA[name].title}**: {CRITERIA[name].description}" for name in card.criteria
+    )
+    return f"How sure an exit is, as a score from 0 to 1.\n\n{described}"

@@ -43,21 +43,27 @@ class Rung:
 
 def ladder(rungs: Sequence[Rung], left_at: int, criterion: str) -> str:
     """Return the ladder of an image that leaves at exit ``left_at``."""
-    widths = _widths([rung.stage_cost for rung in rungs])
-    ends = [sum(widths[: index + 1]) for index in range(len(widths))]
+    wide = widths([rung.stage_cost for rung in rungs])
+    states = [_state(rung, index, left_at) for index, rung in enumerate(rungs)]
     blocks = "".join(
         _block(rung, index, width, left_at)
-        for index, (rung, width) in enumerate(zip(rungs, widths, strict=True))
+        for index, (rung, width) in enumerate(zip(rungs, wide, strict=True))
     )
-    cards = "".join(_card(rung, index, left_at, criterion) for index, rung in enumerate(rungs))
     return (
         f'<section class="ee-ladder" style="--exits:{len(rungs)}" aria-label="Exit ladder">'
-        f'<div class="ee-rail">{blocks}</div>{_wires(rungs, ends, left_at)}'
-        f'<ol class="ee-cards">{cards}</ol></section>'
+        f'<div class="ee-rail">{blocks}</div>{wires(wide, states)}'
+        f"{cards(rungs, left_at, criterion)}</section>"
     )
 
 
-def _widths(costs: Sequence[float]) -> list[float]:
+def cards(rungs: Sequence[Rung], left_at: int, criterion: str) -> str:
+    """Return what every exit says to an image that leaves at exit ``left_at``."""
+    drawn = "".join(_card(rung, index, left_at, criterion) for index, rung in enumerate(rungs))
+    return f'<ol class="ee-cards">{drawn}</ol>'
+
+
+def widths(costs: Sequence[float]) -> list[float]:
+    """Return how wide stages of these costs are on a rail, in percent."""
     shares = [max(100 * cost, _NARROWEST) for cost in costs]
     return [share * 100 / sum(shares) for share in shares]
 
@@ -74,21 +80,27 @@ def _block(rung: Rung, index: int, width: float, left_at: int) -> str:
     )
 
 
-def _wires(rungs: Sequence[Rung], ends: Sequence[float], left_at: int) -> str:
-    """Return elbows from the end of every stage to its card, at heights where none cross."""
-    wires = []
-    for index, rung in enumerate(rungs):
-        start, end = ends[index] - 0.6, (index + 0.5) * 100 / len(rungs)
-        rank = index + 1 if end < start else len(rungs) - index
-        height = 100 * rank / (len(rungs) + 1)
+def wires(wide: Sequence[float], states: Sequence[str]) -> str:
+    """Return elbows from the end of every stage to its card, at heights where none cross.
+
+    Args:
+        wide: of each stage, in percent of the rail.
+        states: of each exit: "left", "passed", "off" or "dark".
+    """
+    drawn = []
+    count = len(states)
+    for index, state in enumerate(states):
+        start, end = sum(wide[: index + 1]) - 0.6, (index + 0.5) * 100 / count
+        rank = index + 1 if end < start else count - index
+        height = 100 * rank / (count + 1)
         side = "right" if end < start else "left"
-        mark = f'data-wire="{index}" data-state="{_state(rung, index, left_at)}"'
-        wires.append(
+        mark = f'data-wire="{index}" data-state="{state}"'
+        drawn.append(
             f'<i {mark} class="ee-from-{side}" style="left:{min(start, end):.2f}%;'
             f'width:{abs(end - start):.2f}%;height:{height:.0f}%"></i>'
             f'<i {mark} class="ee-drop" style="left:{end:.2f}%;top:{height:.0f}%"></i>'
         )
-    return f'<div class="ee-wires" aria-hidden="true">{"".join(wires)}</div>'
+    return f'<div class="ee-wires" aria-hidden="true">{"".join(drawn)}</div>'
 
 
 def _state(rung: Rung, index: int, left_at: int) -> str:

@@ -5,13 +5,15 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from app import resources, state
 from app.components.canvas import canvas
 from app.components.strip import Frame, strip
 from app.guard import sentences
-from app.pictures import Picture, data_uri, inverted
+from app.pictures import Picture, data_uri, inverted, png
 from core.card import Card
 from core.data.prepared import ImageSet
 from core.images import FORMATS, centred_digit, fit, has_light_edge, open_image
@@ -29,6 +31,20 @@ class Own:
     name: str
     content: bytes
     drawn: bool = False
+    label: int | None = None
+    dataset: str = ""  # that the label is of
+
+
+def show_sample(number: int) -> None:
+    """Look at one of the samples, and no longer at the visitor's own pictures."""
+    state.choose_sample(number)
+    st.session_state.pop(_OWN, None)
+    st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1  # empty uploader and camera
+
+
+def show_image(name: str, pixels: NDArray[np.uint8], label: int, dataset: str) -> None:
+    """Look at an image of a data set, (H, W, C) as the network reads it."""
+    _take([Own(name, png(pixels), label=label, dataset=dataset)])
 
 
 def pictures(card: Card) -> tuple[list[Picture], int] | None:
@@ -71,7 +87,7 @@ def _strip_of_samples(samples: ImageSet, chosen: int | None) -> None:
         )
         for index in range(number % pages, len(samples), pages)
     ]
-    strip(frames, "Sample images", _pick)
+    strip(frames, "Sample images", show_sample)
 
 
 def _strip_of_own(own: Sequence[Picture], chosen: int) -> None:
@@ -104,7 +120,10 @@ def _walk(count: int) -> None:
     own = bool(st.session_state.get(_OWN))
     if own:
         st.button(
-            "Back to the samples", icon=":material/arrow_back:", on_click=lambda: _pick(number)
+            "Back to the samples",
+            icon=":material/arrow_back:",
+            on_click=show_sample,
+            args=(number,),
         )
         return
     pages = math.ceil(count / IN_A_STRIP)
@@ -119,15 +138,9 @@ def _walk(count: int) -> None:
             key=f"walk-{key}",
             shortcut=key,
             help=f"{help_} Press {key.upper()}.",
-            on_click=_pick,
+            on_click=show_sample,
             args=(to,),
         )
-
-
-def _pick(number: int) -> None:
-    state.choose_sample(number)
-    st.session_state.pop(_OWN, None)
-    st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1  # empty uploader and camera
 
 
 def _uploader(card: Card) -> None:
@@ -199,6 +212,8 @@ def _opened(own: Own, card: Card, turn: str | None) -> Picture:
     elif turn == "exchanged" or (turn == "as needed" and has_light_edge(pixels)):
         pixels = inverted(pixels)
         notes += ("Light and dark were exchanged, as this network reads white on black.",)
+    if own.label is not None and own.dataset == card.dataset:
+        return Picture(pixels, own.name, label=own.label, notes=notes, uploaded=True)
     if not own.drawn:
         samples = resources.samples(card.dataset)
         unlike = hint(pixels, samples.images) if samples is not None else None

@@ -135,6 +135,7 @@ def _honesty(card: Card, view: state.View) -> None:
 
 
 _WITHIN_DROP, _WITHIN_COST, _PROMISE = "lose at most", "spend at most", "promise"
+_GOALS = {_WITHIN_DROP: "Drop", _WITHIN_COST: "Budget", _PROMISE: "Promise"}
 _PROMISED = "promised"
 
 
@@ -146,10 +147,11 @@ def _tuning(card: Card, view: state.View) -> None:
         default=_WITHIN_DROP,
         required=True,
         key="goal",
-        format_func=str.capitalize,
-        help="The cheapest thresholds within an accuracy drop, the most accurate ones within a "
-        "compute budget, or the cheapest ones about which something can be promised. They are "
-        "chosen on the calibration split, never on test.",
+        format_func=lambda name: _GOALS[name],
+        help="**Drop**: the cheapest thresholds that lose at most so much accuracy. **Budget**: "
+        "the most accurate ones that spend at most so much compute. **Promise**: the cheapest "
+        "ones about which something can be promised. They are chosen on the calibration split, "
+        "never on test.",
     )
     controls_of = {_WITHIN_DROP: _drop, _WITHIN_COST: _budget, _PROMISE: _promise}
     find = controls_of[goal or _WITHIN_DROP](card, view)
@@ -164,7 +166,7 @@ def _tuning(card: Card, view: state.View) -> None:
 
 def _drop(card: Card, view: state.View) -> Callable[[], Policy]:
     points = st.slider(
-        "Accuracy, against the plain network",
+        "Lose at most, against the plain network",
         0.0,
         MOST_POINTS,
         0.5,
@@ -181,7 +183,7 @@ def _drop(card: Card, view: state.View) -> Callable[[], Policy]:
 
 def _budget(card: Card, view: state.View) -> Callable[[], Policy]:
     percent = st.slider(
-        "Compute, of the plain network's",
+        "Spend at most, of the plain network's",
         1,
         MOST_COST,
         50,

@@ -19,6 +19,10 @@ from core.registry import Registry
 Split = Literal["train", "calibration", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
+SAMPLES_ONLY = "mnist-samples"
+"""A data set that is always at hand: the 5,000 digits that ship as samples, and nothing else."""
+_HELD_OUT_SHARE = 10  # one in so many is kept for calibration, and one for test
+
 # data set → (its train.npz) → indices of the calibration images
 CALIBRATIONS: Registry[Callable[[ImageSet], NDArray[np.int64]]] = Registry("calibration split")
 
@@ -32,6 +36,9 @@ def load_split(name: str, split: Split, root: Path | None = None) -> ImageSet:
     last tenth when there are fewer than 50,000); for MNIST the 5,000 digits that ship as samples,
     in their order. The remaining images are the train split.
 
+    ``mnist-samples`` needs no data set on disk: of the digits that ship as samples, a tenth of
+    each class is for test and a tenth for calibration, and ``ids`` are indices into the samples.
+
     Raises `UserError` when the data set is not prepared, is damaged, or has no such split.
     """
     if split not in SPLITS:
@@ -39,6 +46,8 @@ def load_split(name: str, split: Split, root: Path | None = None) -> ImageSet:
             f"expected the split to be one of {', '.join(SPLITS)}, but got {split!r}."
             f"{nearest(str(split), SPLITS)}"
         )
+    if name == SAMPLES_ONLY:
+        return _part_of_samples(split)
     if split == "test":
         return load_prepared(name, "test", root)
     whole = load_prepared(name, "train", root)
@@ -59,6 +68,20 @@ def _calibration(whole: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]
         )
     count = 5_000 if len(whole) >= 50_000 else max(1, len(whole) // 10)
     return order, order[-count:]
+
+
+def _part_of_samples(split: Split) -> ImageSet:
+    digits = load_samples("mnist")
+    chosen = []
+    for label in range(digits.num_classes):
+        own = np.flatnonzero(digits.labels == label)
+        shuffled = np.random.RandomState(label).permutation(own)
+        held_out = len(own) // _HELD_OUT_SHARE
+        ends = {"test": (0, held_out), "calibration": (held_out, 2 * held_out)}
+        start, stop = ends.get(split, (2 * held_out, len(own)))
+        chosen.append(shuffled[start:stop])
+    part = digits.select(np.sort(np.concatenate(chosen)))
+    return ImageSet(SAMPLES_ONLY, split, part.images, part.labels, part.classes, part.ids)
 
 
 @CALIBRATIONS.register("mnist")

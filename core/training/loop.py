@@ -139,7 +139,7 @@ class Trainer:
         steps = max(len(order) // size, 1)
         total = torch.zeros((), device=self.device)
         rate = phase.learning_rate
-        self.model.train()
+        self.model.train(phase.trains == "all")
         for step in range(steps):
             indices = self.peers.share(order[step * size : (step + 1) * size]).to(self.device)
             rate = learning_rate(phase, (within + step / steps) / phase.epochs)
@@ -151,10 +151,17 @@ class Trainer:
                 outputs = self.model(images)
             loss = self._loss(phase, *in_full_precision(outputs), indices)
             loss.backward()  # type: ignore[no-untyped-call]
+            if phase.trains == "confidence":
+                self._freeze_all_but_confidence()
             self.optimizer.step()
             total += loss.detach()
         mean = float(self.peers.sum(total)) / steps / self.peers.count
         return mean, rate
+
+    def _freeze_all_but_confidence(self) -> None:
+        for name, parameter in self.network.named_parameters():
+            if ".confidence_branch." not in name:
+                parameter.grad = None  # so the optimiser passes it over, decay and momentum too
 
     def _loss(
         self, phase: Phase, logits: Tensor, confidence: Tensor | None, indices: Tensor
@@ -336,6 +343,7 @@ def train(
     resume: bool = False,
     device: str = "cpu",
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> TrainingResult:
     """Train a recipe to its end, keeping a checkpoint after every epoch.
 
@@ -350,6 +358,8 @@ def train(
             uninterrupted run (bit for bit on a CPU with the same number of threads).
         device: "cpu" or "cuda".
         on_epoch: told about each epoch, in the leading process.
+        should_stop: asked after each epoch whether to leave it at that; the result is then the
+            best of the epochs so far. Under torchrun, all processes must be told the same.
 
     Raises:
         UserError: no data, no or a foreign checkpoint to resume, or one that would be overwritten.
@@ -373,6 +383,8 @@ def train(
                     save_checkpoint(best, checkpoint)
                 save_checkpoint(latest, checkpoint)
                 on_epoch(report)
+            if should_stop():
+                break
         if peers.leads:
             trainer.network.load_state_dict(load_checkpoint(best).part("network"))
         mean, std = trainer.normalisation

@@ -1,6 +1,7 @@
 """What a training run tells about itself, epoch by epoch."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,12 +52,21 @@ def warning_about(phase: Phase, loss: float, share: list[float], learned: bool) 
     """Say what is going wrong: a loss that is no number, or all samples leaving at one exit."""
     if not math.isfinite(loss):
         return "the loss is no longer a finite number: lower the learning rate."
-    fullest = int(np.argmax(share))
-    cost_aware = learned and phase.loss in COST_AWARE
-    if not cost_aware or len(share) == 1 or share[fullest] <= COLLAPSE_SHARE:
+    fullest = collapsed_at(share)
+    if fullest is None or not (learned and phase.loss in COST_AWARE):
         return None
     if fullest == len(share) - 1:
         advice = "raise λ, or train longer with deep supervision (v0) first"
     else:
         advice = "lower λ"
     return f"{share[fullest]:.0%} of the samples leave at exit {fullest + 1}: {advice}."
+
+
+def collapsed_at(share: Sequence[float]) -> int | None:
+    """Return the exit where (nearly) all samples leave, or None where they spread.
+
+    Args:
+        share: (E,) part of the samples that leaves at each exit.
+    """
+    fullest = int(np.argmax(share))
+    return fullest if len(share) > 1 and share[fullest] > COLLAPSE_SHARE else None

@@ -32,11 +32,24 @@ OPERATING_POINTS = {
 
 
 def publish(
-    recipe: Recipe, result: TrainingResult, folder: Path, data: Path | None, device: str = "cpu"
+    recipe: Recipe,
+    result: TrainingResult,
+    folder: Path,
+    data: Path | None,
+    device: str = "cpu",
+    command: str | None = None,
 ) -> Card:
     """Measure a trained network on its calibration and test splits and write its model folder.
 
     Policies are chosen on the calibration split; the test split is only reported on.
+
+    Args:
+        recipe: what was trained.
+        result: what came out.
+        folder: becomes the model's folder.
+        data: root of the prepared data sets.
+        device: "cpu" or "cuda".
+        command: how to do it again, by default that of the shipped recipe.
 
     Raises:
         UserError: the data set is missing.
@@ -90,7 +103,7 @@ def publish(
             bfloat16=result.bfloat16,
             workers=result.workers,
         ),
-        command=f"python -m core train {recipe.name}",
+        command=command or f"python -m core train {recipe.name}",
     )
     return save(folder, network.cpu(), measured, tables)
 

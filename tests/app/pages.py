@@ -53,9 +53,25 @@ def html(app: AppTest) -> str:
 
 
 def _live(app: AppTest) -> list[dict[str, Any]]:
+    return [data for data in components(app) if "thresholds" in data]
+
+
+def components(app: AppTest) -> list[dict[str, Any]]:
+    """The data of all components of our own that get JSON."""
     messages = [element.proto for element in app.get("bidi_component") if element.proto.json]
-    found = [json.loads(message.json) for message in messages]
-    return [data for data in found if "thresholds" in data]
+    return [json.loads(message.json) for message in messages]
+
+
+def tiles(app: AppTest, label: str = "Images of this selection") -> list[dict[str, Any]]:
+    """The pictures of a contact sheet with their captions."""
+    sheets = [data for data in components(app) if data.get("label") == label]
+    return [tile for sheet in sheets for group in sheet["groups"] for tile in group["tiles"]]
+
+
+def exit_cards(app: AppTest) -> list[dict[str, Any]]:
+    """The cards that count who leaves at each exit, the one for all exits first."""
+    (data,) = [data for data in components(app) if "cards" in data]
+    return list(data["cards"])
 
 
 def policy(app: AppTest) -> Policy:

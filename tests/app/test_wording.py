@@ -27,3 +27,24 @@ def test_points(value: float, text: str) -> None:
 )
 def test_macs_have_three_figures(count: int, text: str) -> None:
     assert wording.macs(count) == text
+
+
+def test_a_small_share_is_not_called_nothing() -> None:
+    assert wording.share(0.0001) == "0.01\N{NO-BREAK SPACE}%"
+    assert wording.share(0) == "0.0\N{NO-BREAK SPACE}%"
+    assert wording.share(0.25) == "25.0\N{NO-BREAK SPACE}%"
+
+
+def test_differences_have_their_sign() -> None:
+    assert wording.signed(0.5, "5 points") == "+5 points"
+    assert wording.signed(-0.5, "5 points") == "−5 points"
+    assert wording.signed(0, "0 points") == "±0 points"
+    assert wording.signed(float("nan"), "–") == "–"
+
+
+def test_chances_are_told_as_odds() -> None:
+    assert wording.odds(1.0) == "100 of 100"
+    assert wording.odds(0.64) == "64 of 100"
+    assert wording.odds(0.02) == "1 of 50"
+    assert wording.odds(0.0000024) == "1 of 420,000"
+    assert wording.odds(0.0) == "fewer than 1 of a million"

@@ -137,3 +137,17 @@ def test_every_shipped_digit_is_an_original_training_image(prepared_root: Path) 
     np.testing.assert_array_equal(held_out.images, digits.images)
     np.testing.assert_array_equal(held_out.labels, digits.labels)
     assert len(np.unique(held_out.ids)) == 5_000
+
+
+def test_the_shipped_digits_alone_make_three_disjoint_balanced_splits() -> None:
+    digits = load_samples("mnist")
+    parts = {part: load_split("mnist-samples", part) for part in ("train", "calibration", "test")}  # type: ignore[arg-type]
+    assert [len(part) for part in parts.values()] == [4_000, 500, 500]
+    ids = np.concatenate([part.ids for part in parts.values()])
+    np.testing.assert_array_equal(np.sort(ids), np.arange(5_000))
+    for name, part in parts.items():
+        assert (part.name, part.split) == ("mnist-samples", name)
+        np.testing.assert_array_equal(part.images, digits.images[part.ids])
+        assert len(set(np.bincount(part.labels).tolist())) == 1
+        again = load_split("mnist-samples", name)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(part.ids, again.ids)

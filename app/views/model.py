@@ -1,0 +1,312 @@
+"""Model: what is in the box."""
+
+import json
+from html import escape
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from app import resources, state, wording
+from app.components import controls
+from app.components.blueprint import Part, blueprint
+from app.components.box import box, facts, table
+from app.components.figures import Column
+from app.components.style import heading, section
+from app.guard import sentences
+from core.card import Card
+from core.criteria import CRITERIA
+from core.policy import Policy
+
+if TYPE_CHECKING:
+    from core.bench import PartTimes
+    from core.nets.outline import StageOutline
+
+BATCHES = (1, 64)
+_TIMES = "part-times"
+
+
+def page() -> None:
+    """Show the page."""
+    heading("Model", "What is in the box: how it is built, how it was trained, what it can do.")
+    card = controls.choices()
+    view = state.view()
+    stages = resources.outlined(view.model)
+    st.html(
+        section(
+            escape(card.title),
+            "Stages as wide as their multiply-accumulates (MACs), and the heads that read them.",
+        )
+        + blueprint(_parts(card, stages), _comes_in(card), f"{len(card.classes)} classes")
+    )
+    _costs(view.model, card, stages)
+    known, again = st.columns([2.2, 1], gap="large")
+    with known:
+        _known(card)
+    with again:
+        _again(card)
+    _accuracies(card)
+    _points(card)
+    state.write_url()
+
+
+def _comes_in(card: Card) -> str:
+    size = card.spec.image_size
+    return f"image of {wording.shape(card.spec.in_channels, size, size)}"
+
+
+def _parts(card: Card, stages: tuple["StageOutline", ...]) -> list[Part]:
+    return [
+        Part(
+            stage=f"Stage {index + 1}",
+            blocks=_blocks(stage),
+            cost=float(card.stage_costs[index]),
+            macs=wording.macs(card.stage_macs[index]),
+            hands_on=wording.shape(*stage.shape),
+            head=wording.exit_name(index, card.num_exits),
+            place=f"after {stage.blocks[-1]}",
+            head_says=f"{wording.macs(card.head_macs[index])} MACs, "
+            f"{wording.plural(card.head_parameters[index], 'parameter')}",
+            accuracy=wording.percent(card.per_exit_accuracy["test"][index], 2),
+        )
+        for index, stage in enumerate(stages)
+    ]
+
+
+def _blocks(stage: "StageOutline") -> str:
+    first, last = stage.blocks[0], stage.blocks[-1]
+    match len(stage.blocks):
+        case 1:
+            return first
+        case 2:
+            return f"{first}, {last}"
+        case count:
+            return f"{first} … {last} ({count} blocks)"
+
+
+def _costs(name: str, card: Card, stages: tuple["StageOutline", ...]) -> None:
+    st.html(
+        section(
+            "Part by part",
+            "MACs are not time: a part that computes little may wait long for its memory, and a "
+            "small network spends most of its time between computations. So measure.",
+        )
+    )
+    times = _measured(name, card)
+    threads = f" with {wording.plural(times[0].threads, 'thread')}" if times else ""
+    columns = [
+        Column("part", "Part"),
+        Column("shape", "Output", "Channels × height × width of a stage's output."),
+        Column("macs", "MACs", "Multiply-accumulates for one image."),
+        Column("share", "Of the plain network", "Those MACs in units of the plain network's."),
+        Column("parameters", "Parameters"),
+        *(
+            Column(
+                f"batch-{size}",
+                f"Time, batch {size}",
+                f"Median wall time per image, measured on this machine{threads}, at {size} "
+                f"image{'s' if size > 1 else ''} at once; stages also in units of the plain "
+                "network's time.",
+            )
+            for size in BATCHES
+        ),
+    ]
+    st.html(table(columns, _rows(card, stages, times), total=True))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            "Measure again" if times else "Measure here",
+            icon=":material/timer:",
+            help="Runs every stage and head by itself on the machine that shows this page, one "
+            "image at a time and 64 at once, in turns, and takes medians. A few seconds.",
+        ):
+            with sentences():
+                _measure(name, card)
+                st.rerun()
+        if card.num_exits > 1:
+            st.caption(
+                "Whoever goes to the end of all stages and asks every head on the way pays "
+                f"{wording.percent(card.whole_cost)} of the plain network."
+            )
+
+
+def _rows(
+    card: Card, stages: tuple["StageOutline", ...], times: tuple["PartTimes", ...]
+) -> list[list[str]]:
+    rows = []
+    missing = [wording.MISSING] * len(BATCHES)
+    for index, stage in enumerate(stages):
+        rows.append(
+            [
+                f"Stage {index + 1}: {_blocks(stage)}",
+                wording.shape(*stage.shape),
+                wording.macs(card.stage_macs[index]),
+                wording.share(float(card.stage_costs[index])),
+                f"{card.stage_parameters[index]:,}",
+                *(
+                    [
+                        f"{wording.brief(one.stages[index])} "
+                        f"({wording.percent(one.stage_shares[index], 0)})"
+                        for one in times
+                    ]
+                    or missing
+                ),
+            ]
+        )
+        rows.append(
+            [
+                f"Head of {wording.exit_name(index, card.num_exits).lower()}",
+                f"{len(card.classes)} classes",
+                wording.macs(card.head_macs[index]),
+                wording.share(float(card.head_costs[index])),
+                f"{card.head_parameters[index]:,}",
+                *([wording.brief(one.heads[index]) for one in times] or missing),
+            ]
+        )
+    rows.append(
+        [
+            "Plain network: all stages, final head",
+            "",
+            wording.macs(card.plain_macs),
+            wording.percent(1.0),
+            f"{card.plain_parameters:,}",
+            *([wording.brief(one.plain) for one in times] or missing),
+        ]
+    )
+    return rows
+
+
+def _measured(name: str, card: Card) -> tuple["PartTimes", ...]:
+    kept = st.session_state.get(_TIMES, {})
+    times: tuple[PartTimes, ...] = kept.get((name, card.sha256), ())
+    return times
+
+
+def _measure(name: str, card: Card) -> None:
+    with st.spinner("Measuring every part, in turns …"):
+        times = resources.part_times(name, BATCHES)
+    st.session_state[_TIMES] = {(name, card.sha256): times}
+
+
+def _known(card: Card) -> None:
+    st.html(section("What is known about it"))
+    training = card.training
+    items = [
+        ("Name", card.name),
+        ("Method", card.method),
+        ("Backbone", card.spec.backbone),
+        ("Heads", _heads(card)),
+        ("Data set", card.dataset),
+        ("Parameters", f"{card.all_parameters:,}"),
+        ("Trained for", _trained(card)),
+        ("Weights of", f"epoch {training.best_epoch}, the best on calibration"),
+        ("Hardware", training.hardware),
+        ("Precision", "bfloat16" if training.bfloat16 else "float32"),
+        ("Seed", str(training.recipe.get("seed", wording.MISSING))),
+        ("Versions", ", ".join(f"{name} {number}" for name, number in card.versions.items())),
+        ("SHA-256 of the weights", card.sha256),
+    ]
+    if card.plain is not None:
+        right = wording.percent(card.plain.test_accuracy, 2)
+        items.insert(6, ("Plain counterpart", f"{card.plain.name}, {right} on test"))
+    st.html(facts(items))
+
+
+def _heads(card: Card) -> str:
+    if card.num_exits == 1:
+        return "the final classifier alone"
+    spec = card.spec
+    parts = [spec.head]
+    if spec.confidence:
+        parts.append("a learned confidence" + (" that sees the answer" * spec.knows_answer))
+    return ", with ".join(parts)
+
+
+def _trained(card: Card) -> str:
+    training = card.training
+    epochs = wording.plural(training.epochs, "epoch")
+    return f"{epochs} in {wording.patience(training.seconds)}"
+
+
+def _again(card: Card) -> None:
+    st.html(section("Do it again"))
+    st.code(card.command, language="bash", wrap_lines=True)
+    st.download_button(
+        "Download card.json",
+        json.dumps(card.model_dump(mode="json"), indent=2),
+        file_name="card.json",
+        mime="application/json",
+        icon=":material/download:",
+        width="stretch",
+        on_click="ignore",
+        help="Everything on this page and the whole training recipe, as a file. "
+        "`python -m core train card.json` trains by it.",
+    )
+    with st.popover("The training recipe", icon=":material/receipt_long:", width="stretch"):
+        st.json(card.training.recipe, expanded=2)
+
+
+def _accuracies(card: Card) -> None:
+    st.html(section("Accuracy, had all left there"))
+    columns = [
+        Column("split", "Split"),
+        *(
+            Column(str(index), wording.exit_name(index, card.num_exits))
+            for index in range(card.num_exits)
+        ),
+    ]
+    rows = [
+        [split.capitalize(), *(wording.percent(value, 2) for value in values)]
+        for split, values in card.per_exit_accuracy.items()
+    ]
+    if card.plain is not None:
+        columns.append(Column("plain", "Plain network"))
+        for row, split in zip(rows, card.per_exit_accuracy, strict=True):
+            row.append(wording.percent(card.reference_accuracy(split), 2))
+    st.html(table(columns, rows))
+
+
+_POINT_COLUMNS = (
+    Column("name", "Operating point"),
+    Column("drop", "May lose", "Accuracy, against the reference on calibration."),
+    Column("criterion", "Criterion", "The score that decides."),
+    Column("thresholds", "Thresholds", "An image leaves at the first exit that scores higher."),
+    Column("calibration", "Calibration", "Accuracy at relative cost."),
+    Column("test", "Test", "Accuracy at relative cost."),
+    Column("share", "Leave at exit", "Part of the test images, exit by exit."),
+)
+
+
+def _points(card: Card) -> None:
+    if not card.operating_points:
+        if card.num_exits == 1:
+            says = "It has no early exits: it is the yardstick that the others are measured by."
+        else:
+            says = "No thresholds reach the accuracy of its reference on calibration."
+        st.html(section("Operating points") + box("None", says, icon="○"))
+        return
+    st.html(
+        section(
+            "Operating points",
+            "Thresholds that were chosen on calibration, and what they do there and on test.",
+        )
+    )
+    rows = []
+    for point in card.operating_points:
+        policy = Policy.from_dict(point.policy)
+        rows.append(
+            [
+                point.name.capitalize(),
+                wording.points(point.max_drop) if point.max_drop else "nothing",
+                CRITERIA[policy.criterion].title,
+                " · ".join(
+                    wording.score(level) if on else "off"
+                    for level, on in zip(policy.thresholds, policy.enabled, strict=True)
+                ),
+                *(
+                    f"{wording.percent(figures.accuracy, 2)} at "
+                    f"{wording.percent(figures.relative_cost)}"
+                    for figures in (point.calibration, point.test)
+                ),
+                " · ".join(map(wording.percent, point.test.exit_share)),
+            ]
+        )
+    st.html(table(_POINT_COLUMNS, rows))

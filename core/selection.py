@@ -1,0 +1,275 @@
+"""Which samples are meant: chosen by exit, class, answer and score, put in order, written out."""
+
+import csv
+import io
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.criteria import CRITERIA
+from core.data.prepared import ImageSet
+from core.errors import UserError
+from core.policy import Policy
+from core.report import flips
+from core.routing import Decision, decide
+from core.table import BoolArray, ExitTable, FloatArray, IntArray
+
+Flip = Literal["rescued", "ruined"]
+Order = Literal["data", "least_sure", "most_sure"]
+FLIPS: tuple[Flip, ...] = get_args(Flip)
+ORDERS: tuple[Order, ...] = get_args(Order)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is asked of a sample; each part may be left open.
+
+    Args:
+        exit_index: where it leaves.
+        label: the class it really is.
+        right: whether the answer it gets is right. Samples without a label are neither.
+        flip: "rescued" (right early, wrong at the last exit) or "ruined" (the other way round).
+        low: the least score at the exit where it leaves, in [0, 1].
+        high: the greatest.
+        order: "data" as in the table, else by that score; equal ones stay as in the table.
+
+    Raises:
+        UserError: an unknown flip or order, or a range that does not lie in [0, 1].
+    """
+
+    exit_index: int | None = None
+    label: int | None = None
+    right: bool | None = None
+    flip: Flip | None = None
+    low: float = 0.0
+    high: float = 1.0
+    order: Order = "data"
+
+    def __post_init__(self) -> None:
+        if self.flip is not None and self.flip not in FLIPS:
+            raise UserError(f"expected `flip` to be one of {FLIPS}, but got {self.flip!r}.")
+        if self.order not in ORDERS:
+            raise UserError(f"expected `order` to be one of {ORDERS}, but got {self.order!r}.")
+        if not 0 <= self.low <= self.high <= 1:
+            raise UserError(
+                "expected `low` and `high` with 0 <= low <= high <= 1, "
+                f"but got {self.low:g} and {self.high:g}."
+            )
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is left out, in whatever order."""
+        open_parts = {field.name for field in fields(self)} - {"order"}
+        untouched = Selection()
+        return all(getattr(self, name) == getattr(untouched, name) for name in open_parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Routed:
+    """A table with what a policy makes of its N samples; every array is ``(N,)``.
+
+    Attributes:
+        decision: exits, answers and costs.
+        scores: how sure each sample's exit was, in [0, 1]. The final exit asks for no score: there
+            it is the criterion's all the same, or max probability where the criterion is learned.
+        right: whether the answer is the label.
+        rescued: right early, wrong at the last exit.
+        ruined: wrong early, right at the last exit.
+    """
+
+    table: ExitTable
+    decision: Decision
+    scores: FloatArray
+    right: BoolArray
+    rescued: BoolArray
+    ruined: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def flip(self, position: int) -> Flip | None:
+        """Return how leaving early changed the verdict on one sample, if it did."""
+        if self.rescued[position]:
+            return "rescued"
+        return "ruined" if self.ruined[position] else None
+
+
+def routed(table: ExitTable, policy: Policy) -> Routed:
+    """Return who leaves where under ``policy``, how sure, and whether rightly.
+
+    Raises:
+        UserError: as `core.routing.decide`.
+    """
+    decision = decide(table, policy)
+    every = np.arange(len(table))
+    rescued, ruined = flips(table, decision)
+    return Routed(
+        table=table,
+        decision=decision,
+        scores=exit_scores(table, policy)[every, decision.exits],
+        right=table.right[every, decision.exits],
+        rescued=rescued,
+        ruined=ruined,
+    )
+
+
+def exit_scores(table: ExitTable, policy: Policy) -> FloatArray:
+    """Return the scores ``(N, E)`` of all exits, in [0, 1].
+
+    No policy asks for the last column. Where the criterion is learned it is max probability.
+    """
+    heated = policy.heated(table)
+    criterion = CRITERIA[policy.criterion]
+    last = CRITERIA["max_probability"] if criterion.needs_confidence else criterion
+    final = last.score(heated, table.num_exits - 1)
+    return np.column_stack([criterion.scores(heated), final]).astype(np.float32)
+
+
+def select(samples: Routed, selection: Selection) -> IntArray:
+    """Return the positions ``(M,)`` in the table of the samples that are meant, in order."""
+    meant = np.ones(len(samples), np.bool_)
+    if selection.low > 0:
+        meant &= samples.scores >= np.float32(selection.low)
+    if selection.high < 1:
+        meant &= samples.scores <= np.float32(selection.high)
+    if selection.exit_index is not None:
+        meant &= samples.decision.exits == selection.exit_index
+    if selection.label is not None:
+        meant &= samples.table.labels == selection.label
+    if selection.right is not None:
+        meant &= samples.table.labelled & (samples.right == selection.right)
+    if selection.flip is not None:
+        meant &= samples.rescued if selection.flip == "rescued" else samples.ruined
+    return _ordered(samples, np.flatnonzero(meant).astype(np.int64), selection.order)
+
+
+def _ordered(samples: Routed, positions: IntArray, order: Order) -> IntArray:
+    if order == "data":
+        return positions
+    scores = samples.scores[positions]
+    return positions[np.argsort(scores if order == "least_sure" else -scores, kind="stable")]
+
+
+def extremes(samples: Routed, exit_index: int, most: int) -> tuple[IntArray, IntArray]:
+    """Return the positions of the surest and of the least sure samples that leave at an exit.
+
+    At most ``most`` each, the most extreme first. A sample is never in both: of too few, the
+    surer half is sure.
+    """
+    order = select(samples, Selection(exit_index=exit_index, order="most_sure"))
+    surest = order[: min(most, (len(order) + 1) // 2)]
+    rest = order[len(surest) :]
+    return surest, rest[::-1][:most]
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """Those who leave at one exit: how many, what part of all, and how many of them rightly.
+
+    ``accuracy`` is over those with a label, and NaN where there is none.
+    """
+
+    count: int
+    share: float
+    accuracy: float
+
+
+def leaving(samples: Routed) -> list[Leaving]:
+    """Return who leaves at each of the E exits."""
+    labelled = samples.table.labelled
+    found = []
+    for exit_index in range(samples.table.num_exits):
+        here = samples.decision.exits == exit_index
+        right = samples.right[here & labelled]
+        found.append(
+            Leaving(
+                int(here.sum()),
+                float(here.mean()) if len(here) else float("nan"),
+                float(right.mean()) if len(right) else float("nan"),
+            )
+        )
+    return found
+
+
+def accuracy_of(samples: Routed, positions: IntArray) -> float:
+    """Return the accuracy of the answers to these samples; NaN where none has a label."""
+    right = samples.right[positions][samples.table.labelled[positions]]
+    return float(right.mean()) if len(right) else float("nan")
+
+
+def page_of(positions: IntArray, number: int, size: int) -> tuple[IntArray, int, int]:
+    """Return one page of positions, its number from 0, and how many pages there are.
+
+    A number beyond the last page gives the last one. There is always one page, if an empty one.
+    """
+    pages = max(-(-len(positions) // size), 1)
+    number = min(max(number, 0), pages - 1)
+    return positions[number * size : (number + 1) * size], number, pages
+
+
+def likeliest(
+    table: ExitTable, position: int, exit_index: int, most: int
+) -> list[tuple[int, float]]:
+    """Return the likeliest classes of a sample at an exit with their probabilities, best first."""
+    probabilities = table.probabilities[position, exit_index]
+    order = np.argsort(-probabilities, kind="stable")[:most]
+    classes = order if table.top_classes is None else table.top_classes[position, exit_index, order]
+    return list(zip(classes.tolist(), probabilities[order].tolist(), strict=True))
+
+
+FIELDS = ("id", "label", "answer", "exit", "score", "cost", "right", "flip")
+
+
+def to_csv(samples: Routed, positions: IntArray) -> str:
+    """Return these samples as CSV with the columns `FIELDS`, one line each.
+
+    ``label`` and ``answer`` are names of classes, ``exit`` counts from 1, ``cost`` is in units of
+    the plain network, ``right`` is 1 or 0. What is unknown is left empty.
+    """
+    table, decision = samples.table, samples.decision
+    content = io.StringIO()
+    writer = csv.writer(content, lineterminator="\n")
+    writer.writerow(FIELDS)
+    for position in positions.tolist():
+        label = int(table.labels[position])
+        writer.writerow(
+            (
+                int(table.ids[position]),
+                table.classes[label] if label >= 0 else "",
+                table.classes[decision.answers[position]],
+                int(decision.exits[position]) + 1,
+                f"{samples.scores[position]:.6g}",
+                f"{decision.costs[position]:.6g}",
+                int(samples.right[position]) if label >= 0 else "",
+                samples.flip(position) or "",
+            )
+        )
+    return content.getvalue()
+
+
+def belongs(table: ExitTable, images: ImageSet, by_ids: bool) -> bool:
+    """Tell whether ``images`` are the samples of a table, by their labels.
+
+    Args:
+        table: with a label for every sample.
+        images: a whole file (``by_ids``: a sample's id says which image is its), or the same
+            samples in the same order.
+        by_ids: which of the two.
+    """
+    if table.classes != images.classes or not len(table):
+        return False
+    if not by_ids:
+        return np.array_equal(images.labels, table.labels)
+    if table.ids.min() < 0 or table.ids.max() >= len(images):
+        return False
+    return np.array_equal(images.labels[table.ids], table.labels)
+
+
+def place_of(image: NDArray[np.uint8], images: ImageSet) -> int | None:
+    """Return which of ``images`` has exactly the pixels of ``image`` (H, W, C), or None."""
+    if image.shape != images.images.shape[1:]:
+        return None
+    same = np.flatnonzero((images.images == image).all(axis=(1, 2, 3)))
+    return int(same[0]) if len(same) else None

@@ -1,0 +1,71 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from core.shelf import PRETRAINED, card_of, list_models
+from tests.app.pages import errors, html, opened_page
+
+MODEL = "eenet8-mnist"
+
+
+def percent(fraction: float, digits: int) -> str:
+    return f"{100 * fraction:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_model_is_described(name: str) -> None:
+    app = opened_page("model", f"model={name}")
+    assert errors(app) == []
+    card = card_of(name)
+    shown = html(app)
+    assert shown.count('<li class="ee-card">') == card.num_exits
+    assert card.sha256 in shown
+    assert app.code[0].value == card.command
+    for split in ("calibration", "test"):
+        for accuracy in card.per_exit_accuracy[split]:
+            assert percent(accuracy, 2) in shown
+    for point in card.operating_points:
+        assert f"{percent(point.test.accuracy, 2)} at {percent(point.test.relative_cost, 1)}" in (
+            shown
+        )
+    if card.num_exits == 1:
+        assert "yardstick" in shown
+
+
+def test_parts_are_measured_when_asked() -> None:
+    app = opened_page("model", f"model={MODEL}")
+    assert "µs" not in html(app)
+    (measure,) = [one for one in app.button if one.label == "Measure here"]
+    measure.click().run()
+    assert errors(app) == []
+    assert html(app).count("µs") + html(app).count("\N{NO-BREAK SPACE}ms") >= 2 * (2 * 3 + 1)
+    app.selectbox(key="model").set_value("resnet8-mnist").run()
+    assert "µs" not in html(app)  # those were another model's
+
+
+def test_a_damaged_model_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(PRETRAINED / MODEL, tmp_path / MODEL)
+    (tmp_path / MODEL / "weights.safetensors").write_bytes(b"nothing")
+    monkeypatch.setenv("EENET_MODELS", str(tmp_path))
+    app = opened_page("model", f"model={MODEL}")
+    assert errors(app) == []
+    (measure,) = [one for one in app.button if one.label == "Measure here"]
+    measure.click().run()
+    assert len(errors(app)) == 1
+    assert "damaged" in errors(app)[0]
+
+
+def test_markup_in_a_card_stays_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(PRETRAINED / MODEL, tmp_path / MODEL)
+    path = tmp_path / MODEL / "card.json"
+    card = json.loads(path.read_text())
+    card["training"]["hardware"] = "<script>alert(1)</script>"
+    card["title"] = "<img src=x>"
+    path.write_text(json.dumps(card))
+    monkeypatch.setenv("EENET_MODELS", str(tmp_path))
+    app = opened_page("model", f"model={MODEL}")
+    assert errors(app) == []
+    assert "<script>" not in html(app)
+    assert "<img src=x>" not in html(app)

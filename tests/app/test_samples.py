@@ -1,0 +1,248 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.browsing import Browsing, from_query
+from core.data.prepared import write_prepared
+from core.data.samples import load_samples
+from core.models import load
+from core.policy import Policy
+from core.routing import decide
+from core.selection import Routed, Selection, leaving, routed, select
+from core.shelf import card_of, list_models, shipped_table
+from tests.app.pages import errors, exit_cards, html, link, opened_page, tiles
+
+MODEL = "eenet8-mnist"
+POLICY = Policy("max_probability", [0.9, 0.8])
+QUERY = f"model={MODEL}&criterion=max_probability&thresholds=0.9,0.8"
+
+
+@pytest.fixture(autouse=True)
+def empty_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No data set lies on the disk, unless a test puts one there."""
+    monkeypatch.setenv("EENET_DATA", str(tmp_path))
+    return tmp_path
+
+
+def opened(query: str) -> AppTest:
+    return opened_page("samples", query)
+
+
+def samples(split: str = "calibration") -> Routed:
+    return routed(shipped_table(MODEL, split), POLICY)
+
+
+def numbers(app: AppTest) -> list[int]:
+    return [tile["number"] for tile in tiles(app)]
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_model_shows_its_samples_without_any_data_set(name: str) -> None:
+    app = opened(f"model={name}")
+    assert errors(app) == []
+    card = card_of(name)
+    assert f"python -m core data prepare {card.dataset}" in app.info[0].value
+    shown = tiles(app)
+    assert len(shown) == min(48, len(load_samples(card.dataset)))
+    assert all(tile["image"].startswith("data:image/png") for tile in shown)
+
+
+def test_the_cards_count_who_leaves_where() -> None:
+    app = opened(QUERY)
+    everyone, *exits = exit_cards(app)
+    assert everyone["count"] == "5,000"
+    assert everyone["chosen"]
+    expected = leaving(samples())
+    assert [card["count"] for card in exits] == [f"{one.count:,}" for one in expected]
+    assert [card["width"] for card in exits] == [one.share for one in expected]
+
+
+@pytest.mark.parametrize(
+    ("query", "asked"),
+    [
+        ("exit=2", Selection(exit_index=1)),
+        ("class=7&answer=wrong", Selection(label=7, right=False)),
+        ("flip=rescued&order=least_sure", Selection(flip="rescued", order="least_sure")),
+        ("from=0.5&to=0.8&order=most_sure", Selection(low=0.5, high=0.8, order="most_sure")),
+        ("exit=1&answer=right&flip=ruined", Selection(exit_index=0, right=True, flip="ruined")),
+    ],
+)
+@pytest.mark.parametrize("split", ["calibration", "test"])
+def test_a_link_selects(query: str, asked: Selection, split: str) -> None:
+    of = "samples" if split == "calibration" else "test"
+    app = opened(f"{QUERY}&of={of}&{query}")
+    assert errors(app) == []
+    expected = select(samples(split), asked)
+    assert numbers(app) == expected[:48].tolist()
+    if len(expected):
+        assert f"{len(expected):,} of {len(samples(split)):,} images" in html(app)
+    else:
+        assert "No image is like that" in app.info[-1].value
+
+
+def test_a_tile_says_what_was_answered_and_where() -> None:
+    table = shipped_table(MODEL, "test")
+    decision = decide(table, POLICY)
+    for tile in tiles(opened(f"{QUERY}&of=test&answer=wrong")):
+        position = tile["number"]
+        assert tile["image"] is None  # it is not on the disk
+        assert tile["answer"] == table.classes[decision.answers[position]]
+        assert tile["truth"] == table.classes[table.labels[position]] != tile["answer"]
+        assert tile["right"] is False
+        assert tile["notes"][0] == ["Exit 1", "Exit 2", "Final exit"][decision.exits[position]]
+
+
+def test_filters_are_set_by_hand_and_cleared() -> None:
+    app = opened(QUERY)
+    app.selectbox(key="class").set_value("3").run()
+    app.segmented_control(key="verdict").set_value("wrong").run()
+    app.slider(key="scores").set_value((0.5, 0.95)).run()
+    app.selectbox(key="order").set_value("least_sure").run()
+    assert errors(app) == []
+    asked = Selection(label=3, right=False, low=0.5, high=0.95, order="least_sure")
+    assert numbers(app) == select(samples(), asked)[:48].tolist()
+    shown = link(app)
+    assert (shown["class"], shown["answer"], shown["from"]) == ("3", "wrong", "0.5")
+    clear = next(button for button in app.button if button.label == "Clear the filters")
+    clear.click().run()
+    assert numbers(app) == select(samples(), Selection(order="least_sure"))[:48].tolist()
+    assert "class" not in link(app)
+
+
+def test_pages_follow_one_another_and_a_filter_starts_at_the_first() -> None:
+    app = opened(QUERY)
+    app.button(key="page-after").click().run()
+    assert numbers(app) == list(range(48, 96))
+    app.number_input(key="page").set_value(105).run()
+    assert numbers(app) == list(range(4992, 5000))
+    assert app.button(key="page-after").disabled
+    app.segmented_control(key="flip").set_value("rescued").run()
+    assert "page" not in link(app)
+    assert numbers(app) == select(samples(), Selection(flip="rescued"))[:48].tolist()
+
+
+def test_an_open_sample_shows_what_every_exit_said() -> None:
+    app = opened(f"{QUERY}&open=1235")
+    assert errors(app) == []
+    model = load(MODEL)
+    images = load_samples("mnist")
+    result = model.predict(images.images[1234:1235], POLICY)
+    shown = html(app)
+    assert "<h2>Sample 1,235</h2>" in shown
+    assert f"It is <b>{images.classes[images.labels[1234]]}</b>" in shown
+    assert f'data-exit="{result.exits[0]}" data-state="left"' in shown
+    assert shown.count("data-exit=") == 3
+    assert any(button.label == "Open in the Playground" for button in app.button)
+
+
+def test_without_its_picture_a_sample_still_opens_but_not_in_the_playground() -> None:
+    app = opened(f"{QUERY}&of=test&open=10000")
+    assert "<h2>Test image 9,999</h2>" in html(app)
+    assert not [button for button in app.button if button.label == "Open in the Playground"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "exit=99&class=<script>&answer=maybe&flip=x&order=x&page=x&open=x&of=x",
+        "exit=-1&page=0&open=999999999&from=nan&to=inf",
+        "from=7&to=-7&page=99999999999999",
+        "from=0.9&to=0.1&exit=1e3",
+    ],
+)
+def test_a_strange_link_is_brought_into_range(query: str) -> None:
+    app = opened(f"{QUERY}&{query}")
+    assert errors(app) == []
+    assert "<script>" not in html(app)
+    assert "Pick an image" in html(app)
+
+
+def test_a_link_reproduces_what_it_was_copied_from() -> None:
+    asked = "of=test&exit=2&class=4&answer=wrong&from=0.25&order=most_sure&open=34"
+    app = opened(f"{QUERY}&{asked}")
+    again = opened("&".join(f"{name}={value}" for name, value in link(app).items()))
+    assert link(again) == link(app)
+    assert numbers(again) == numbers(app)
+
+
+def test_what_is_browsed_comes_back_from_its_parameters() -> None:
+    everything = Browsing("test", 2, "7", "wrong", "ruined", 0.25, 0.5, "most_sure", 3, 17)
+    assert from_query(everything.to_query()) == everything
+    assert Browsing().to_query() == {}
+    assert from_query({}) == Browsing()
+
+
+def test_another_model_keeps_the_filters_that_it_knows() -> None:
+    app = opened(f"{QUERY}&exit=2&class=7")
+    app.selectbox(key="model").set_value("resnet8-mnist").run()
+    assert errors(app) == []
+    assert all(tile["truth"] == "7" for tile in tiles(app))
+    app.selectbox(key="model").set_value("resnet20-cifar10").run()
+    assert errors(app) == []
+    assert len(tiles(app)) == 20
+
+
+def put_test_images(root: Path, labels: np.ndarray) -> np.ndarray:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (len(labels), 28, 28, 1), np.uint8)
+    classes = card_of(MODEL).classes
+    write_prepared("mnist", "train", images[:1], labels[:1], classes, root)
+    write_prepared("mnist", "test", images, labels, classes, root)
+    return images
+
+
+def test_pictures_on_the_disk_are_shown(empty_root: Path) -> None:
+    put_test_images(empty_root, shipped_table(MODEL, "test").labels)
+    app = opened(f"{QUERY}&open=5")
+    assert errors(app) == []
+    assert not app.info
+    assert exit_cards(app)[0]["count"] == "10,000"
+    assert all(tile["image"] for tile in tiles(app))
+    assert any(button.label == "Open in the Playground" for button in app.button)
+
+
+def test_other_pictures_of_that_name_are_not_shown_as_if_they_were_those(empty_root: Path) -> None:
+    put_test_images(empty_root, np.roll(shipped_table(MODEL, "test").labels, 1))
+    app = opened(f"{QUERY}&of=test")
+    assert errors(app) == []
+    assert "are not those" in app.info[0].value
+    assert not any(tile["image"] for tile in tiles(app))
+
+
+def test_a_damaged_data_set_is_a_sentence_and_the_page_goes_on(empty_root: Path) -> None:
+    (empty_root / "mnist").mkdir()
+    (empty_root / "mnist" / "test.npz").write_bytes(b"PK nothing else")
+    app = opened(QUERY)
+    assert errors(app) == []
+    assert "cannot be shown: expected" in app.info[0].value
+    assert len(tiles(app)) == 48
+
+
+@pytest.mark.data
+def test_the_real_test_images_are_those_of_the_table(
+    prepared_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EENET_DATA", str(prepared_root))
+    app = opened(QUERY)
+    assert not app.info
+    assert all(tile["image"] for tile in tiles(app))
+
+
+def test_the_extremes_are_those_of_each_exit() -> None:
+    scores = samples().scores
+    exits = samples().decision.exits
+    shown = tiles(opened(QUERY), "Extremes of each exit")
+    first = [scores[tile["number"]] for tile in shown if exits[tile["number"]] == 0]
+    assert len(first) == 8
+    assert max(first) == scores[exits == 0].max()
+    assert min(first) == scores[exits == 0].min()
+
+
+def test_temperatures_count() -> None:
+    table = shipped_table(MODEL, "calibration")
+    policy = Policy("max_probability", [0.9, 0.8], temperatures=[2, 3, 1])
+    app = opened(f"{QUERY}&temperatures=2,3,1")
+    expected = leaving(routed(table, policy))
+    assert [card["count"] for card in exit_cards(app)[1:]] == [f"{one.count:,}" for one in expected]

@@ -1,0 +1,46 @@
+"""A network is trained while one looks on, opened elsewhere, and seen by nobody else."""
+
+import io
+import zipfile
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.steps import PATIENCE, wait_for_url
+
+pytestmark = pytest.mark.browser
+
+TRAINING = 240_000  # milliseconds; a busy machine takes its time
+
+
+def test_train_watch_open_and_download(browser: Browser, address: str) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 1000}, base_url=address)
+    page.set_default_timeout(PATIENCE)
+    page.goto("/train?epochs=2&loss=v1&lambda=0.5&exits=block2&seed=1")
+    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Stop").wait_for()
+    # nothing is clicked from here on: the page follows by itself
+    expect(page.locator('[data-reading="epoch"] dd').first).to_have_text("2 of 2", timeout=TRAINING)
+    expect(page.get_by_role("button", name="Start")).to_be_enabled(timeout=TRAINING)
+    expect(page.locator(".ee-box-table")).to_contain_text("Trained here 1: v1, λ = 0.5")
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    assert download.value.suggested_filename == "trained-here-1.zip"
+    with zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes())) as archive:
+        assert "trained-here-1/card.json" in archive.namelist()
+
+    page.get_by_role("button", name="Open in Thresholds").click()
+    page.locator(".ee-table").first.wait_for()
+    assert wait_for_url(page, "model", "trained-here-1")
+    page.get_by_role("link", name="Playground").click()
+    page.locator(".ee-ladder").wait_for()
+    assert wait_for_url(page, "model", "trained-here-1")
+
+    other = browser.new_page()
+    other.goto(page.url)
+    other.locator(".ee-ladder").wait_for(timeout=PATIENCE)
+    other.wait_for_url(lambda url: "trained-here" not in url, timeout=PATIENCE)
+    expect(other.get_by_text("Trained here")).to_have_count(0)
+    other.close()
+    page.close()
