@@ -22,10 +22,10 @@ page = st.navigation(
     [
         st.Page(playground.page, title="Playground", icon=":material/science:", default=True),
         st.Page(thresholds.page, title="Thresholds", icon=":material/tune:", url_path="thresholds"),
-        st.Page(learn.page, title="Learn", icon=":material/school:", url_path="learn"),
         st.Page(samples.page, title="Samples", icon=":material/grid_view:", url_path="samples"),
         st.Page(compare.page, title="Compare", icon=":material/compare:", url_path="compare"),
         st.Page(train.page, title="Train", icon=":material/model_training:", url_path="train"),
+        st.Page(learn.page, title="Learn", icon=":material/school:", url_path="learn"),
         st.Page(model.page, title="Model", icon=":material/schema:", url_path="model"),
     ],
     position="top",

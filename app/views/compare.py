@@ -136,13 +136,14 @@ def _model(side: Side, names: Sequence[str]) -> None:
         policy = resources.card_of(name).default_policy
         side.choose(replace(side.view, model=name, policy=policy))
 
+    titles = {name: resources.card_of(name).title for name in names}
     st.session_state[key] = side.view.model
     st.selectbox(
         "Model",
         names,
         key=key,
         on_change=changed,
-        format_func=lambda name: resources.card_of(name).title,
+        format_func=titles.__getitem__,
         help="Only models of one data set can be compared: both sides have to answer the same "
         "images. B follows the data set of A.",
     )

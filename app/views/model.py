@@ -214,7 +214,7 @@ def _heads(card: Card) -> str:
     if card.num_exits == 1:
         return "the final classifier alone"
     spec = card.spec
-    parts = [spec.head]
+    parts = [" · ".join(spec.heads or (spec.head,))]
     if spec.confidence:
         parts.append("a learned confidence" + (" that sees the answer" * spec.knows_answer))
     return ", with ".join(parts)
