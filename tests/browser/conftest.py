@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser.steps import PATIENCE
 from tests.chromium import FLAGS, find
 from tests.running_app import running_app
 
@@ -30,3 +31,13 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=str(path), args=list(FLAGS))
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """A new visitor's page; addresses begin at the app's."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, base_url=address)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    yield page
+    context.close()

@@ -1,7 +1,6 @@
 """What a visitor does, in a real browser."""
 
 import re
-from collections.abc import Iterator
 from urllib.parse import urlparse
 
 import pytest
@@ -12,15 +11,6 @@ from tests.browser.steps import PATIENCE, wait_for_url
 pytestmark = pytest.mark.browser
 
 MODEL = "eenet8-mnist"
-
-
-@pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1440, "height": 1000}, base_url=address)
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    yield page
-    context.close()
 
 
 def lit_exit(page: Page) -> int:

@@ -1,7 +1,5 @@
 """Pictures that are buttons, and the way to the Playground."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -10,15 +8,6 @@ from tests.browser.steps import PATIENCE, wait_for_url
 pytestmark = pytest.mark.browser
 
 MODEL = "eenet8-mnist"
-
-
-@pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1440, "height": 1000}, base_url=address)
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    yield page
-    context.close()
 
 
 def test_filter_by_exit_open_a_sample_and_send_it_to_the_playground(page: Page) -> None:
