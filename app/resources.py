@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from core.models import Model
     from core.nets.outline import StageOutline
     from core.training.background import Room
-    from core.tuning.risk import Controlled, Rehearsal
+    from core.tuning.control import Controlled, Rehearsal
 
 
 def models_folder() -> Path:
@@ -155,7 +155,7 @@ def promised(name: str, criterion: str, epsilon: float, delta: float, risk: str)
 def _promised(
     name: str, sha256: str, criterion: str, epsilon: float, delta: float, risk: str
 ) -> "Controlled":
-    from core.tuning.risk import control
+    from core.tuning.control import control
 
     return control(tables(name)["calibration"], criterion, epsilon, delta, risk=risk)
 
@@ -167,7 +167,7 @@ def rehearsed(name: str, criterion: str, epsilon: float, samples: int) -> "Rehea
 
 @st.cache_resource(max_entries=32, show_spinner="Choosing thresholds 200 times …")
 def _rehearsed(name: str, sha256: str, criterion: str, epsilon: float, samples: int) -> "Rehearsal":
-    from core.tuning.risk import careful_to_bold, rehearse
+    from core.tuning.control import careful_to_bold, rehearse
 
     path = careful_to_bold(tables(name)["calibration"], criterion)
     return rehearse(path, tables(name)["test"], epsilon, samples=samples)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from core.table import ExitTable
     from core.training.progress import EpochReport
     from core.training.recipe import Recipe
-    from core.tuning.risk import Controlled
+    from core.tuning.control import Controlled
 
 T = TypeVar("T", int, float)
 
@@ -338,7 +338,7 @@ def tune(
     criteria = card.criteria if criterion is None else (criterion,)
     promised: Controlled | None = None
     if max_risk is not None:
-        from core.tuning.risk import control
+        from core.tuning.control import control
 
         promised = control(calibration, criteria, max_risk, delta, method, risk)
         policy = promised.policy

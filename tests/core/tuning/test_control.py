@@ -14,10 +14,8 @@ from core.models import shipped_table
 from core.report import evaluate
 from core.routing import decide
 from core.table import ExitTable
-from core.tuning.risk import (
-    METHODS,
+from core.tuning.control import (
     PATH_STEPS,
-    RISKS,
     Path,
     Rehearsal,
     careful_to_bold,
@@ -28,6 +26,7 @@ from core.tuning.risk import (
     samples_needed,
     split,
 )
+from core.tuning.risk import METHODS, RISKS
 from core.tuning.temperature import fit_temperatures
 from tests.core.tables import changed, random_table, tables
 
