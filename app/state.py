@@ -140,21 +140,7 @@ def choose_policy(policy: Policy) -> None:
 
 def choose_criterion(criterion: str) -> None:
     """Judge by another score, with the thresholds as they stand."""
-    choose_policy(replace_policy(view().policy, criterion=criterion))
-
-
-def choose_threshold(exit_index: int, value: float) -> None:
-    """Move one threshold; ``value`` in [0, 1]."""
-    thresholds = list(view().policy.thresholds)
-    thresholds[exit_index] = value
-    choose_policy(replace_policy(view().policy, thresholds=thresholds))
-
-
-def switch_exit(exit_index: int, on: bool) -> None:
-    """Switch one early exit on or off."""
-    enabled = list(view().policy.enabled)
-    enabled[exit_index] = on
-    choose_policy(replace_policy(view().policy, enabled=enabled))
+    choose_policy(replace(view().policy, criterion=criterion))
 
 
 def choose_sample(number: int) -> None:
@@ -165,21 +151,6 @@ def choose_sample(number: int) -> None:
 def choose_spoiler(name: str, severity: float) -> None:
     """Spoil the picture; ``name`` in `SPOILERS`, or "" for not at all."""
     st.session_state[_VIEW] = replace(view(), spoiler=name, severity=severity)
-
-
-def replace_policy(
-    policy: Policy,
-    criterion: str | None = None,
-    thresholds: Sequence[float] | None = None,
-    enabled: Sequence[bool] | None = None,
-) -> Policy:
-    """Return ``policy`` with some fields changed."""
-    return Policy(
-        policy.criterion if criterion is None else criterion,
-        policy.thresholds if thresholds is None else thresholds,
-        policy.enabled if enabled is None else enabled,
-        policy.temperatures,
-    )
 
 
 def choose(chosen: View) -> None:

@@ -338,10 +338,11 @@ def tune(
     criteria = card.criteria if criterion is None else (criterion,)
     promised: Controlled | None = None
     if max_risk is not None:
-        from core.tuning.control import control
+        from core.tuning.control import control, risk_on
 
         promised = control(calibration, criteria, max_risk, delta, method, risk)
         policy = promised.policy
+        on_test = risk_on(tables["test"], policy, risk)
     elif max_drop is not None:
         from core.tuning.best import cheapest_of_all
 
@@ -365,12 +366,14 @@ def tune(
                 "max_risk": max_risk,
                 "reference_accuracy": card.reference_accuracy("calibration"),
                 "policy": policy.to_dict(),
-                "promise": promised.to_dict() if promised else None,
+                "promise": promised.to_dict() | {"risk_on_test": on_test} if promised else None,
                 **{name: brief(report) for name, report in reports.items()},
             }
         )
     text = f"{described(policy, card)}\n\n{aligned(tuned_rows(card, reports))}"
-    return f"{text}\n\n{promised.guarantee}" if promised else text
+    if promised is None:
+        return text
+    return f"{text}\n\n{promised.guarantee} Measured on test: {on_test:.4f} of {max_risk:g}."
 
 
 @app.command()

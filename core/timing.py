@@ -5,13 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 
 
-def median_seconds(run: Callable[[], object], repeats: int = 5) -> float:
-    """Call ``run`` once to warm up, then ``repeats`` times; return the median wall time."""
-    return median_seconds_of_each([run], repeats)[0]
-
-
 def median_seconds_of_each(runs: Sequence[Callable[[], object]], repeats: int = 5) -> list[float]:
-    """Return the median wall time of each of ``runs``, called in turns.
+    """Call each of ``runs`` once to warm up, then in turns; return each one's median wall time.
 
     Whatever else the machine does meanwhile then slows all of them alike, so their ratio holds.
     """

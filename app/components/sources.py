@@ -207,7 +207,7 @@ def _opened(own: Own, card: Card, turn: str | None) -> Picture:
     spec = card.spec
     notes = opened.notes
     pixels = fit(opened.image, spec.image_size, spec.in_channels)
-    if own.drawn:
+    if own.drawn and spec.in_channels == 1:
         pixels = centred_digit(opened.image, spec.image_size)
     elif turn == "exchanged" or (turn == "as needed" and has_light_edge(pixels)):
         pixels = inverted(pixels)

@@ -174,7 +174,7 @@ def _criterion(side: Side) -> None:
     key = _key(side, "criterion")
 
     def changed() -> None:
-        policy = state.replace_policy(side.view.policy, criterion=st.session_state[key])
+        policy = replace(side.view.policy, criterion=st.session_state[key])
         side.choose(replace(side.view, policy=policy))
 
     st.session_state[key] = side.view.policy.criterion

@@ -8,6 +8,7 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from app.components.sources import Own
 from core.data.samples import load_samples
 from core.models import load
 from core.policy import Policy
@@ -175,6 +176,19 @@ def test_one_bad_upload_among_good_ones_is_told_and_left_out() -> None:
     assert len(errors(app)) == 1
     assert "'b.png'" in errors(app)[0]
     assert app.dataframe[0].value["name"].tolist() == ["a.png", "c.png"]
+
+
+def test_a_drawing_may_be_shown_to_any_network() -> None:
+    app = opened(f"model={MODEL}")
+    page = np.zeros((112, 112), np.uint8)
+    page[20:90, 50:60] = 255
+    app.session_state["own-images"] = [Own("Your drawing", png(page), drawn=True)]
+    app.run()
+    assert errors(app) == []
+    assert reading(app, "Answer") == "1"
+    app.selectbox(key="model").set_value("eenet20-cifar10").run()
+    assert errors(app) == []
+    assert "Your drawing" in html(app)
 
 
 def test_a_photo_for_a_digit_network_gets_a_warning() -> None:

@@ -273,6 +273,7 @@ def test_tune_promises(capsys: Capture, method: str, risk: str) -> None:
     assert got["max_risk"] == 0.02
     assert got["policy"] == got["promise"]["policy"]
     assert got["promise"]["bound"] <= 0.02
+    assert got["promise"]["risk_on_test"] <= 0.02
     assert got["promise"]["guarantee"] in shown(capsys, *command)
 
 

@@ -1,7 +1,11 @@
-from core.timing import median_seconds
+from core.timing import median_seconds_of_each
 
 
-def test_what_is_timed_runs_once_more_than_asked() -> None:
-    calls: list[int] = []
-    assert median_seconds(lambda: calls.append(1), repeats=3) >= 0
-    assert len(calls) == 4
+def test_all_run_in_turns_after_a_warm_up() -> None:
+    calls: list[str] = []
+    times = median_seconds_of_each(
+        [lambda: calls.append("a"), lambda: calls.append("b")], repeats=3
+    )
+    assert calls == ["a", "b"] * 4
+    assert len(times) == 2
+    assert all(time >= 0 for time in times)
