@@ -184,7 +184,9 @@ def control_along(
     judged = _Judged.of(path, table, risk)
     index = judged.controlled(epsilon, delta, method)
     chosen, meant = METHODS[method], RISKS[risk]
-    promise = meant.promise.format(level=epsilon, percent=100 * epsilon)
+    percent = 100 * epsilon
+    points = f"{percent:g} percentage point{'' if percent == 1 else 's'}"
+    promise = meant.promise.format(level=epsilon, percent=percent, points=points)
     if index == 0:
         guarantee = (
             f"No policy that leaves early could be proven to keep the promise that {promise}; "

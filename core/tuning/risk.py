@@ -24,7 +24,8 @@ class Risk:
     """What leaving early may spoil: a loss per sample and exit, 0 at the last exit.
 
     Attributes:
-        promise: the words for "the risk is at most ε", with ``{level}`` or ``{percent}``.
+        promise: the words for "the risk is at most ε", with ``{level}``, ``{percent}`` or
+            ``{points}``.
         lowest: of a loss; below 0 where leaving early may also gain something.
         highest: of a loss.
         binary: whether a loss above 0 is always 1.
@@ -106,7 +107,7 @@ def method(
     "Accuracy lost",
     "How much lower the accuracy is than the full network's; rescued samples make up for "
     "ruined ones.",
-    "leaving early costs at most {percent:g} percentage points of accuracy, compared with always "
+    "leaving early costs at most {points} of accuracy, compared with always "
     "running the full network",
     lowest=-1,
     highest=1,
