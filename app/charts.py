@@ -146,6 +146,7 @@ def confusion(counts: IntArray, classes: Sequence[str]) -> go.Figure:
         xgap=2,
         ygap=2,
         texttemplate="%{z:.0f}" if len(classes) <= 20 else None,
+        textfont={"color": colours().ink},
         hovertemplate="%{y} taken for %{x}: %{z:,} times<extra></extra>",
     )
     figure.update_xaxes(title="answer", type="category", showgrid=False)
