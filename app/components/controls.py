@@ -10,7 +10,7 @@ from core.criteria import CRITERIA
 from core.errors import UserError
 from core.policy import Policy
 
-OWN = "your own"
+OWN, NEVER = "your own", "never"
 POINT_HELP = (
     "Ready-made thresholds: the cheapest ones that lose no more accuracy than this against the "
     "plain network. They were chosen on the calibration split."
@@ -90,12 +90,15 @@ def _operating_point(card: Card, policy: Policy) -> None:
 
 
 def point_policies(card: Card) -> dict[str, Policy]:
-    """Return the policies of a model's operating points by their names."""
-    return {point.name: Policy.from_dict(point.policy) for point in card.operating_points}
+    """Return the policies of a model's operating points by their names; `NEVER` comes last."""
+    points = {point.name: Policy.from_dict(point.policy) for point in card.operating_points}
+    return points | {NEVER: Policy.never(card.default_policy.criterion, card.num_exits)}
 
 
 def point_title(card: Card, name: str) -> str:
     """Return what an operating point allows, or that it is none."""
+    if name == NEVER:
+        return "Never early: run the whole network"
     drops = {point.name: point.max_drop for point in card.operating_points}
     if name not in drops:
         return "Your own thresholds"

@@ -98,7 +98,11 @@ def _other(a: Side, peers: Sequence[str]) -> tuple[state.View, str]:
 
 def _another(a: Side, peers: Sequence[str]) -> state.View:
     """Return something worth comparing A with: its boldest operating point, or another model."""
-    points = [one for one in controls.point_policies(a.card).values() if one != a.view.policy]
+    points = [
+        one
+        for name, one in controls.point_policies(a.card).items()
+        if name != controls.NEVER and one != a.view.policy
+    ]
     if points:
         return state.View(a.view.model, points[-1])
     others = [name for name in peers if name != a.view.model]

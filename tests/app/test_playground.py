@@ -119,6 +119,14 @@ def test_choosing_an_operating_point_sets_its_thresholds() -> None:
     assert own.selectbox(key="point").value == "your own"
 
 
+def test_never_early_runs_the_whole_network_and_no_head_on_the_way() -> None:
+    app = opened(f"model={MODEL}")
+    app.selectbox(key="point").set_value("never").run()
+    assert leaves_at(app) == 2
+    assert reading(app, "Compute saved").startswith("0.0")
+    assert app.selectbox(key="point").value == "never"
+
+
 def test_choosing_a_model_and_a_criterion() -> None:
     app = opened(f"model={MODEL}&sample=5")
     app.selectbox(key="criterion").set_value("entropy").run()
