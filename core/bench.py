@@ -55,23 +55,15 @@ def measure(
     Raises:
         UserError: a policy for another number of exits, or images of another shape.
     """
-    count = max(batch_size, FEWEST_IMAGES)
-    chosen = images[np.arange(count) * len(images) // count]
     plain = Policy.never("max_probability", model.card.num_exits)
-    costs = model.predict(chosen, policy, batch_size).costs
-
-    whole, skipping = median_seconds_of_each(
-        [
-            lambda: model.predict(chosen, plain, batch_size),
-            lambda: model.predict(chosen, policy, batch_size),
-        ],
-        repeats,
-    )
+    timed = race([(model, plain), (model, policy)], images, batch_size, repeats)
+    whole, skipping = timed.seconds
+    costs = model.predict(_spread(images, batch_size), policy, batch_size).costs
     return Measurement(
         batch_size=batch_size,
-        images=count,
-        plain_ms=1000 * whole / count,
-        early_exit_ms=1000 * skipping / count,
+        images=timed.images,
+        plain_ms=1000 * whole,
+        early_exit_ms=1000 * skipping,
         relative_cost=float(costs.mean()),
     )
 
@@ -113,14 +105,19 @@ def race(
     Raises:
         UserError: a policy for another number of exits, or images of another shape.
     """
-    count = max(batch_size, FEWEST_IMAGES)
-    chosen = images[np.arange(count) * len(images) // count]
+    chosen = _spread(images, batch_size)
+    count = len(chosen)
 
     def run(model: Model, policy: Policy) -> Callable[[], object]:
         return lambda: model.predict(chosen, policy, batch_size)
 
     seconds = median_seconds_of_each([run(*entry) for entry in entries], repeats)
     return Race(batch_size, count, tuple(one / count for one in seconds))
+
+
+def _spread(images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
+    count = max(batch_size, FEWEST_IMAGES)
+    return images[np.arange(count) * len(images) // count]
 
 
 @dataclass(frozen=True)

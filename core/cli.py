@@ -155,15 +155,19 @@ def predict(
     as_json: Json = False,
 ) -> str:
     """Answer images, skipping what each does not need."""
+    from core.data.samples import load_samples, sample_names
     from core.images import fit, open_image
+    from core.likeness import hint
 
     card = card_of(model)
+    examples = load_samples(card.dataset).images if card.dataset in sample_names() else None
     chosen = choose_policy(card, policy, criterion, thresholds)
     pixels, notes = [], []
     for path in images:
         opened = open_image(path)
         pixels.append(fit(opened.image, card.spec.image_size, card.spec.in_channels))
-        notes += [f"{path}: {sentence}" for sentence in opened.notes]
+        unlike = None if examples is None else hint(pixels[-1], examples)
+        notes += [f"{path}: {sentence}" for sentence in (*opened.notes, unlike) if sentence]
     for sentence in notes:
         note(sentence)
 

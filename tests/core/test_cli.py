@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from core import bench, cli
 from core.bench import measure
@@ -134,6 +134,18 @@ def test_predict_answers_as_the_library_does(capsys: Capture, digits: list[Path]
     assert [row["relative_cost"] for row in got["images"]] == expected.costs.tolist()
     assert Policy.from_dict(got["policy"]) == card_of(MODEL).default_policy
     assert "0.png" in shown(capsys, "predict", MODEL, *digits)
+
+
+def test_predict_tells_of_pictures_unlike_the_training_data(
+    capsys: Capture, digits: list[Path], tmp_path: Path
+) -> None:
+    photo = tmp_path / "paper.png"
+    with Image.open(digits[0]) as digit:
+        ImageOps.invert(digit.convert("L")).save(photo)
+    assert main(["predict", MODEL, str(digits[0]), str(photo)]) == 0
+    told = capsys.readouterr().err
+    assert f"{photo}: This picture is" in told
+    assert f"{digits[0]}: This picture" not in told
 
 
 def test_predict_obeys_the_policy(capsys: Capture, digits: list[Path], tmp_path: Path) -> None:
