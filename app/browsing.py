@@ -15,6 +15,7 @@ from core.selection import FLIPS, ORDERS, Order, Selection
 
 _BROWSING = "browsing"
 RIGHT, WRONG = "right", "wrong"
+AGREES, DIFFERS = "agrees", "differs"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Browsing:
         order: one of `core.selection.ORDERS`.
         page: counted from 1.
         opened: position of the open sample in its table, counted from 1.
+        taken: name of the class that is answered.
+        last: `AGREES` or `DIFFERS`, what the last exit would have answered.
     """
 
     album: str = ""
@@ -44,6 +47,8 @@ class Browsing:
     order: str = ORDERS[0]
     page: int = 1
     opened: int = 0
+    taken: str = ""
+    last: str = ""
 
     def to_query(self) -> dict[str, str]:
         """Return the URL parameters that `from_query` understands."""
@@ -56,16 +61,31 @@ class Browsing:
             if getattr(self, name) != getattr(nothing, name)
         }
 
-    def selection(self, card: Card) -> Selection:
-        """Return what is meant among a model's samples; what it does not have is left open."""
-        return Selection(
+    def selection(self, card: Card, labelled: bool = True) -> Selection:
+        """Return what is meant among a model's samples; what it does not have is left open.
+
+        Args:
+            card: of the model.
+            labelled: whether labels are known. With them, the answers are right or wrong; without,
+                they are only what the last exit says as well, or not.
+        """
+        common = Selection(
             exit_index=self.exit_number - 1 if 1 <= self.exit_number <= card.num_exits else None,
-            label=card.classes.index(self.label) if self.label in card.classes else None,
-            right={RIGHT: True, WRONG: False}.get(self.verdict),
-            flip=self.flip if self.flip in FLIPS else None,
             low=self.low,
             high=self.high,
             order=cast(Order, self.order),
+        )
+        if not labelled:
+            return replace(
+                common,
+                answer=card.classes.index(self.taken) if self.taken in card.classes else None,
+                agrees={AGREES: True, DIFFERS: False}.get(self.last),
+            )
+        return replace(
+            common,
+            label=card.classes.index(self.label) if self.label in card.classes else None,
+            right={RIGHT: True, WRONG: False}.get(self.verdict),
+            flip=self.flip if self.flip in FLIPS else None,
         )
 
 
@@ -80,6 +100,8 @@ _PARAMETERS = {
     "order": "order",
     "page": "page",
     "opened": "open",
+    "taken": "taken",
+    "last": "last",
 }
 
 
@@ -99,6 +121,8 @@ def from_query(query: Mapping[str, str]) -> Browsing:
         order=_one_of(query.get("order", ""), ORDERS, ORDERS[0]),
         page=max(whole_of(query.get("page", ""), 1), 1),
         opened=whole_of(query.get("open", ""), 0),
+        taken=query.get("taken", ""),
+        last=_one_of(query.get("last", ""), (AGREES, DIFFERS), ""),
     )
 
 

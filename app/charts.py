@@ -15,6 +15,8 @@ SERIES = (  # colour, dash and marker, so that no line is known by its colour al
     ("#2a9d74", "dot", "diamond"),
     ("#b0629e", "dashdot", "triangle-up"),
     ("#7d8796", "longdash", "cross"),
+    ("#a8862b", "solid", "x"),
+    ("#6a6fd0", "dash", "star"),
 )
 CONFIG = {"displayModeBar": False}
 
@@ -239,7 +241,8 @@ def accuracy_and_cost(
         lines: for each a name, costs (M,) and accuracies (M,); None where there is no choice.
         here: where each stands.
         plain: networks without early exits.
-        in_macs: whether costs are MACs; else they are in units of the plain network.
+        in_macs: whether costs are MACs, on a logarithmic axis; else they are in units of the
+            plain network.
     """
     hues = colours()
     cost_format = "%{x:.3s} MACs" if in_macs else "%{x:.1%} of the plain network"
@@ -265,7 +268,7 @@ def accuracy_and_cost(
             showlegend=line is None,
             mode="markers+text",
             text=[f"<b>{spot.name[0]}</b>"],
-            textposition="middle right",
+            textposition="bottom right" if index else "top left",
             textfont={"size": 17, "color": hues.ink},
             cliponaxis=False,
             marker={
@@ -285,7 +288,52 @@ def accuracy_and_cost(
             marker={"symbol": "star", "size": 15, "color": hues.ink},
             hovertemplate=f"{spot.name}<br>accuracy %{{y:.2%}}<br>{cost_format}<extra></extra>",
         )
-    title = "MACs per image" if in_macs else "relative cost (plain network = 100 %)"
-    figure.update_xaxes(title=title, tickformat=".2s" if in_macs else ".0%", rangemode="tozero")
+    if in_macs:  # networks of other sizes lie apart by factors, and would stick to the edges
+        figure.update_xaxes(
+            title="MACs per image, logarithmic", type="log", dtick="D2", tickformat=".3~s"
+        )
+    else:
+        figure.update_xaxes(
+            title="relative cost (plain network = 100 %)", tickformat=".0%", rangemode="tozero"
+        )
     figure.update_yaxes(title="accuracy", tickformat=".1%")
     return styled(figure, 430)
+
+
+def every_method(
+    lines: Sequence[tuple[str, Sequence[float], Sequence[float]]], plain: Sequence[Spot]
+) -> go.Figure:
+    """Draw what many models achieve at which cost, and the plain networks.
+
+    Args:
+        lines: for each a name, relative costs (M,) and accuracies (M,).
+        plain: networks without early exits.
+    """
+    hues = colours()
+    figure = go.Figure()
+    for index, (name, costs, accuracies) in enumerate(lines):
+        colour, dash, symbol = SERIES[index % len(SERIES)]
+        figure.add_scatter(
+            x=costs,
+            y=accuracies,
+            name=name,
+            mode="lines+markers",
+            line={"color": colour, "dash": dash, "width": 2.5},
+            marker={"symbol": symbol, "size": 9, "maxdisplayed": 9},
+            hovertemplate=f"{name}<br>accuracy %{{y:.2%}}<br>%{{x:.1%}} of its plain network"
+            "<extra></extra>",
+        )
+    for spot in plain:
+        figure.add_scatter(
+            x=[spot.cost],
+            y=[spot.accuracy],
+            name=spot.name,
+            mode="markers",
+            marker={"symbol": "star", "size": 15, "color": hues.ink},
+            hovertemplate=f"{spot.name}<br>accuracy %{{y:.2%}}<extra></extra>",
+        )
+    figure.update_xaxes(
+        title="relative cost (its own plain network = 100 %)", tickformat=".0%", rangemode="tozero"
+    )
+    figure.update_yaxes(title="accuracy", tickformat=".1%")
+    return styled(figure, 480)

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from app import workshop
 from core.card import Card, load_card
+from core.data.downloads import Downloads
+from core.data.own import Collection
 from core.data.prepared import ImageSet, load_prepared, prepared_path
 from core.data.samples import load_samples, sample_names
 from core.data.splits import SAMPLES_ONLY
@@ -26,12 +28,17 @@ from core.shelf import PRETRAINED, list_models
 from core.table import CostArray, ExitTable, IntArray, load_tables
 from core.tuning.front import Front, front
 from core.tuning.replay import replay
+from core.tuning.standings import Standing
+from core.tuning.standings import standing as standing_of
 
 if TYPE_CHECKING:
+    from core.background import Job
     from core.bench import PartTimes, Race
     from core.models import Model
     from core.nets.outline import StageOutline
+    from core.scoring import Scored
     from core.training.background import Room
+    from core.training.edgecloud.plan import TrainingTimes
     from core.tuning.control import Controlled, Rehearsal
 
 
@@ -102,6 +109,26 @@ def taking_turns() -> Iterator[None]:
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
+def downloads() -> Downloads:
+    """Return the data sets that are being downloaded, for whichever visitor."""
+    return Downloads()
+
+
+def scoring(name: str, collection: Collection) -> "Job[Scored]":
+    """Begin to ask a model about somebody's own images, in turns with everybody else."""
+    from core.background import Job
+    from core.scoring import score
+
+    one, turns = model(name), _turns()
+    light_on_dark = one.card.dataset in ("mnist", SAMPLES_ONLY)
+    return Job(
+        lambda tell: score(one, collection, tell, light_on_dark=light_on_dark, turn=lambda: turns),
+        "Scoring the images broke off, and the reason has been written to the log: try fewer, or "
+        "other ones.",
+    )
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
 def training_room() -> "Room":
     """Return where trainings run: one for every two cores, so that other visitors have theirs."""
     import torch
@@ -144,6 +171,17 @@ def _reachable_on(
     name: str, sha256: str, criterion: str, split: str
 ) -> tuple[CostArray, CostArray, IntArray]:
     return replay(reachable(name, criterion), tables(name)[split])
+
+
+def standing(name: str) -> Standing:
+    """Return what a model achieves with its method's own score."""
+    return _standing(name, card_of(name).sha256)
+
+
+@st.cache_data(max_entries=32, show_spinner="Comparing the methods …")
+def _standing(name: str, sha256: str) -> Standing:
+    both = tables(name)
+    return standing_of(card_of(name), both["calibration"], both["test"])
 
 
 def promised(name: str, criterion: str, epsilon: float, delta: float, risk: str) -> "Controlled":
@@ -299,6 +337,28 @@ def _outlined(name: str, sha256: str) -> "tuple[StageOutline, ...]":
     from core.nets.outline import outline
 
     return outline(card_of(name).spec)
+
+
+def training_times(name: str, renewed: int) -> "TrainingTimes":
+    """Return how long every part of a model takes to learn from a batch, measured on this machine.
+
+    Args:
+        name: of the model.
+        renewed: how often it was asked to measure anew.
+    """
+    return _training_times(name, card_of(name).sha256, renewed)
+
+
+@st.cache_resource(max_entries=32, show_spinner="Training every part for a few batches …")
+def _training_times(name: str, sha256: str, renewed: int) -> "TrainingTimes":
+    import torch
+
+    from core.training.edgecloud.measure import time_training, usual_batch
+
+    torch.set_num_threads(threads())
+    spec = card_of(name).spec
+    with taking_turns():
+        return time_training(spec, usual_batch(spec.image_size))
 
 
 def part_times(name: str, batch_sizes: Sequence[int]) -> "tuple[PartTimes, ...]":

@@ -73,6 +73,12 @@ def signed(difference: float, text: str) -> str:
     return f"{'+' if difference > 0 else MINUS if difference < 0 else '±'}{text}"
 
 
+def times(ratio: float) -> str:
+    """Return a ratio as "× 0.54", "× 17.0" or "× 170", three figures."""
+    digits = 2 if ratio < 10 else 1 if ratio < 100 else 0
+    return f"× {ratio:,.{digits}f}"
+
+
 def odds(probability: float) -> str:
     """Return a probability as "34 of 100", "1 of 250" or "fewer than 1 of a million"."""
     if probability >= 0.1:
@@ -89,6 +95,29 @@ def brief(seconds: float) -> str:
     value = seconds * factor
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
     return f"{value:.{digits}f}\N{NO-BREAK SPACE}{unit}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time with three figures, as "41.2 µs", "12.5 s", "3.4 min", "5.6 h"; 0 as "none"."""
+    if seconds == 0:
+        return "none"
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            value = seconds / size
+            return f"{value:,.{1 if value < 100 else 0}f}\N{NO-BREAK SPACE}{unit}"
+    return brief(seconds)
+
+
+def size(count: float) -> str:
+    """Return a number of bytes as "8.2 kB", three figures; 0 as "nothing"."""
+    if count == 0:
+        return "nothing"
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= unit:
+            value = count / unit
+            digits = 2 if value < 10 else 1 if value < 100 else 0
+            return f"{value:.{digits}f}\N{NO-BREAK SPACE}{name}"
+    return f"{count:.0f}\N{NO-BREAK SPACE}bytes"
 
 
 def patience(seconds: float) -> str:

@@ -11,7 +11,7 @@ from core.errors import UserError
 from core.files import read_json
 from core.nets.spec import NetworkSpec
 from core.policy import Policy
-from core.table import CostArray
+from core.table import MOST_CLASSES_IN_FULL, CostArray
 
 
 class _Strict(BaseModel):
@@ -51,6 +51,26 @@ class Plain(_Strict):
     test_accuracy: float
 
 
+class EdgeCloudFacts(_Strict):
+    """What training with an edge and a cloud worker cost: means over its epochs, measured.
+
+    Bytes and seconds are those of `core.training.edgecloud.traffic.EpochTraffic`.
+    """
+
+    split: str
+    bits: int
+    rate: float | None
+    """Bits per second that the link was slowed down to; None: not at all."""
+    seconds: float
+    batch_bytes: int
+    state_bytes: int
+    edge_seconds: float
+    edge_waited: float
+    link_seconds: float
+    cloud_seconds: float
+    cloud_waited: float
+
+
 class TrainingFacts(_Strict):
     """How the weights came about."""
 
@@ -61,6 +81,7 @@ class TrainingFacts(_Strict):
     hardware: str
     bfloat16: bool
     workers: int
+    edge_cloud: EdgeCloudFacts | None = None
 
 
 class Measured(_Strict):
@@ -132,7 +153,12 @@ class Card(Measured):
     def criteria(self) -> tuple[str, ...]:
         """Names of the criteria that the model can be used with."""
         learned = self.spec.confidence and self.num_exits > 1
-        return tuple(name for name, one in CRITERIA.items() if learned or not one.needs_confidence)
+        whole = len(self.classes) <= MOST_CLASSES_IN_FULL
+        return tuple(
+            name
+            for name, one in CRITERIA.items()
+            if (learned or not one.needs_confidence) and (whole or one.ruled_out is None)
+        )
 
     def macs(self, relative_cost: float) -> int:
         """Return the MACs of a relative cost."""

@@ -16,8 +16,18 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from core import cli_edgecloud, cli_methods
 from core.card import Card
 from core.errors import UserError, nearest
+from core.options import (
+    BROKEN_PIPE,
+    INTERRUPTED,
+    DataRoot,
+    Device,
+    Json,
+    Threads,
+    use_threads,
+)
 from core.policy import Policy
 from core.printing import (
     aligned,
@@ -47,8 +57,6 @@ T = TypeVar("T", int, float)
 TRACEBACK = "EENET_TRACEBACK"
 """Environment variable; when set, a fault of ours shows where it happened."""
 
-INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells have it
-
 app = typer.Typer(
     help="Early-exit networks: look at them, run, tune, train and time them.",
     rich_markup_mode=None,
@@ -58,6 +66,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Data sets.", rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+app.add_typer(cli_edgecloud.app, name="edge-cloud")
+app.command()(cli_methods.methods)
 
 ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="A shipped model's name, or a model's folder.")
@@ -73,17 +83,6 @@ Thresholds = Annotated[
     str | None,
     typer.Option("--thresholds", metavar="T,T", help="One per early exit, from 0 to 1."),
 ]
-DataRoot = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        metavar="ROOT",
-        help="Folder of prepared data sets; by default $EENET_DATA, else data/.",
-    ),
-]
-Device = Annotated[str, typer.Option(metavar="D", help="cpu or cuda.")]
-Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads to use.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -241,6 +240,7 @@ def evaluate(
         "samples": len(table),
         **figures,
         "per_exit_accuracy": table.accuracy_per_exit.tolist(),
+        "per_exit_agreement": table.agreement_per_exit.tolist(),
         "plain_accuracy": plain_accuracy(card, split),
         "policy": chosen.to_dict(),
     }
@@ -303,6 +303,10 @@ def tune(
     max_risk: Annotated[
         float | None, typer.Option(metavar="EPS", help="Cheapest with a risk proven to be so low.")
     ] = None,
+    min_accuracy: Annotated[
+        float | None,
+        typer.Option(metavar="A", help="Leave where samples as sure were right so often."),
+    ] = None,
     delta: Annotated[
         float, typer.Option(metavar="D", help="Probability of a wrong promise, for --max-risk.")
     ] = 0.1,
@@ -321,7 +325,12 @@ def tune(
 ) -> str:
     """Choose thresholds on the calibration split; show what they achieve on test."""
     card = card_of(model)
-    goals = {"--max-cost": max_cost, "--max-drop": max_drop, "--max-risk": max_risk}
+    goals = {
+        "--max-cost": max_cost,
+        "--max-drop": max_drop,
+        "--max-risk": max_risk,
+        "--min-accuracy": min_accuracy,
+    }
     given = [name for name, value in goals.items() if value is not None]
     if len(given) != 1:
         raise UserError(
@@ -348,14 +357,19 @@ def tune(
         policy = promised.policy
         on_test = risk_on(tables["test"], policy, risk)
     elif max_drop is not None:
-        from core.tuning.best import cheapest_of_all
+        from core.tuning.best import cheapest_of_all, fronts_of
 
         reference = card.reference_accuracy("calibration")
-        policy = cheapest_of_all(calibration, criteria, reference, max_drop)
+        fronts = fronts_of(calibration, criteria)
+        policy = cheapest_of_all(calibration, fronts, reference, max_drop)
     elif max_cost is not None:
-        from core.tuning.best import best_of_all
+        from core.tuning.best import best_of_all, fronts_of
 
-        policy = best_of_all(calibration, criteria, max_cost)
+        policy = best_of_all(calibration, fronts_of(calibration, criteria), max_cost)
+    elif min_accuracy is not None:
+        from core.tuning.validated import validated_thresholds
+
+        policy = validated_thresholds(calibration, criterion or "max_probability", min_accuracy)
     if out is not None:
         policy.save(out)
         note(f"Saved the policy to {out}.")
@@ -368,6 +382,7 @@ def tune(
                 "max_cost": max_cost,
                 "max_drop": max_drop,
                 "max_risk": max_risk,
+                "min_accuracy": min_accuracy,
                 "reference_accuracy": card.reference_accuracy("calibration"),
                 "policy": policy.to_dict(),
                 "promise": promised.to_dict() | {"risk_on_test": on_test} if promised else None,
@@ -403,6 +418,11 @@ def train(
     from core.training.recipe import load_recipe
 
     plan = load_recipe(recipe)
+    if plan.edge_cloud is not None:
+        raise UserError(
+            f"expected a recipe that one process trains, but {plan.name} is for an edge and a "
+            f"cloud worker: use `python -m core edge-cloud train {recipe}`."
+        )
     if plan.plain is not None:
         card_of(plan.plain)  # better missed now than after hours
     checked_device(device)
@@ -580,14 +600,6 @@ def on_disk(dataset: str, file: Literal["train", "test"]) -> bool:
     from core.data.prepared import prepared_path
 
     return prepared_path(dataset, file).is_file()
-
-
-def use_threads(count: int | None) -> None:
-    """Let torch use so many CPU threads; None leaves it to torch."""
-    if count is not None:
-        import torch
-
-        torch.set_num_threads(count)
 
 
 def fail(sentence: str) -> int:

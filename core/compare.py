@@ -1,14 +1,14 @@
 """Two configurations on the same samples: what changed, and whether it could be chance."""
 
+import math
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
-from core.errors import UserError
+from core.changes import Changes, changes
 from core.policy import Policy
 from core.report import Report, evaluate
-from core.routing import decide
 from core.table import CostArray, ExitTable, IntArray
 
 
@@ -26,6 +26,7 @@ class Comparison:
         to_right: samples that A answers wrongly and B rightly.
         to_wrong: samples that A answers rightly and B wrongly.
         p_value: of `sign_test` on these two.
+        changes: the same, sample by sample.
     """
 
     first: Report
@@ -36,6 +37,7 @@ class Comparison:
     to_right: int
     to_wrong: int
     p_value: float
+    changes: Changes
 
 
 def compare(
@@ -52,15 +54,12 @@ def compare(
     Raises:
         UserError: the tables are of other samples or classes, or a policy does not fit its table.
     """
-    check_same_samples(table_a, table_b)
-    a, b = decide(table_a, policy_a), decide(table_b, policy_b)
-    labelled = table_a.labelled
-    right_a = (a.answers == table_a.labels) & labelled
-    right_b = (b.answers == table_b.labels) & labelled
-    to_right, to_wrong = int((~right_a & right_b).sum()), int((right_a & ~right_b).sum())
+    found = changes(table_a, policy_a, table_b, policy_b)
+    a, b = found.a.decision, found.b.decision
     exits = np.zeros((table_a.num_exits, table_b.num_exits), np.int64)
     np.add.at(exits, (a.exits, b.exits), 1)
     alike = table_a.num_exits == table_b.num_exits
+    to_right, to_wrong = found.count("to_right"), found.count("to_wrong")
     return Comparison(
         first=evaluate(table_a, policy_a),
         second=evaluate(table_b, policy_b),
@@ -70,25 +69,8 @@ def compare(
         to_right=to_right,
         to_wrong=to_wrong,
         p_value=sign_test(to_right, to_wrong),
+        changes=found,
     )
-
-
-def check_same_samples(table_a: ExitTable, table_b: ExitTable) -> None:
-    """Raise `UserError` unless two tables are of the same samples, classes and order."""
-    if table_a.classes != table_b.classes:
-        raise UserError(
-            f"expected two tables with the same classes, but got {len(table_a.classes)} and "
-            f"{len(table_b.classes)} of them with other names; compare models of one data set."
-        )
-    same = np.array_equal(table_a.ids, table_b.ids) and np.array_equal(
-        table_a.labels, table_b.labels
-    )
-    if not same:
-        raise UserError(
-            f"expected two tables of the same samples, but got {len(table_a):,} and "
-            f"{len(table_b):,} samples that differ in ids or labels; compare models whose tables "
-            "were made of the same split."
-        )
 
 
 def sign_test(better: int, worse: int) -> float:
@@ -114,10 +96,32 @@ def in_macs(relative_cost: Costs, plain_macs: int) -> Costs:
     return relative_cost * plain_macs
 
 
-def differences(
-    comparison: Comparison, plain_macs_a: int, plain_macs_b: int
-) -> tuple[float, float, float]:
-    """Return B − A: of accuracy, of the relative costs, and of the MACs per image."""
+@dataclass(frozen=True)
+class Differences:
+    """By how much B differs from A.
+
+    Attributes:
+        accuracy: B − A, in [-1, 1].
+        relative_cost: B − A; NaN where the plain networks differ, as one is no unit for the other.
+        macs: B − A, per image.
+        times: B / A, of the MACs per image.
+    """
+
+    accuracy: float
+    relative_cost: float
+    macs: float
+    times: float
+
+
+def differences(comparison: Comparison, plain_macs_a: int, plain_macs_b: int) -> Differences:
+    """Return how B differs from A, given the MACs of their plain networks."""
     a, b = comparison.first, comparison.second
-    macs = b.relative_cost * plain_macs_b - a.relative_cost * plain_macs_a
-    return b.accuracy - a.accuracy, b.relative_cost - a.relative_cost, macs
+    macs_a = in_macs(a.relative_cost, plain_macs_a)
+    macs_b = in_macs(b.relative_cost, plain_macs_b)
+    one_unit = plain_macs_a == plain_macs_b
+    return Differences(
+        accuracy=b.accuracy - a.accuracy,
+        relative_cost=b.relative_cost - a.relative_cost if one_unit else math.nan,
+        macs=macs_b - macs_a,
+        times=macs_b / macs_a,
+    )

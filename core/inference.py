@@ -148,6 +148,12 @@ def _run_batch(
         if answers is None:
             answers = np.zeros((len(images), says.shape[1]), np.float32)
         if index == last:
+            if asked and criterion.ruled_out is not None:
+                so_far = _table_so_far(
+                    probabilities, confidences, stage_costs[asked], head_costs[asked]
+                )
+                out = criterion.ruled_out(so_far, len(asked) - 1)
+                says = _without(says, out > np.float64(policy.thresholds[asked[-1]]))
             answers[rows[inside]] = says[inside]
             break
         asked.append(index)
@@ -170,6 +176,13 @@ def _run_batch(
             inside = np.ones(len(rows), bool)
     assert answers is not None
     return exits, answers
+
+
+def _without(probabilities: FloatArray, excluded: BoolArray) -> FloatArray:
+    """Return probabilities (rows, K) of the classes that are left, adding up to 1 again."""
+    left = np.where(excluded, 0, np.maximum(probabilities, np.finfo(np.float32).tiny))
+    kept: FloatArray = left / left.sum(axis=1, keepdims=True)
+    return kept
 
 
 def _table_so_far(

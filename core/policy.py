@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from core.criteria import CRITERIA
 from core.errors import UserError, nearest
 from core.files import read_json, write_json
-from core.table import ExitTable
+from core.table import ExitTable, FloatArray
 
 
 @dataclass(frozen=True, init=False)
@@ -110,6 +110,14 @@ class Policy:
         weights = np.exp(logits)
         probabilities = (weights / weights.sum(axis=2, keepdims=True)).astype(np.float32)
         return replace(table, probabilities=probabilities, entropy=None)
+
+    def scores(self, table: ExitTable) -> FloatArray:
+        """Return the scores ``(N, E-1)`` that this policy's thresholds are compared with.
+
+        Raises:
+            UserError: another number of exits, or a criterion the table cannot give.
+        """
+        return CRITERIA[self.criterion].scores(self.heated(table), self.enabled)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""

@@ -57,11 +57,15 @@ def evaluation_text(figures: dict[str, Any], card: Card, policy: Policy) -> str:
     if figures["seconds"] is not None:
         speed = f"{figures['images_per_second']:,.0f} images per second on {figures['device']}"
         rows.append(("time", f"{figures['seconds']:.2f} s, {speed}"))
-    shares = [("exit", "leave here", "accuracy had all left here")]
-    for name, share, accuracy in zip(
-        card.exit_names, figures["exit_share"], figures["per_exit_accuracy"], strict=True
+    shares = [("exit", "leave here", "accuracy had all left here", "agrees with the last exit")]
+    for name, share, accuracy, agreement in zip(
+        card.exit_names,
+        figures["exit_share"],
+        figures["per_exit_accuracy"],
+        figures["per_exit_agreement"],
+        strict=True,
     ):
-        shares.append((name, f"{share:.1%}", f"{accuracy:.2%}"))
+        shares.append((name, f"{share:.1%}", f"{accuracy:.2%}", f"{agreement:.2%}"))
     head = f"{card.name} on {figures['split']}: {figures['samples']:,} images, {source}"
     return f"{head}\n{aligned(rows)}\n\n{aligned(shares)}"
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from core.criteria import CRITERIA
 from core.policy import Policy
-from core.routing import Decision, decide
-from core.table import BoolArray, CostArray, ExitTable, IntArray
+from core.routing import Decision, alive, decide
+from core.table import BoolArray, CostArray, ExitTable, FloatArray, IntArray
 
 CALIBRATION_BINS = 15
 
@@ -26,6 +26,7 @@ class Report:
         exit_share: ``(E,)`` part of the samples that leaves at each exit.
         accuracy_of_left: ``(E,)`` accuracy of those who left there.
         per_exit_accuracy: ``(E,)`` accuracy had all left there.
+        per_exit_agreement: ``(E,)`` share of the samples with the last exit's answer there.
         auroc: ``(E,)`` probability that a right answer scores higher than a wrong one, over all
             samples. A learned confidence ends before the last exit: there it is max probability.
         calibration_error: ``(E,)`` expected calibration error of the answer's probability, 15 bins.
@@ -39,6 +40,7 @@ class Report:
     exit_share: tuple[float, ...]
     accuracy_of_left: tuple[float, ...]
     per_exit_accuracy: tuple[float, ...]
+    per_exit_agreement: tuple[float, ...]
     auroc: tuple[float, ...]
     calibration_error: tuple[float, ...]
     rescued: int
@@ -62,9 +64,6 @@ def evaluate(table: ExitTable, policy: Policy) -> Report:
     rescued, ruined = flips(table, decision)
     heated = policy.heated(table)
     largest = [CRITERIA["max_probability"].score(heated, i) for i in range(table.num_exits)]
-    criterion = CRITERIA[policy.criterion]
-    last = CRITERIA["max_probability"] if criterion.needs_confidence else criterion
-    scores = [*criterion.scores(heated).T, last.score(heated, table.num_exits - 1)]
     return Report(
         samples=len(table),
         accuracy=_mean(right[labelled]),
@@ -72,8 +71,10 @@ def evaluate(table: ExitTable, policy: Policy) -> Report:
         exit_share=tuple(_mean(left) for left in at),
         accuracy_of_left=tuple(_mean(right[left & labelled]) for left in at),
         per_exit_accuracy=tuple(table.accuracy_per_exit.tolist()),
+        per_exit_agreement=tuple(table.agreement_per_exit.tolist()),
         auroc=tuple(
-            auroc(score[labelled], table.right[labelled, i]) for i, score in enumerate(scores)
+            auroc(score[labelled], table.right[labelled, i])
+            for i, score in enumerate(exit_scores(table, policy).T)
         ),
         calibration_error=tuple(
             calibration_error(largest[i][labelled], table.right[labelled, i])
@@ -82,6 +83,37 @@ def evaluate(table: ExitTable, policy: Policy) -> Report:
         rescued=int(rescued.sum()),
         ruined=int(ruined.sum()),
     )
+
+
+def exit_scores(table: ExitTable, policy: Policy) -> FloatArray:
+    """Return the scores ``(N, E)`` of all exits, in [0, 1].
+
+    No policy asks for the last column. Where the criterion is learned it is max probability.
+    """
+    heated = policy.heated(table)
+    criterion = CRITERIA[policy.criterion]
+    last = CRITERIA["max_probability"] if criterion.needs_confidence else criterion
+    all_asked = heated.asked([*np.flatnonzero(policy.enabled), table.num_exits - 1])
+    final = last.score(all_asked, all_asked.num_exits - 1)
+    return np.column_stack([policy.scores(table), final]).astype(np.float32)
+
+
+def classes_left(table: ExitTable, policy: Policy) -> tuple[CostArray, CostArray] | None:
+    """Return for each early exit and class how often it is still possible after that exit.
+
+    Of the samples that reach the exit, ``(E-1, K)`` in [0, 1], and how many classes are left on
+    average, ``(E-1,)``; NaN where nobody arrives. None unless the criterion rules classes out.
+    """
+    left = alive(table, policy)
+    if left is None:
+        return None
+    exits = decide(table, policy).exits
+    shares = np.full(left.shape[1:], np.nan)
+    for exit_index in range(table.num_exits - 1):
+        here = left[exits >= exit_index, exit_index]
+        if len(here):
+            shares[exit_index] = here.mean(axis=0)
+    return shares, shares.sum(axis=1)
 
 
 def saved(relative_cost: float) -> float:
@@ -196,7 +228,8 @@ def score_histogram(
 
 
 def _right(table: ExitTable, decision: Decision) -> BoolArray:
-    return table.right[np.arange(len(table)), decision.exits]
+    right: BoolArray = decision.answers == table.labels
+    return right
 
 
 def _mean(values: NDArray[np.generic]) -> float:

@@ -68,15 +68,28 @@ def with_results(text: str, cards: Sequence[Card]) -> str:
     Raises:
         UserError: the marks are missing.
     """
-    if BEGIN not in text or END not in text:
-        raise UserError(f"expected the marks {BEGIN} and {END} in the text, but they are missing.")
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    return f"{before}{BEGIN}\n{results_table(cards)}\n\n{models_table(cards)}\n{END}{after}"
+    return between(text, BEGIN, END, f"{results_table(cards)}\n\n{models_table(cards)}")
+
+
+def between(text: str, begin: str, end: str, content: str) -> str:
+    """Return ``text`` with what stands between two marks replaced by ``content``.
+
+    Raises:
+        UserError: a mark is missing.
+    """
+    if begin not in text or end not in text:
+        raise UserError(f"expected the marks {begin} and {end} in the text, but they are missing.")
+    before, rest = text.split(begin, 1)
+    after = rest.split(end, 1)[1]
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def update_results(path: Path, cards: Sequence[Card]) -> None:
     """Bring the tables in a Markdown file up to date."""
-    text = with_results(path.read_text(encoding="utf-8"), cards)
+    rewrite(path, with_results(path.read_text(encoding="utf-8"), cards))
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Write a text file, all or nothing."""
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from core.criteria import CRITERIA
 from core.errors import UserError
 from core.policy import Policy
-from core.table import BoolArray, CostArray, ExitTable, IntArray
+from core.table import BoolArray, CostArray, ExitTable, FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +62,63 @@ def decide(table: ExitTable, policy: Policy) -> Decision:
     Raises:
         UserError: the policy has another number of exits, or a criterion the table cannot give.
     """
-    scores = CRITERIA[policy.criterion].scores(policy.heated(table))
-    exits = route(scores, policy.thresholds, policy.enabled)
+    exits = route(policy.scores(table), policy.thresholds, policy.enabled)
+    said = answers(table, policy)[np.arange(len(table)), exits]
+    return Decision(exits, said, table.relative_costs(policy.enabled)[exits])
+
+
+def answers(table: ExitTable, policy: Policy) -> IntArray:
+    """Return what each exit answers ``(N, E)``.
+
+    The likeliest class; at the final exit, where the criterion rules classes out on the way (class
+    exclusion), the likeliest of those that the last enabled early exit left alive.
+    """
     # A temperature never changes the answer, so it is read from the table as it came.
-    answers = table.answers[np.arange(len(table)), exits]
-    return Decision(exits, answers, table.relative_costs(policy.enabled)[exits])
+    still = alive(table, policy)
+    if still is None:
+        return table.answers
+    said = table.answers.copy()
+    said[:, -1] = np.where(still[:, -1], table.probabilities[:, -1], -1).argmax(axis=1)
+    return said
+
+
+def alive(table: ExitTable, policy: Policy) -> BoolArray | None:
+    """Return which classes are still possible after each early exit, ``(N, E-1, K)``.
+
+    An exit that is off rules nothing out. None where the criterion never does, or no exit is on.
+    """
+    rule = CRITERIA[policy.criterion].ruled_out
+    asked = np.flatnonzero(policy.enabled)
+    if rule is None or not len(asked):
+        return None
+    known = policy.heated(table).asked(asked)
+    still = np.ones((len(table), table.num_exits - 1, table.num_classes), np.bool_)
+    for place, exit_index in enumerate(asked):
+        left = rule(known, place) <= np.float64(policy.thresholds[exit_index])
+        still[:, exit_index:] = left[:, None]
+    return still
+
+
+def window_at_end(table: ExitTable, policy: Policy) -> FloatArray | None:
+    """Return between which thresholds of the last enabled exit the final answer is right.
+
+    ``(N, 2)``: right when low <= threshold < high, as the label is still alive then and every
+    class that the final exit prefers to it is not; None where no classes are ever ruled out.
+
+    Args:
+        table: with the final exit.
+        policy: its thresholds do not matter.
+    """
+    rule = CRITERIA[policy.criterion].ruled_out
+    asked = np.flatnonzero(policy.enabled)
+    if rule is None or not len(asked):
+        return None
+    out = rule(policy.heated(table).asked(asked), len(asked) - 1)
+    rows, labels = np.arange(len(table)), table.labels
+    final = table.probabilities[:, -1]
+    ours = final[rows, labels][:, None]
+    earlier = np.arange(table.num_classes) < labels[:, None]
+    preferred = (final > ours) | ((final == ours) & earlier)
+    high = np.where(preferred, out, np.float32(np.inf)).min(axis=1, initial=np.inf)
+    low = np.where(labels >= 0, out[rows, labels], np.float32(np.inf))
+    return np.stack([low, high], axis=1).astype(np.float32)

@@ -2,17 +2,17 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.criteria import CRITERIA
 from core.data.prepared import ImageSet
 from core.errors import UserError
 from core.policy import Policy
-from core.report import flips
+from core.report import exit_scores, flips, score_histogram
 from core.routing import Decision, decide
 from core.table import BoolArray, ExitTable, FloatArray, IntArray
 
@@ -31,6 +31,8 @@ class Selection:
         label: the class it really is.
         right: whether the answer it gets is right. Samples without a label are neither.
         flip: "rescued" (right early, wrong at the last exit) or "ruined" (the other way round).
+        answer: the class it is taken for.
+        agrees: whether the last exit would have given the same answer.
         low: the least score at the exit where it leaves, in [0, 1].
         high: the greatest.
         order: "data" as in the table, else by that score; equal ones stay as in the table.
@@ -43,6 +45,8 @@ class Selection:
     label: int | None = None
     right: bool | None = None
     flip: Flip | None = None
+    answer: int | None = None
+    agrees: bool | None = None
     low: float = 0.0
     high: float = 1.0
     order: Order = "data"
@@ -77,6 +81,7 @@ class Routed:
         right: whether the answer is the label.
         rescued: right early, wrong at the last exit.
         ruined: wrong early, right at the last exit.
+        agrees: whether the last exit gives the same answer.
     """
 
     table: ExitTable
@@ -85,6 +90,7 @@ class Routed:
     right: BoolArray
     rescued: BoolArray
     ruined: BoolArray
+    agrees: BoolArray
 
     def __len__(self) -> int:
         return len(self.table)
@@ -109,22 +115,11 @@ def routed(table: ExitTable, policy: Policy) -> Routed:
         table=table,
         decision=decision,
         scores=exit_scores(table, policy)[every, decision.exits],
-        right=table.right[every, decision.exits],
+        right=decision.answers == table.labels,
         rescued=rescued,
         ruined=ruined,
+        agrees=decision.answers == table.answers[:, -1],
     )
-
-
-def exit_scores(table: ExitTable, policy: Policy) -> FloatArray:
-    """Return the scores ``(N, E)`` of all exits, in [0, 1].
-
-    No policy asks for the last column. Where the criterion is learned it is max probability.
-    """
-    heated = policy.heated(table)
-    criterion = CRITERIA[policy.criterion]
-    last = CRITERIA["max_probability"] if criterion.needs_confidence else criterion
-    final = last.score(heated, table.num_exits - 1)
-    return np.column_stack([criterion.scores(heated), final]).astype(np.float32)
 
 
 def select(samples: Routed, selection: Selection) -> IntArray:
@@ -142,6 +137,10 @@ def select(samples: Routed, selection: Selection) -> IntArray:
         meant &= samples.table.labelled & (samples.right == selection.right)
     if selection.flip is not None:
         meant &= samples.rescued if selection.flip == "rescued" else samples.ruined
+    if selection.answer is not None:
+        meant &= samples.decision.answers == selection.answer
+    if selection.agrees is not None:
+        meant &= samples.agrees == selection.agrees
     return _ordered(samples, np.flatnonzero(meant).astype(np.int64), selection.order)
 
 
@@ -168,12 +167,14 @@ def extremes(samples: Routed, exit_index: int, most: int) -> tuple[IntArray, Int
 class Leaving:
     """Those who leave at one exit: how many, what part of all, and how many of them rightly.
 
-    ``accuracy`` is over those with a label, and NaN where there is none.
+    ``accuracy`` is over those with a label, ``agreement`` is the part whose answer the last exit
+    shares; each is NaN where there is none.
     """
 
     count: int
     share: float
     accuracy: float
+    agreement: float
 
 
 def leaving(samples: Routed) -> list[Leaving]:
@@ -188,6 +189,7 @@ def leaving(samples: Routed) -> list[Leaving]:
                 int(here.sum()),
                 float(here.mean()) if len(here) else float("nan"),
                 float(right.mean()) if len(right) else float("nan"),
+                agreement_of(samples, np.flatnonzero(here)),
             )
         )
     return found
@@ -197,6 +199,45 @@ def accuracy_of(samples: Routed, positions: IntArray) -> float:
     """Return the accuracy of the answers to these samples; NaN where none has a label."""
     right = samples.right[positions][samples.table.labelled[positions]]
     return float(right.mean()) if len(right) else float("nan")
+
+
+def agreement_of(samples: Routed, positions: IntArray) -> float:
+    """Return the part of these samples whose answer the last exit shares; NaN of none."""
+    return float(samples.agrees[positions].mean()) if len(positions) else float("nan")
+
+
+def score_bars(samples: Routed, positions: IntArray, bins: int) -> tuple[IntArray, IntArray, bool]:
+    """Return a histogram ``(bins,)`` of the scores of samples, and of those it speaks against.
+
+    Returns:
+        Right and wrong answers and True, where every sample has a label; else those whose answer
+        the last exit shares, those whose it does not, and False.
+    """
+    by_label = bool(samples.table.labelled.all())
+    fine = samples.right if by_label else samples.agrees
+    return *score_histogram(samples.scores[positions], fine[positions], bins), by_label
+
+
+SCORE_STEPS = 100
+
+
+def within_steps(scores: FloatArray) -> tuple[IntArray, IntArray]:
+    """Return how many scores are below, and how many at most, each multiple of 1/100.
+
+    So ``at_most[b] - below[a]`` samples are selected by ``low = a / 100`` and ``high = b / 100``.
+
+    Args:
+        scores: ``(N,)`` in [0, 1].
+
+    Returns:
+        Two arrays ``(101,)``, ``below`` and ``at_most``.
+    """
+    steps = np.array([step / SCORE_STEPS for step in range(SCORE_STEPS + 1)], np.float32)
+    order = np.sort(scores)
+    return (
+        np.searchsorted(order, steps, side="left").astype(np.int64),
+        np.searchsorted(order, steps, side="right").astype(np.int64),
+    )
 
 
 def page_of(positions: IntArray, number: int, size: int) -> tuple[IntArray, int, int]:
@@ -222,16 +263,17 @@ def likeliest(
 FIELDS = ("id", "label", "answer", "exit", "score", "cost", "right", "flip")
 
 
-def to_csv(samples: Routed, positions: IntArray) -> str:
+def to_csv(samples: Routed, positions: IntArray, names: Sequence[str] | None = None) -> str:
     """Return these samples as CSV with the columns `FIELDS`, one line each.
 
     ``label`` and ``answer`` are names of classes, ``exit`` counts from 1, ``cost`` is in units of
-    the plain network, ``right`` is 1 or 0. What is unknown is left empty.
+    the plain network, ``right`` is 1 or 0. What is unknown is left empty. With ``names`` of all N
+    samples there is one more column, ``file``.
     """
     table, decision = samples.table, samples.decision
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
-    writer.writerow(FIELDS)
+    writer.writerow(FIELDS if names is None else (*FIELDS, "file"))
     for position in positions.tolist():
         label = int(table.labels[position])
         writer.writerow(
@@ -244,6 +286,7 @@ def to_csv(samples: Routed, positions: IntArray) -> str:
                 f"{decision.costs[position]:.6g}",
                 int(samples.right[position]) if label >= 0 else "",
                 samples.flip(position) or "",
+                *(() if names is None else (names[position],)),
             )
         )
     return content.getvalue()

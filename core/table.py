@@ -160,6 +160,17 @@ class ExitTable:
         accuracy: CostArray = self.right.sum(axis=0) / labelled
         return accuracy
 
+    @property
+    def agreement_per_exit(self) -> CostArray:
+        """``(E,)`` share of the samples that get the last exit's answer there; NaN without any.
+
+        Not the same as accuracy: an exit may share the mistakes of the whole network.
+        """
+        if not len(self):
+            return np.full(self.num_exits, np.nan)
+        agreement: CostArray = (self.answers == self.answers[:, -1:]).mean(axis=0)
+        return agreement
+
     def relative_costs(self, enabled: Sequence[bool] | BoolArray | None = None) -> CostArray:
         """Return the cost ``(E,)`` of leaving at each exit, in units of the plain network.
 
@@ -186,6 +197,28 @@ class ExitTable:
             ids=rows(self.ids),
             top_classes=rows(self.top_classes),
             entropy=rows(self.entropy),
+        )
+
+    def asked(self, exits: Sequence[int] | NDArray[Any]) -> "ExitTable":
+        """Return the table of just these exits, in order: what a run knows that asked them.
+
+        Stages in between belong to the exit that follows them.
+        """
+        index = np.asarray(exits, np.int64)
+        reached = np.cumsum(self.stage_costs)[index]
+        confidence = self.confidence
+        if confidence is not None:  # the final exit has none
+            confidence = confidence[:, index[index < confidence.shape[1]]]
+        return self.unchecked(
+            probabilities=self.probabilities[:, index],
+            confidence=confidence,
+            labels=self.labels,
+            ids=self.ids,
+            stage_costs=np.diff(reached, prepend=0.0),
+            head_costs=self.head_costs[index],
+            classes=self.classes,
+            top_classes=None if self.top_classes is None else self.top_classes[:, index],
+            entropy=None if self.entropy is None else self.entropy[:, index],
         )
 
     def truncated(self, k: int = TOP_CLASSES) -> "ExitTable":

@@ -12,14 +12,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = {
-    0: ("errors", "registry", "files", "timing"),
+    0: ("errors", "methods", "registry", "files", "timing", "background"),
     1: ("nets", "images", "table", "likeness", "spoil"),
     2: ("data", "saliency", "criteria"),
     3: ("policy", "routing"),
     4: ("inference", "report", "card"),
-    5: ("shelf", "models", "tuning", "results", "selection", "compare"),
-    6: ("training", "bench", "printing"),
-    7: ("cli", "__main__"),
+    5: ("shelf", "models", "tuning", "results", "selection", "changes", "compare"),
+    6: ("training", "bench", "printing", "scoring"),
+    7: ("options", "cli_edgecloud", "cli_methods", "cli", "__main__"),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 

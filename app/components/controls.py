@@ -37,6 +37,18 @@ def choices() -> Card:
     return card
 
 
+def model_choice() -> Card:
+    """Show the picker of the model alone; return the model's card.
+
+    Raises:
+        UserError: there are no models.
+    """
+    names = models_to_choose()
+    view = state.open_view(names, resources.card_of)
+    _model(names, view)
+    return resources.card_of(view.model)
+
+
 def models_to_choose() -> list[str]:
     """Return the names of the models.
 

@@ -42,7 +42,7 @@ def show_sample(number: int) -> None:
     st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1  # empty uploader and camera
 
 
-def show_image(name: str, pixels: NDArray[np.uint8], label: int, dataset: str) -> None:
+def show_image(name: str, pixels: NDArray[np.uint8], label: int | None, dataset: str) -> None:
     """Look at an image of a data set, (H, W, C) as the network reads it."""
     _take([Own(name, png(pixels), label=label, dataset=dataset)])
 
@@ -104,7 +104,8 @@ def _strip_of_own(own: Sequence[Picture], chosen: int) -> None:
 def _choosers(card: Card, samples: ImageSet | None) -> None:
     with st.container(horizontal=True):
         if samples is not None:
-            _walk(len(samples))
+            with st.container(horizontal=True, width="content"):  # or what is open below moves on
+                _walk(len(samples))
         with st.popover("Upload", icon=":material/upload:"):
             _uploader(card)
         if card.spec.in_channels == 1:

@@ -6,7 +6,6 @@ from typing import Any
 from app import drawing, resources, state, wording
 from app.components.live import keep_in_browser, live
 from core.card import Card
-from core.criteria import CRITERIA
 from core.policy import Policy
 from core.report import Report, exits_alone, score_histogram
 from core.table import ExitTable
@@ -17,7 +16,7 @@ MACS = "{spent} of {whole} MACs per image"
 
 def histograms(card: Card, policy: Policy, table: ExitTable) -> str:
     """Return a histogram of right and wrong answers' scores per early exit, side by side."""
-    scores = CRITERIA[policy.criterion].scores(policy.heated(table))
+    scores = policy.scores(table)
     drawn = []
     for index in range(card.num_exits - 1):
         right, wrong = score_histogram(scores[:, index], table.right[:, index], BINS)

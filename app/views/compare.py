@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import charts, resources, state, wording
+from app.changed import Configuration, changed_images, listing, open_in_playground, picked
 from app.components import controls
 from app.components.readout import Reading, readout
 from app.components.style import heading, section
 from app.components.versus import A, B, Line, crossing, versus
+from app.every_method import every_method
 from app.guard import sentences
 from core.card import Card
-from core.compare import Comparison, compare, differences, in_macs
+from core.compare import Comparison, Differences, compare, differences, in_macs
 from core.criteria import CRITERIA
 from core.data.prepared import ImageSet
 from core.errors import UserError
@@ -28,15 +30,14 @@ BATCHES = (1, 64)
 SURE = 0.05
 _OTHER, _TIMES = "compare-b", "compare-times"
 _PREFIX = "b-"
+_UNLIKE = " Compute grows by factors along the axis, as the networks differ in size."
 
 
 @dataclass(frozen=True)
-class Side:
+class Side(Configuration):
     """One of the two configurations, and how to change it."""
 
     letter: str
-    view: state.View
-    card: Card
     choose: Callable[[state.View], None]
 
     def named(self) -> str:
@@ -60,10 +61,15 @@ def page() -> None:
     )
     names = controls.models_to_choose()
     view = state.open_view(names, resources.card_of)
-    a = Side("A", view, resources.card_of(view.model), state.choose)
+    a = Side(view, resources.card_of(view.model), "A", state.choose)
     peers = [name for name in names if resources.card_of(name).dataset == a.card.dataset]
     other, note = _other(a, peers)
-    b = Side("B", other, resources.card_of(other.model), _choose_other)
+    b = Side(other, resources.card_of(other.model), "B", _choose_other)
+    clicked = picked(a, b)
+    if clicked is not None:
+        if clicked[0] is b:  # what the other pages show is A, so both change places
+            _choose_other(a.view)
+        open_in_playground(*clicked)
     left, right = st.columns(2, gap="medium")
     with left:
         _side(a, names, "Shared with the other pages.")
@@ -71,7 +77,9 @@ def page() -> None:
         _side(b, peers, note)
     with sentences():
         _compared(a, b)
-    state.write_url({_PREFIX + name: value for name, value in other.to_query().items()})
+    every_method(a.card.dataset, names)
+    of_b = {_PREFIX + name: value for name, value in other.to_query().items()}
+    state.write_url(of_b | listing().to_query())
 
 
 def _other(a: Side, peers: Sequence[str]) -> tuple[state.View, str]:
@@ -120,7 +128,7 @@ def _side(side: Side, names: Sequence[str], note: str) -> None:
     if side.card.num_exits == 1:
         st.caption("A plain network: every image goes to its end, so there is nothing to set.")
         return
-    point, criterion = st.columns(2, gap="small")
+    point, criterion = st.columns([1.45, 1], gap="small")
     with point:
         _point(side)
     with criterion:
@@ -225,7 +233,8 @@ def _compared(a: Side, b: Side) -> None:
         st.html(
             section(
                 "Accuracy against compute",
-                f"All {found.first.samples:,} test images. Lines: the best thresholds there are.",
+                f"All {found.first.samples:,} test images. Lines: the best thresholds there are."
+                + (_UNLIKE if _unlike(a, b) else ""),
             )
         )
         _chart(a, b, found)
@@ -235,7 +244,7 @@ def _compared(a: Side, b: Side) -> None:
 
 
 def _chart(a: Side, b: Side, found: Comparison) -> None:
-    unlike = a.card.plain_macs != b.card.plain_macs
+    unlike = _unlike(a, b)
     compared = {a.view.model, b.view.model}
     lines, here, plain = [], [], {}
     for side, report in ((a, found.first), (b, found.second)):
@@ -244,7 +253,7 @@ def _chart(a: Side, b: Side, found: Comparison) -> None:
         cost = in_macs(report.relative_cost, scale)
         here.append(charts.Spot(side.named(), cost, report.accuracy))
         if side.card.plain is not None and side.card.plain.name not in compared:
-            name = f"plain, {side.card.plain.name}"
+            name = _plain_title(side.card.plain.name)
             plain[name] = charts.Spot(name, in_macs(1.0, scale), side.card.plain.test_accuracy)
     st.plotly_chart(
         charts.accuracy_and_cost(lines, here, list(plain.values()), unlike),
@@ -252,6 +261,14 @@ def _chart(a: Side, b: Side, found: Comparison) -> None:
         config=charts.CONFIG,
         alt=f"Accuracy against compute of {a.named()} and of {b.named()}",
     )
+
+
+def _unlike(a: Side, b: Side) -> bool:
+    return a.card.plain_macs != b.card.plain_macs
+
+
+def _plain_title(name: str) -> str:
+    return resources.card_of(name).title if name in resources.model_names() else f"{name}, plain"
 
 
 def _line(side: Side, scale: int) -> tuple[str, CostArray, CostArray] | None:
@@ -284,28 +301,29 @@ def _numbers(a: Side, b: Side, found: Comparison) -> None:
 
 def _lines(a: Side, b: Side, found: Comparison) -> list[Line]:
     first, second = found.first, found.second
-    accuracy, cost, macs = differences(found, a.card.plain_macs, b.card.plain_macs)
+    apart = differences(found, a.card.plain_macs, b.card.plain_macs)
     points = wording.points
     lines = [
         Line(
             "Accuracy",
             wording.percent(first.accuracy, 2),
             wording.percent(second.accuracy, 2),
-            wording.signed(accuracy, points(abs(accuracy))),
+            wording.signed(apart.accuracy, points(abs(apart.accuracy))),
             "On the test split.",
         ),
         Line(
             "Relative cost",
             wording.percent(first.relative_cost),
             wording.percent(second.relative_cost),
-            wording.signed(cost, points(abs(cost))),
-            "Mean MACs per image in units of each one's own plain network.",
+            wording.signed(apart.relative_cost, points(abs(apart.relative_cost))),
+            "Mean MACs per image in units of each one's own plain network. Networks of other "
+            "sizes have no such unit in common: compare their MACs.",
         ),
         Line(
             "MACs per image",
             wording.macs(a.card.macs(first.relative_cost)),
             wording.macs(b.card.macs(second.relative_cost)),
-            wording.signed(macs, wording.macs(round(abs(macs)))),
+            _factor(apart),
             "Multiply-accumulates, heads included, on average.",
         ),
     ]
@@ -317,6 +335,11 @@ def _lines(a: Side, b: Side, found: Comparison) -> list[Line]:
     return [*lines, *shares]
 
 
+def _factor(apart: Differences) -> str:
+    more = wording.signed(apart.macs, wording.macs(round(abs(apart.macs))))
+    return f"{wording.times(apart.times)} ({more})"
+
+
 def _share(side: Side, report: Report, name: str) -> str:
     shares = dict(zip(side.exits(), report.exit_share, strict=True))
     return wording.share(shares[name]) if name in shares else wording.MISSING
@@ -325,8 +348,8 @@ def _share(side: Side, report: Report, name: str) -> str:
 def _times(races: "dict[int, Race]") -> list[Line]:
     lines = []
     for size in BATCHES:
-        title = "Time per image, one by one" if size == 1 else f"Time per image, {size} at once"
-        meaning = "Median of three runs over the same 128 images on this machine."
+        title = "Time, one by one" if size == 1 else f"Time, {size} at once"
+        meaning = "Per image: median of three runs over the same 128 images on this machine."
         line = Line(title, wording.MISSING, wording.MISSING, "measure it", meaning)
         if size in races:
             first, second = races[size].seconds
@@ -334,7 +357,7 @@ def _times(races: "dict[int, Race]") -> list[Line]:
                 title,
                 wording.milliseconds(first),
                 wording.milliseconds(second),
-                f"× {races[size].ratio:.2f}",
+                wording.times(races[size].ratio),
                 meaning,
             )
         lines.append(line)
@@ -391,6 +414,7 @@ def _changes(a: Side, b: Side, found: Comparison) -> None:
             section("Who moved where", "Images by the exit of A (down) and of B (across).")
             + crossing(found.exits, a.exits(), b.exits())
         )
+    changed_images(a, b, found.changes)
 
 
 def _chance(found: Comparison) -> str:

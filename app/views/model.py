@@ -15,6 +15,7 @@ from app.components.style import heading, section
 from app.guard import sentences
 from core.card import Card
 from core.criteria import CRITERIA
+from core.methods import METHODS
 from core.policy import Policy
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def _known(card: Card) -> None:
     training = card.training
     items = [
         ("Name", card.name),
-        ("Method", card.method),
+        ("Method", _method(card.method)),
         ("Backbone", card.spec.backbone),
         ("Heads", _heads(card)),
         ("Data set", card.dataset),
@@ -216,7 +217,10 @@ def _heads(card: Card) -> str:
     spec = card.spec
     parts = [" · ".join(spec.heads or (spec.head,))]
     if spec.confidence:
-        parts.append("a learned confidence" + (" that sees the answer" * spec.knows_answer))
+        sees = {"features": "", "both": " that also sees the answer"}
+        parts.append("a learned confidence" + sees.get(spec.evidence, " that sees the answer"))
+    if spec.sigmoid:
+        parts.append("one sigmoid per class")
     return ", with ".join(parts)
 
 
@@ -310,3 +314,10 @@ def _points(card: Card) -> None:
             ]
         )
     st.html(table(_POINT_COLUMNS, rows))
+
+
+def _method(name: str) -> str:
+    if name not in METHODS:
+        return name
+    method = METHODS[name]
+    return f"{method.title} ({method.source})" if method.source else method.title

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from app import charts, resources, state, wording
 from app.components import controls, sources
+from app.components.alive import classes_left
 from app.components.ladder import Rung, ladder
 from app.components.live import STAGES, live, table_here
 from app.components.looks import Look, looks, top_classes
@@ -21,7 +22,7 @@ from app.pictures import Picture, data_uri, heat
 from core.card import Card
 from core.criteria import CRITERIA
 from core.policy import Policy
-from core.routing import decide
+from core.routing import alive, answers, decide
 from core.spoil import SPOILERS, spoil
 from core.table import ExitTable, FloatArray
 
@@ -79,7 +80,7 @@ def _spoiling(view: state.View) -> None:
             "" if name == _NOT_SPOILED else name, st.session_state.get("severity", 0) / 100
         )
 
-    what, how_much = st.columns([2.6, 1], gap="medium")
+    what, how_much = st.columns([4.2, 1], gap="medium")
     st.session_state["spoiler"] = view.spoiler or _NOT_SPOILED
     with what:
         st.segmented_control(
@@ -88,6 +89,7 @@ def _spoiling(view: state.View) -> None:
             required=True,
             key="spoiler",
             on_change=changed,
+            wrap=True,
             format_func=lambda name: SPOILERS[name].title if name in SPOILERS else "As it is",
             help="Harder images leave later. "
             + " ".join(f"**{one.title}**: {one.description}" for one in SPOILERS.values()),
@@ -113,7 +115,7 @@ def _spoiled(pixels: NDArray[np.uint8], view: state.View, severity: float) -> ND
 def _severities(card: Card, view: state.View, picture: Picture) -> None:
     images = np.stack([_spoiled(picture.pixels, view, severity) for severity in SEVERITIES])
     table = resources.asked_all(view.model, images)
-    scores = CRITERIA[view.policy.criterion].scores(view.policy.heated(table))
+    scores = view.policy.scores(table)
     exits = decide(table, view.policy).exits
     names = [wording.exit_name(index, card.num_exits) for index in range(card.num_exits)]
     st.html(
@@ -177,15 +179,18 @@ def _ladder(
     card: Card, view: state.View, picture: Picture, table: ExitTable, exit_index: int
 ) -> None:
     policy = view.policy
-    answers = [_answer(card, picture, table, index) for index in range(card.num_exits)]
-    criterion = CRITERIA[policy.criterion]
-    scores = criterion.scores(policy.heated(table))[0]
+    said = answers(table, policy)[0].tolist()
+    spoken = [_answer(card, picture, answer, index) for index, answer in enumerate(said)]
+    scores = policy.scores(table)[0]
     live(
-        readout(_readings(card, view, picture, table, answers[exit_index]))
+        readout(_readings(card, view, picture, table, spoken[exit_index]))
         + ladder(
-            [_rung(card, policy, picture, table, scores, index) for index in range(card.num_exits)],
+            [
+                _rung(card, policy, picture, table, scores, answer, index)
+                for index, answer in enumerate(said)
+            ],
             exit_index,
-            criterion.title,
+            CRITERIA[policy.criterion].title,
         ),
         "",
         table_here(table, policy),
@@ -195,14 +200,35 @@ def _ladder(
         macs=_MACS,
         columns=card.num_exits,
         key="ladder",
-        answers=answers,
+        answers=spoken,
         leaves=exit_index,
+    )
+    _classes_left(card, policy, table, exit_index)
+
+
+def _classes_left(card: Card, policy: Policy, table: ExitTable, exit_index: int) -> None:
+    left = alive(table, policy)
+    if left is None:
+        return
+    shown = [index for index, on in enumerate(policy.enabled) if on]
+    st.html(
+        section(
+            "Which classes are left",
+            "Each exit rules out classes (✕); an image leaves when one is left. Percent: what the "
+            "exit gives to those that are. Faded exits were never reached.",
+        )
+        + classes_left(
+            card.classes,
+            [wording.exit_name(index, card.num_exits) for index in shown],
+            left[0, shown].tolist(),
+            table.probabilities[0, shown].tolist(),
+            [index <= exit_index for index in shown],
+        )
     )
 
 
-def _answer(card: Card, picture: Picture, table: ExitTable, index: int) -> dict[str, str]:
+def _answer(card: Card, picture: Picture, answer: int, index: int) -> dict[str, str]:
     """Return what the readings say when the image leaves at an exit."""
-    answer = int(table.answers[0, index])
     tone, truth = "", "not known whether it is right"
     if picture.label is not None:
         right = answer == picture.label
@@ -242,10 +268,10 @@ def _rung(
     picture: Picture,
     table: ExitTable,
     scores: FloatArray,
+    answer: int,
     index: int,
 ) -> Rung:
     early = index < card.num_exits - 1
-    answer = int(table.answers[0, index])
     return Rung(
         name=wording.exit_name(index, card.num_exits),
         answer=card.classes[answer],
@@ -305,6 +331,7 @@ def _saliency_controls(methods: "Mapping[str, SaliencyMethod]") -> tuple[str, fl
             default=next(iter(methods)),
             required=True,
             key="saliency",
+            wrap=True,
             format_func=lambda name: methods[name].title,
             help="\n\n".join(f"**{one.title}**: {one.description}" for one in methods.values()),
         )

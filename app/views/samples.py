@@ -1,45 +1,65 @@
 """Samples: who leaves where, and why."""
 
 import math
+from dataclasses import replace
 from html import escape
 
 import streamlit as st
 
 from app import state, wording
-from app.albums import Album, albums
-from app.browsing import RIGHT, WRONG, Browsing, browse, browsing, start_over
+from app.albums import OWN, Album, albums, own_album
+from app.browsing import (
+    AGREES,
+    DIFFERS,
+    RIGHT,
+    WRONG,
+    Browsing,
+    browse,
+    browsing,
+    start_over,
+)
 from app.components import controls, sources
+from app.components.brush import Bars, Histogram, brush
+from app.components.fetching import fetching
+from app.components.intake import intake
 from app.components.ladder import Rung, cards
 from app.components.sheet import Group, Tile, sheet
 from app.components.style import heading, section
 from app.components.tally import Card as TallyCard
 from app.components.tally import tally
+from app.own import own_images
 from app.pictures import data_uri
 from core.card import Card
 from core.criteria import CRITERIA
+from core.report import exit_scores
 from core.selection import (
     ORDERS,
+    Leaving,
     Routed,
     accuracy_of,
-    exit_scores,
+    agreement_of,
     extremes,
     leaving,
     likeliest,
     page_of,
     routed,
+    score_bars,
     select,
     to_csv,
+    within_steps,
 )
 from core.table import FloatArray, IntArray
 
 ON_A_PAGE = 48
 IN_A_ROW = 4
 TOP = 3
+BINS = 50
 _PANEL = "opened-sample"
 _ANY = "any"
 _ORDERS = {"data": "As in the data", "least_sure": "Least sure first", "most_sure": "Surest first"}
 _FLIPS = {_ANY: "Any", "rescued": "Rescued", "ruined": "Ruined"}
 _VERDICTS = {_ANY: "Any", RIGHT: "✓ Right", WRONG: "✗ Wrong"}
+_LAST = {_ANY: "Any", AGREES: "= Agrees", DIFFERS: "≠ Differs"}
 
 
 def page() -> None:
@@ -47,45 +67,62 @@ def page() -> None:
     heading("Samples", "Who leaves where, and why: every image of a split, with its pictures.")
     card = controls.choices()
     view, now = state.view(), browsing()
+    mine = own_images()
+    mine.settle()
     found, missing = albums(view.model, card)
-    album = found.get(now.album) or next(iter(found.values()))
-    if missing:
-        st.info(missing, icon=":material/photo_library:")
-    if len(found) > 1:
-        _albums(found, album)
+    own = own_album(view.model, mine)
+    album = own if now.album == OWN else found.get(now.album) or next(iter(found.values()))
+    if now.album != OWN and missing:
+        fetching(card.dataset, missing)
+    _albums({**found, **({OWN: own} if own else {})}, OWN if album is None else album.name)
+    if now.album == OWN:
+        intake(view.model, card, mine)
+    if album is not None:
+        _browse(card, view, album, now)
+    state.write_url(browsing().to_query())
+
+
+def _browse(card: Card, view: state.View, album: Album, now: Browsing) -> None:
     samples = routed(album.table, view.policy)
     if card.num_exits > 1:
-        _tally(card, samples, now)
-    positions = select(samples, now.selection(card))
-    _filters(card, view, now)
+        _tally(card, album, samples, now)
+    positions = select(samples, now.selection(card, album.labelled))
+    _filters(card, album, now)
+    _scores(card, view, album, samples, now)
     grid, panel = st.columns([2.7, 1.15], gap="large")
     with grid:
         _found(card, album, samples, positions, now)
         _extremes(card, album, samples, now)
     with panel, st.container(key=_PANEL):
         _opened(card, view, album, samples, now)
-    state.write_url(browsing().to_query())
 
 
-def _albums(found: dict[str, Album], album: Album) -> None:
+def _albums(found: dict[str, Album], chosen: str) -> None:
     def changed() -> None:
         browse(album=st.session_state["album"], opened=0, page=1)
 
-    st.session_state["album"] = album.name
+    def title(name: str) -> str:
+        if name in found:
+            return f"{found[name].title} ({len(found[name].table):,})"
+        return "Your own images …"
+
+    st.session_state["album"] = chosen
     st.segmented_control(
         "Images",
-        list(found),
+        [*(name for name in found if name != OWN), OWN],
         required=True,
         key="album",
         on_change=changed,
-        format_func=lambda name: f"{found[name].title} ({len(found[name].table):,})",
+        format_func=title,
         help="The **test split** was never used to choose anything: its figures are the honest "
-        "ones. The **shipped samples** come with the project, so their pictures are always there.",
+        "ones. The **shipped samples** come with the project, so their pictures are always there. "
+        "**Your own images**: a zip or a folder, scored here and seen by nobody else.",
     )
 
 
-def _tally(card: Card, samples: Routed, now: Browsing) -> None:
+def _tally(card: Card, album: Album, samples: Routed, now: Browsing) -> None:
     asked = now.selection(card).exit_index
+    everyone = select(samples, Browsing().selection(card))
 
     def pick(value: int) -> None:
         again = asked is not None and value == asked + 1
@@ -97,7 +134,7 @@ def _tally(card: Card, samples: Routed, now: Browsing) -> None:
             name="All exits",
             count=f"{len(samples):,}",
             share="images",
-            note=_right(accuracy_of(samples, select(samples, Browsing().selection(card)))),
+            note=_summed(album, samples, everyone),
             width=1.0,
             title="Show the images of all exits",
             chosen=asked is None,
@@ -111,7 +148,7 @@ def _tally(card: Card, samples: Routed, now: Browsing) -> None:
                 name=name,
                 count=f"{one.count:,}",
                 share=wording.share(one.share),
-                note=_right(one.accuracy) if one.count else "nobody leaves here",
+                note=_of_exit(album, one, last=index == card.num_exits - 1),
                 width=one.share,
                 title=f"Show only the images that leave at {name}",
                 chosen=asked == index,
@@ -120,16 +157,48 @@ def _tally(card: Card, samples: Routed, now: Browsing) -> None:
     tally(drawn, "Exits: how many leave, and a filter", pick)
 
 
+def _of_exit(album: Album, one: Leaving, last: bool) -> str:
+    if not one.count:
+        return "nobody leaves here"
+    if album.labelled:
+        return _right(one.accuracy)
+    return "its answers count as the last word" if last else _agreeing(one.agreement)
+
+
+def _summed(album: Album, samples: Routed, positions: IntArray) -> str:
+    if album.labelled:
+        return _right(accuracy_of(samples, positions))
+    return _agreeing(agreement_of(samples, positions))
+
+
 def _right(accuracy: float) -> str:
     if math.isnan(accuracy):
         return "right answers unknown"
     return f"{wording.percent(accuracy, 2)} of them right"
 
 
-def _filters(card: Card, view: state.View, now: Browsing) -> None:
-    label, verdict, flip, score, order = st.columns([1.1, 1.75, 1.95, 1.5, 1.25], gap="medium")
+def _agreeing(agreement: float) -> str:
+    return f"{wording.percent(agreement)} as the last exit says"
+
+
+def _filters(card: Card, album: Album, now: Browsing) -> None:
+    label, verdict, flip, order = st.columns([1.1, 1.5, 1.6, 1.2], gap="medium")
+    with order:
+        _order(now)
     with label:
-        _class(card, now)
+        _class(card, album, now)
+    if not album.labelled:
+        if card.num_exits > 1:
+            with verdict:
+                _choice(
+                    "Last exit",
+                    "last",
+                    _LAST,
+                    now.last,
+                    "Whether the last exit would have given the same answer. What is right is not "
+                    "known of these images.",
+                )
+        return
     with verdict:
         _choice(
             "Answer",
@@ -148,26 +217,25 @@ def _filters(card: Card, view: state.View, now: Browsing) -> None:
                 "**Rescued**: right early, while the last exit would have been wrong. **Ruined**: "
                 "wrong early, while the last exit would have been right.",
             )
-    with score:
-        _scores(view, now)
-    with order:
-        _order(now)
 
 
-def _class(card: Card, now: Browsing) -> None:
+def _class(card: Card, album: Album, now: Browsing) -> None:
     everything = "All classes"
+    field, value = ("label", now.label) if album.labelled else ("taken", now.taken)
 
     def changed() -> None:
         chosen = st.session_state["class"]
-        browse(label="" if chosen == everything else chosen)
+        browse(**{field: "" if chosen == everything else chosen})
 
-    st.session_state["class"] = now.label if now.label in card.classes else everything
+    st.session_state["class"] = value if value in card.classes else everything
     st.selectbox(
-        "Class",
+        "Class" if album.labelled else "Taken for",
         [everything, *card.classes],
         key="class",
         on_change=changed,
-        help="What the image really shows, whatever the network answered.",
+        help="What the image really shows, whatever the network answered."
+        if album.labelled
+        else "What the network answered.",
     )
 
 
@@ -188,26 +256,33 @@ def _choice(title: str, field: str, options: dict[str, str], value: str, help_: 
     )
 
 
-def _scores(view: state.View, now: Browsing) -> None:
-    def changed() -> None:
-        low, high = st.session_state["scores"]
-        browse(low=low, high=high)
-
+def _scores(card: Card, view: state.View, album: Album, samples: Routed, now: Browsing) -> None:
     criterion = CRITERIA[view.policy.criterion]
     last = (
         "At the final exit, where no score is asked for, it is the probability of the answer."
         if criterion.needs_confidence
         else "The final exit asks for none, but has one all the same."
     )
-    st.session_state["scores"] = (now.low, now.high)
-    st.slider(
-        "Score where it left",
-        0.0,
-        1.0,
-        step=0.01,
-        key="scores",
-        on_change=changed,
-        help=f"{criterion.title} at the exit where the image left. {last}",
+    others = replace(now.selection(card, album.labelled), low=0.0, high=1.0)
+    positions = select(samples, others)
+    below, at_most = within_steps(samples.scores[positions])
+    up, down, by_label = score_bars(samples, positions, BINS)
+    names = ("right", "wrong") if by_label else ("as the last exit says", "not so")
+    brush(
+        Histogram(
+            title=f"{criterion.title} where it left",
+            help=f"{criterion.title} at the exit where the image left. {last} Drag over the bars "
+            "to choose a range, drag the range to move it, click beside it to have all again; the "
+            "handles also move with the arrow keys. Heights grow with the logarithm of the "
+            "count.",
+            up=Bars(names[0], up.tolist()),
+            down=Bars(names[1], down.tolist()),
+            below=below.tolist(),
+            at_most=at_most.tolist(),
+            low=now.low,
+            high=now.high,
+        ),
+        lambda low, high: browse(low=low, high=high),
     )
 
 
@@ -228,10 +303,10 @@ def _order(now: Browsing) -> None:
 
 def _found(card: Card, album: Album, samples: Routed, positions: IntArray, now: Browsing) -> None:
     shown, number, pages = page_of(positions, now.page - 1, ON_A_PAGE)
-    whole = now.selection(card).whole
+    whole = now.selection(card, album.labelled).whole
     many = "All" if whole else f"{len(positions):,} of"
-    mixed = len(positions) > 0 and not now.verdict and not now.flip
-    lead = _right(accuracy_of(samples, positions)) if mixed else ""
+    told = (now.verdict or now.flip) if album.labelled else now.last
+    lead = _summed(album, samples, positions) if len(positions) and not told else ""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.html(section(f"{many} {len(samples):,} images", lead))
         if not whole:
@@ -244,12 +319,12 @@ def _found(card: Card, album: Album, samples: Routed, positions: IntArray, now: 
         if len(positions):
             st.download_button(
                 "Save as CSV",
-                lambda: to_csv(samples, positions),
+                lambda: to_csv(samples, positions, album.names),
                 file_name=f"{card.name}-{album.name}.csv",
                 mime="text/csv",
                 icon=":material/download:",
                 help=f"All {wording.plural(len(positions), 'image')} of this selection: id, label, "
-                "answer, exit, score, cost, right, flip.",
+                f"answer, exit, score, cost, right, flip{', file' if album.names else ''}.",
             )
     if not len(positions):
         st.info("No image is like that. Widen a filter, or clear them.", icon=":material/search:")
@@ -321,6 +396,12 @@ def _tile(
     says = f"{album.called(position)}: taken for {answer}" + (
         f", it is {truth}" if right is False else ""
     )
+    notes = [*([exit_name] if with_exit else []), f"score {score}", *([flip] if flip else [])]
+    ends = f"; {flip} by leaving early" if flip else ""
+    if right is None and not samples.agrees[position]:
+        last = card.classes[int(table.answers[position, -1])]
+        notes.append(f"≠ {last}")
+        ends = f"; the last exit says {last}"
     pixels = album.picture(position)
     return Tile(
         number=position,
@@ -328,9 +409,8 @@ def _tile(
         answer=answer,
         truth=truth,
         right=right,
-        notes=[*([exit_name] if with_exit else []), f"score {score}", *([flip] if flip else [])],
-        title=f"{says}; leaves at {exit_name} with a score of {score}"
-        + (f"; {flip} by leaving early" if flip else ""),
+        notes=notes,
+        title=f"{says}; leaves at {exit_name} with a score of {score}{ends}",
         chosen=position + 1 == now.opened,
     )
 
@@ -409,17 +489,20 @@ _FLIPPED = {
 }
 
 
+_UNKNOWN = "It is not known what it is."
+
+
 def _portrait(card: Card, album: Album, samples: Routed, position: int) -> str:
     label = int(samples.table.labels[position])
     pixels = album.picture(position)
     flip = samples.flip(position)
     image = "" if pixels is None else f'<img src="{data_uri(pixels)}" alt="">'
-    truth = escape(card.classes[label]) if label >= 0 else "unknown"
+    it_is = f"It is <b>{escape(card.classes[label])}</b>." if label >= 0 else _UNKNOWN
     cost = wording.percent(float(samples.decision.costs[position]))
     told = f'<p class="ee-{flip}">{_FLIPPED[flip]}</p>' if flip else ""
     return (
         f'<figure class="ee-portrait">{image}<figcaption><h2>{escape(album.called(position))}</h2>'
-        f"<p>It is <b>{truth}</b>.</p><p>Relative cost {cost}.</p>{told}</figcaption></figure>"
+        f"<p>{it_is}</p><p>Relative cost {cost}.</p>{told}</figcaption></figure>"
     )
 
 
@@ -453,7 +536,8 @@ def _to_playground(card: Card, album: Album, position: int) -> None:
         sources.show_sample(number)
     elif pixels is not None:
         label = int(album.table.labels[position])
-        sources.show_image(album.called(position), pixels, label, card.dataset)
+        known = label if label >= 0 else None
+        sources.show_image(album.called(position), pixels, known, card.dataset)
     state.choose_spoiler("", 0.0)
     from app.views import playground
 

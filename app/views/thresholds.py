@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import charts, resources, state, wording
 from app.components import controls
+from app.components.alive import classes_left_of_many
 from app.components.figures import Column, Row, figures
 from app.components.readout import Reading, readout, saving
 from app.components.split import MACS, curve, histograms, split
@@ -18,6 +19,7 @@ from core.errors import UserError
 from core.policy import Policy
 from core.report import (
     Report,
+    classes_left,
     confusion,
     evaluate,
     reliability,
@@ -25,6 +27,7 @@ from core.report import (
 from core.table import ExitTable
 from core.tuning.front import best_within_cost, cheapest_within_drop
 from core.tuning.risk import RISKS
+from core.tuning.validated import validated_thresholds
 
 MOST_POINTS, MOST_COST = 5.0, 110
 
@@ -49,6 +52,7 @@ def page() -> None:
     with tools:
         _tuning(card, view)
         _keeping(card, view)
+    _classes_left(card, view)
     _honesty(card, view)
     state.write_url()
 
@@ -102,6 +106,27 @@ def _readings(card: Card, report: Report, calibration: Report) -> list[Reading]:
     ]
 
 
+def _classes_left(card: Card, view: state.View) -> None:
+    found = classes_left(resources.tables(view.model)["test"], view.policy)
+    if found is None:
+        return
+    shares, counts = found
+    shown = [index for index, on in enumerate(view.policy.enabled) if on]
+    st.html(
+        section(
+            "Which classes are left",
+            "Of the test images that reach an exit: for how many each class is still possible "
+            "afterwards. One class left is an answer.",
+        )
+        + classes_left_of_many(
+            card.classes,
+            [wording.exit_name(index, card.num_exits) for index in shown],
+            shares[shown].tolist(),
+            counts[shown].tolist(),
+        )
+    )
+
+
 def _honesty(card: Card, view: state.View) -> None:
     st.html(section("A closer look at one exit", "All test images, whoever leaves where."))
     exit_index = st.segmented_control(
@@ -134,8 +159,14 @@ def _honesty(card: Card, view: state.View) -> None:
         )
 
 
-_WITHIN_DROP, _WITHIN_COST, _PROMISE = "lose at most", "spend at most", "promise"
-_GOALS = {_WITHIN_DROP: "Drop", _WITHIN_COST: "Budget", _PROMISE: "Promise"}
+_WITHIN_DROP, _WITHIN_COST = "lose at most", "spend at most"
+_VALIDATED, _PROMISE = "right as often", "promise"
+_GOALS = {
+    _WITHIN_DROP: "Drop",
+    _WITHIN_COST: "Budget",
+    _VALIDATED: "Surety",
+    _PROMISE: "Promise",
+}
 _PROMISED = "promised"
 
 
@@ -143,17 +174,24 @@ def _tuning(card: Card, view: state.View) -> None:
     st.html(section("Find thresholds"))
     goal = st.segmented_control(
         "Goal",
-        [_WITHIN_DROP, _WITHIN_COST, _PROMISE],
+        [_WITHIN_DROP, _WITHIN_COST, _VALIDATED, _PROMISE],
         default=_WITHIN_DROP,
         required=True,
         key="goal",
+        wrap=True,
         format_func=lambda name: _GOALS[name],
         help="**Drop**: the cheapest thresholds that lose at most so much accuracy. **Budget**: "
-        "the most accurate ones that spend at most so much compute. **Promise**: the cheapest "
+        "the most accurate ones that spend at most so much compute. **Surety**: leave where "
+        "images with such a score were right so often. **Promise**: the cheapest "
         "ones about which something can be promised. They are chosen on the calibration split, "
         "never on test.",
     )
-    controls_of = {_WITHIN_DROP: _drop, _WITHIN_COST: _budget, _PROMISE: _promise}
+    controls_of = {
+        _WITHIN_DROP: _drop,
+        _WITHIN_COST: _budget,
+        _VALIDATED: _validated,
+        _PROMISE: _promise,
+    }
     find = controls_of[goal or _WITHIN_DROP](card, view)
     if st.button("Find", type="primary", icon=":material/search:", width="stretch"):
         with sentences():
@@ -193,6 +231,23 @@ def _budget(card: Card, view: state.View) -> Callable[[], Policy]:
     )
     return lambda: best_within_cost(
         resources.reachable(view.model, view.policy.criterion), percent / 100
+    )
+
+
+def _validated(card: Card, view: state.View) -> Callable[[], Policy]:
+    percent = st.slider(
+        "Leave where images as sure were right in",
+        50.0,
+        100.0,
+        98.0,
+        0.5,
+        format="%.1f %%",
+        key="validated",
+        help="The same at every exit, whatever its scores mean: calibration images with a similar "
+        "score were right at least so often (PCEE). An exit that never is so sure is switched off.",
+    )
+    return lambda: validated_thresholds(
+        resources.tables(view.model)["calibration"], view.policy.criterion, percent / 100
     )
 
 
@@ -274,6 +329,11 @@ _COLUMNS = (
     Column("accuracy_of_left", "Right, of those", "Accuracy of the images that leave here."),
     Column("accuracy", "Right, had all left", "Accuracy of this exit over the whole test split."),
     Column(
+        "agreement",
+        "Agrees with last",
+        "How often this exit gives the last exit's answer, right or wrong, over the whole split.",
+    ),
+    Column(
         "cost",
         "Cost to here",
         "MACs up to this exit, the heads in use included, in units of the plain network.",
@@ -302,6 +362,7 @@ def _per_exit(card: Card, policy: Policy, table: ExitTable, report: Report) -> s
             {
                 "accuracy_of_left": wording.percent(report.accuracy_of_left[index], 2),
                 "accuracy": wording.percent(report.per_exit_accuracy[index], 2),
+                "agreement": wording.percent(report.per_exit_agreement[index]),
                 "cost": wording.percent(float(costs[index])),
                 "auroc": wording.three(report.auroc[index]),
                 "calibration_error": wording.percent(report.calibration_error[index]),

@@ -4,27 +4,32 @@ A further data set is one function registered in `DATASETS`.
 """
 
 import contextlib
-import errno
 import io
-import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from core.background import Tell
+from core.data.fetch import FULL, RemoteFile, fetch
 from core.data.folders import read_folder
 from core.data.prepared import ImageSet, data_root, prepared_path, write_prepared
 from core.errors import UserError, nearest
 from core.registry import Registry
 
 DIGITS = tuple("0123456789")
-FULL = (errno.ENOSPC, errno.EDQUOT)
-PATIENCE = 60.0  # seconds without a byte before a download counts as failed
+BY_HAND = ("tiny-imagenet",)  # known, but nothing to download from here
+_FETCHED = 0.9  # of all the work, once the files are there
+
+
+def _nobody(fraction: float, says: str) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Request:
         source: the user's own folder of files or pictures, if any.
         size: height and width asked for, in pixels, where pictures are resized.
         progress: whether to draw bars on stderr.
+        tell: told how far it is; may raise to call it off.
     """
 
     name: str
@@ -44,6 +50,7 @@ class Request:
     source: Path | None
     size: int | None
     progress: bool
+    tell: Tell = _nobody
 
 
 # makes (train, test)
@@ -57,6 +64,7 @@ def prepare(
     source: Path | None = None,
     size: int | None = None,
     progress: bool = True,
+    tell: Tell = _nobody,
 ) -> Path:
     """Make the prepared data set `<root>/<name>/{train,test}.npz`; return its folder.
 
@@ -70,6 +78,7 @@ def prepare(
             pictures in class folders (see `read_folder`).
         size: height and width for pictures from class folders, in pixels.
         progress: whether to draw bars on stderr.
+        tell: told how far it is; what it raises calls it off.
 
     Raises `UserError` when there is no connection, no room, a damaged download, nothing usable
     in ``source``, or no such data set.
@@ -85,13 +94,19 @@ def prepare(
         ) as temporary:
             workspace, made = Path(temporary, "work"), Path(temporary, "made")
             workspace.mkdir()
-            train, test = make(Request(name, workspace, source, size, progress))
+            train, test = make(Request(name, workspace, source, size, progress, tell))
+            tell(0.95, "Writing it …")
             write_prepared(name, "train", train.images, train.labels, train.classes, made)
             write_prepared(name, "test", test.images, test.labels, test.classes, made)
             _move(made / name, folder)
     except OSError as error:
         raise _unwritable(error, data_root(root)) from None
     return folder
+
+
+def can_download(name: str) -> bool:
+    """Tell whether `prepare` can make a data set without a folder to read."""
+    return name in DATASETS and name not in BY_HAND
 
 
 def _own(request: Request) -> tuple[ImageSet, ImageSet]:
@@ -116,7 +131,16 @@ def mnist(request: Request) -> tuple[ImageSet, ImageSet]:
         found = datasets.MNIST(root, train=train, download=download)
         return np.asarray(found.data)[..., None], found.targets, DIGITS
 
-    return _from_torchvision(request, part)
+    def files() -> list[RemoteFile]:
+        from torchvision.datasets import MNIST
+
+        raw = request.workspace / "MNIST" / "raw"
+        return [
+            RemoteFile(raw / file, [f"{mirror}{file}" for mirror in MNIST.mirrors], md5)
+            for file, md5 in MNIST.resources
+        ]
+
+    return _from_torchvision(request, part, files)
 
 
 @DATASETS.register("svhn")
@@ -139,7 +163,13 @@ def svhn(request: Request) -> tuple[ImageSet, ImageSet]:
         found = (datasets.SVHN if download else Trusted)(root, split=split, download=download)
         return np.transpose(found.data, (0, 2, 3, 1)), found.labels, DIGITS
 
-    return _from_torchvision(request, part)
+    def files() -> list[RemoteFile]:
+        from torchvision.datasets import SVHN
+
+        wanted = [SVHN.split_list[split] for split in ("train", "test")]
+        return [RemoteFile(request.workspace / file, [url], md5) for url, file, md5 in wanted]
+
+    return _from_torchvision(request, part, files)
 
 
 @DATASETS.register("cifar10")
@@ -175,7 +205,13 @@ def _cifar(request: Request, kind: str, files: str) -> tuple[ImageSet, ImageSet]
         found = getattr(datasets, kind)(root, train=train, download=download)
         return found.data, found.targets, tuple(found.classes)
 
-    return _from_torchvision(request, part)
+    def remote() -> list[RemoteFile]:
+        from torchvision import datasets
+
+        one = getattr(datasets, kind)
+        return [RemoteFile(request.workspace / one.filename, [one.url], one.tgz_md5)]
+
+    return _from_torchvision(request, part, remote)
 
 
 def _holds_pictures(request: Request, files: str) -> bool:
@@ -191,7 +227,9 @@ def _holds_pictures(request: Request, files: str) -> bool:
 
 
 def _from_torchvision(
-    request: Request, part: Callable[[Path, bool, bool], tuple[Any, Any, tuple[str, ...]]]
+    request: Request,
+    part: Callable[[Path, bool, bool], tuple[Any, Any, tuple[str, ...]]],
+    files: Callable[[], list[RemoteFile]],
 ) -> tuple[ImageSet, ImageSet]:
     if request.size is not None:
         raise UserError(
@@ -199,6 +237,11 @@ def _from_torchvision(
             f" but got {request.size}; leave it out."
         )
     sets = []
+    if request.source is None:
+        with _told_as_a_sentence(request):
+            _fetch_all(request, files())
+    request.tell(_FETCHED, "Unpacking and checking …")
+    # what lies in the workspace already, torchvision does not download again
     with _told_as_a_sentence(request), _quiet_stdout(request.progress):
         for train in (True, False):
             images, labels, classes = part(
@@ -211,17 +254,34 @@ def _from_torchvision(
     return sets[0], sets[1]
 
 
+def _fetch_all(request: Request, files: Sequence[RemoteFile]) -> None:
+    for number, file in enumerate(files):
+        with tqdm(
+            desc=file.path.name, unit="B", unit_scale=True, disable=not request.progress
+        ) as bar:
+
+            def on_bytes(
+                done: int, whole: int | None, number: int = number, bar: tqdm = bar
+            ) -> None:
+                bar.total = whole
+                bar.update(done - bar.n)
+                share = (number + (done / whole if whole else 0)) / len(files)
+                of = f" of {whole / 1e6:.1f}" if whole else ""
+                request.tell(
+                    _FETCHED * share,
+                    f"Downloading file {number + 1} of {len(files)}: {done / 1e6:.1f}{of} MB",
+                )
+
+            request.tell(_FETCHED * number / len(files), "Waiting for the server to answer …")
+            fetch(file, on_bytes)
+
+
 @contextlib.contextmanager
 def _quiet_stdout(progress: bool) -> Iterator[None]:
-    """Send what torchvision prints to stderr, or nowhere; give up on a silent server."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
+    """Send what torchvision prints to stderr, or nowhere."""
     stream = sys.stderr if progress else io.StringIO()
-    try:
-        with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
-            yield
-    finally:
-        socket.setdefaulttimeout(before)
+    with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        yield
 
 
 @contextlib.contextmanager

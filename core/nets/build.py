@@ -2,9 +2,17 @@
 
 from itertools import accumulate
 
+import torch
+
 from core.errors import UserError
-from core.nets import densenet, eenet8, resnet, vgg  # noqa: F401  (they register their trunks)
-from core.nets.cost import block_macs
+from core.nets import (  # noqa: F401  (they register their trunks)
+    densenet,
+    eenet8,
+    resnet,
+    torchvision_trunks,
+    vgg,
+)
+from core.nets.cost import block_macs, head_macs
 from core.nets.heads import Head
 from core.nets.network import ExitNetwork, exit_indices
 from core.nets.placement import place
@@ -12,11 +20,15 @@ from core.nets.spec import NetworkSpec
 from core.nets.trunk import TRUNKS, Trunk
 
 
-def _positions(trunk: Trunk, spec: NetworkSpec) -> tuple[int, ...]:
+def _positions(
+    trunk: Trunk, spec: NetworkSpec, last_shape: tuple[int, int, int]
+) -> tuple[int, ...]:
     if spec.placement is None:
         return exit_indices(trunk, spec.exits)
     macs = block_macs(trunk, spec.in_channels, spec.image_size)
-    plain_macs = sum(macs) + trunk.channels[-1] * spec.num_classes
+    with torch.device("meta"):  # only to be counted: it takes no time and draws no numbers
+        final = trunk.final_head(last_shape, spec.num_classes)
+    plain_macs = sum(macs) + head_macs(final, last_shape)
     costs = [total / plain_macs for total in accumulate(macs)]
     return place(spec.placement, spec.num_early, costs, trunk.exit_allowed)
 
@@ -27,7 +39,15 @@ def build(spec: NetworkSpec) -> ExitNetwork:
     Raises:
         UserError: unknown backbone, head, placement or block, or more exits than places.
     """
-    trunk = TRUNKS[spec.backbone](spec.in_channels)
+    return assemble(TRUNKS[spec.backbone](spec.in_channels), spec)
+
+
+def assemble(trunk: Trunk, spec: NetworkSpec) -> ExitNetwork:
+    """Put a specification's early exits, with fresh heads, on a trunk.
+
+    Raises:
+        UserError: as `build`.
+    """
     try:
         shapes = trunk.output_shapes(spec.in_channels, spec.image_size)
     except RuntimeError:
@@ -35,19 +55,19 @@ def build(spec: NetworkSpec) -> ExitNetwork:
             f"expected `image_size` to be large enough for the backbone {spec.backbone}, "
             f"but got {spec.image_size}: choose larger images or another backbone."
         ) from None
-    exits = _positions(trunk, spec)
+    exits = _positions(trunk, spec, shapes[-1])
     kinds = spec.heads or (spec.head,) * len(exits)
     if len(kinds) != len(exits):
         raise UserError(
             f"expected `heads` to name {len(exits)} kinds of head, one per early exit, "
             f"but got {len(kinds)}."
         )
+    evidence = spec.evidence if spec.confidence else None
     heads = [
-        Head(kind, shapes[i], spec.num_classes, spec.confidence, spec.knows_answer)
+        Head(kind, shapes[i], spec.num_classes, evidence, spec.sigmoid)
         for kind, i in zip(kinds, exits, strict=True)
     ]
-    final = Head("pool", shapes[-1], spec.num_classes, confidence=False)
-    return ExitNetwork(trunk, exits, heads, final)
+    return ExitNetwork(trunk, exits, heads, trunk.final_head(shapes[-1], spec.num_classes))
 
 
 def named(spec: NetworkSpec, network: ExitNetwork) -> NetworkSpec:

@@ -73,6 +73,16 @@ def block_macs(trunk: Trunk, in_channels: int, image_size: int) -> tuple[int, ..
 
 
 @torch.no_grad()
+def head_macs(head: nn.Module, shape: tuple[int, int, int]) -> int:
+    """Count the MACs of a head that reads features of ``shape`` (C, H, W)."""
+    training = head.training
+    device = next((parameter.device for parameter in head.parameters()), None)
+    macs, _ = _macs(head.eval(), torch.zeros(1, *shape, device=device))
+    head.train(training)
+    return macs
+
+
+@torch.no_grad()
 def count(network: ExitNetwork, in_channels: int, image_size: int) -> NetworkCost:
     """Count MACs and parameters of each stage and head for one square image."""
     training = network.training

@@ -5,14 +5,14 @@ and confidence branch read: the flattened features, their global average, or the
 batch norm and ReLU.
 """
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.nets.confidence import EVIDENCE
 from core.registry import Registry
 
 
@@ -82,12 +82,10 @@ for _depth in (1, 2, 3):
 
 
 class Head(nn.Module):
-    """A softmax branch and, for an early exit that learns when to stop, a confidence branch.
+    """A classifier and, for an early exit that learns when to stop, a confidence branch.
 
-    In the paper the confidence branch sees the features alone, and being linear it cannot even
-    tell how sure the softmax branch is. With ``knows_answer`` it also reads a summary of the
-    answer (`answer_summary`), which makes it at least as able as max probability, entropy and
-    margin.
+    The classifier is one linear layer: EENet's *softmax branch*, or, for class exclusion, one
+    sigmoid per class that tells whether the class is still possible.
     """
 
     def __init__(
@@ -95,39 +93,35 @@ class Head(nn.Module):
         kind: str,
         shape: tuple[int, int, int],
         num_classes: int,
-        confidence: bool,
-        knows_answer: bool = False,
+        confidence: str | None = None,
+        sigmoid: bool = False,
     ) -> None:
-        """Make a head of a registered ``kind`` for features of ``shape`` (C, H, W)."""
+        """Make a head of a registered ``kind`` for features of ``shape`` (C, H, W).
+
+        Args:
+            kind: a name in `HEADS`.
+            shape: of the features.
+            num_classes: K.
+            confidence: the `EVIDENCE` of the confidence branch; None for no such branch.
+            sigmoid: whether the classifier has one sigmoid per class. Its logits are then
+                ln σ(s), so that their softmax, σ(s) / Σ σ(s), keeps all ratios.
+        """
         super().__init__()
         self.reader, width = HEADS[kind](shape)
         self.softmax_branch = nn.Linear(width, num_classes)
-        self.knows_answer = knows_answer
-        inputs = width + ANSWER_FEATURES * knows_answer
-        self.confidence_branch = nn.Linear(inputs, 1) if confidence else None
+        self.sigmoid = sigmoid
+        self.evidence = None if confidence is None else EVIDENCE[confidence]
+        self.confidence_branch = (
+            None if self.evidence is None else nn.Linear(self.evidence.width(width), 1)
+        )
 
     def forward(self, features: Tensor) -> HeadOutput:
         """Map a stage's features (B, C, H, W) to logits (B, K) and a confidence logit (B,)."""
         read = self.reader(features)
         logits = self.softmax_branch(read)
-        if self.confidence_branch is None:
+        if self.sigmoid:
+            logits = F.logsigmoid(logits.float())
+        if self.evidence is None or self.confidence_branch is None:
             return HeadOutput(logits, None)
-        if self.knows_answer:
-            read = torch.cat([read, answer_summary(logits.detach()).to(read.dtype)], dim=1)
-        return HeadOutput(logits, self.confidence_branch(read).squeeze(1))
-
-
-ANSWER_FEATURES = 3
-
-
-def answer_summary(logits: Tensor) -> Tensor:
-    """Tell how sure an answer is: logits (B, K) to (B, 3).
-
-    The log odds of the likeliest class, the logit gap to the runner-up (both at most 20) and the
-    entropy in units of ln K.
-    """
-    log_probabilities = logits.float().log_softmax(dim=1)
-    best, second = log_probabilities.topk(2, dim=1).values.unbind(dim=1)
-    rest = torch.log1p(-best.exp().clamp(max=1 - 1e-7))
-    entropy = -(log_probabilities.exp() * log_probabilities).sum(dim=1) / math.log(logits.shape[1])
-    return torch.stack([(best - rest).clamp(max=20), (best - second).clamp(max=20), entropy], 1)
+        seen = self.evidence.read(read, logits.detach())
+        return HeadOutput(logits, self.confidence_branch(seen).squeeze(1))

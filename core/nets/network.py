@@ -32,7 +32,7 @@ class ExitNetwork(nn.Module):
     """
 
     def __init__(
-        self, trunk: Trunk, exits: Sequence[int], heads: Sequence[Head], final: Head
+        self, trunk: Trunk, exits: Sequence[int], heads: Sequence[Head], final: nn.Module
     ) -> None:
         """Put ``heads[i]`` after block ``exits[i]`` of ``trunk`` and ``final`` at its end."""
         super().__init__()
@@ -82,6 +82,11 @@ def exit_indices(trunk: Trunk, names: Sequence[str]) -> tuple[int, ...]:
     free = [
         name for name, allowed in zip(trunk.names[:-1], trunk.exit_allowed, strict=False) if allowed
     ]
+    if names and not free:
+        raise UserError(
+            "expected a backbone with blocks that an early exit may follow, but it has none: "
+            "leave `exits` empty or choose another backbone."
+        )
     for name in names:
         if name not in free:
             raise UserError(

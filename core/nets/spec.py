@@ -19,8 +19,10 @@ class NetworkSpec(BaseModel):
     """Kind of each early exit's head where they differ; all `head` if not given."""
     confidence: bool = True
     """Whether early exits have a confidence branch."""
-    knows_answer: bool = False
-    """Whether the confidence branch also reads how sure the softmax branch is."""
+    evidence: str = "features"
+    """What the confidence branches read: features, answer (how sure it is) or both."""
+    sigmoid: bool = False
+    """Whether early exits tell for each class if it is still possible (class exclusion)."""
     num_classes: int = Field(ge=2)
     in_channels: int = Field(ge=1)
     image_size: int = Field(ge=1)

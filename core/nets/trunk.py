@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from core.nets.heads import Head
 from core.registry import Registry
 
 
@@ -27,6 +28,18 @@ class Block:
     exit_allowed: bool = True
 
 
+FinalHead = Callable[[tuple[int, int, int], int], nn.Module]
+"""Makes the head that ends a trunk of output shape (C, H, W), for so many classes K.
+
+It maps features (B, C, H, W) to a `HeadOutput` without a confidence logit.
+"""
+
+
+def pooled(shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+    """Make a final head that is one linear layer on each channel's global average."""
+    return Head("pool", shape, num_classes)
+
+
 class Trunk(nn.Module):
     """A backbone without its classifier, runnable block by block.
 
@@ -34,13 +47,18 @@ class Trunk(nn.Module):
     where exits are placed and a plain network's weights fit its early-exit version.
     """
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
+    def __init__(
+        self, blocks: Sequence[Block], final_head: FinalHead = pooled, initialise: bool = True
+    ) -> None:
+        """Put blocks in a row, with fresh convolutions unless ``initialise`` is false."""
         super().__init__()
         self.blocks = nn.Sequential(OrderedDict((block.name, block.module) for block in blocks))
         self.names = tuple(block.name for block in blocks)
         self.channels = tuple(block.channels for block in blocks)
         self.exit_allowed = tuple(block.exit_allowed for block in blocks)
-        _initialise(self)
+        self.final_head = final_head
+        if initialise:
+            _initialise(self)
 
     def run(self, features: Tensor, start: int, stop: int) -> Tensor:
         """Run blocks ``start`` up to but without ``stop``: (B, C, H, W) to (B, C', H', W')."""

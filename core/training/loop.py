@@ -14,7 +14,6 @@ from torch.nn.parallel import DistributedDataParallel
 from core.data.prepared import ImageSet
 from core.data.splits import load_split
 from core.errors import UserError
-from core.models import load
 from core.nets.build import build
 from core.nets.cost import count
 from core.nets.network import ExitNetwork
@@ -38,6 +37,7 @@ from core.training.losses import (
 from core.training.progress import LIVE_THRESHOLD, EpochReport, warning_about
 from core.training.recipe import Phase, Recipe
 from core.training.schedule import learning_rate
+from core.training.start_from import Normalisation, start_from
 
 EVALUATION_BATCH = 500
 
@@ -76,17 +76,17 @@ class Trainer:
         self.recipe, self.device, self.peers = recipe, device, peers or Workers()
         torch.manual_seed(recipe.seed)
         network = build(recipe.network)
+        known: Normalisation | None = None
         if recipe.start_from is not None:
-            start_from(network, recipe.start_from)
+            known = start_from(network, recipe.network, recipe.start_from)
+        if recipe.mean is not None and recipe.std is not None:
+            known = recipe.mean, recipe.std
         spec = recipe.network
         costs = count(network, spec.in_channels, spec.image_size).exit_costs
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.model: nn.Module = self.network
-        if self.peers.count > 1:
-            ids = [device.index] if device.type == "cuda" else None
-            self.model = DistributedDataParallel(self.network, device_ids=ids)
         self.costs = torch.tensor(costs, dtype=torch.float32, device=device)
-        mean, std = normalisation(train.images)
+        mean, std = known or normalisation(train.images)
         self.mean = torch.tensor(mean, device=device)[:, None, None]
         self.std = torch.tensor(std, device=device)[:, None, None]
         self.normalisation = (mean, std)
@@ -94,7 +94,8 @@ class Trainer:
         self.labels = torch.from_numpy(train.labels).to(device)
         self.calibration = to_device(calibration.images, device)
         self.calibration_labels = torch.from_numpy(calibration.labels).to(device)
-        self.optimizer = _optimizer(recipe, self.network)
+        self.optimizer = optimizer_of(recipe, self.network)
+        self.training: str | None = None  # what the current phase trains
         self.bfloat16 = uses_bfloat16(recipe.precision, device)
         self.tags: Tensor | None = None
         self.epoch = 0
@@ -139,7 +140,7 @@ class Trainer:
         steps = max(len(order) // size, 1)
         total = torch.zeros((), device=self.device)
         rate = phase.learning_rate
-        self.model.train(phase.trains == "all")
+        self._prepare(phase)
         for step in range(steps):
             indices = self.peers.share(order[step * size : (step + 1) * size]).to(self.device)
             rate = learning_rate(phase, (within + step / steps) / phase.epochs)
@@ -149,38 +150,57 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             with self._precision():
                 outputs = self.model(images)
-            loss = self._loss(phase, *in_full_precision(outputs), indices)
+            name = phase.loss_at(within * steps + step)
+            loss = self._loss(phase, name, *in_full_precision(outputs), indices)
             loss.backward()  # type: ignore[no-untyped-call]
-            if phase.trains == "confidence":
-                self._freeze_all_but_confidence()
             self.optimizer.step()
             total += loss.detach()
         mean = float(self.peers.sum(total)) / steps / self.peers.count
         return mean, rate
 
-    def _freeze_all_but_confidence(self) -> None:
-        for name, parameter in self.network.named_parameters():
-            if ".confidence_branch." not in name:
-                parameter.grad = None  # so the optimiser passes it over, decay and momentum too
+    def _prepare(self, phase: Phase) -> None:
+        """Freeze what the phase does not train: no gradient, no decay, no batch statistics."""
+        early = [f"heads.{name}." for name in self.network.exit_names[:-1]]
+        parts = {"all": ("",), "exits": tuple(early), "confidence": (".confidence_branch.",)}
+        part = parts[phase.trains]
+        if self.training != phase.trains:
+            self.training = phase.trains
+            for name, parameter in self.network.named_parameters():
+                parameter.requires_grad_(any(which in name for which in part))
+                parameter.grad = None
+            if self.peers.count > 1:
+                ids = [self.device.index] if self.device.type == "cuda" else None
+                self.model = DistributedDataParallel(self.network, device_ids=ids)
+        self.model.train(phase.trains == "all")
+        if phase.trains == "exits":
+            for name in self.network.exit_names[:-1]:
+                self.network.heads[name].train()
 
     def _loss(
-        self, phase: Phase, logits: Tensor, confidence: Tensor | None, indices: Tensor
+        self,
+        phase: Phase,
+        name: str,
+        logits: Tensor,
+        confidence: Tensor | None,
+        indices: Tensor,
     ) -> Tensor:
         exits = logits.shape[1]
         weights = phase.exit_weights or (1.0,) * exits
         batch = LossInputs(
             logits=logits,
             confidence_logits=confidence,
-            labels=self.labels[indices],
+            labels=(
+                logits[:, -1].argmax(dim=1) if phase.targets == "network" else self.labels[indices]
+            ),
             costs=self.costs,
             lambda_cost=phase.lambda_cost,
             exit_weights=torch.tensor(weights, device=self.device),
             tags=self.tags[indices] if self.tags is not None else None,
         )
-        loss = LOSSES[phase.loss](batch)
+        loss = LOSSES[name](batch)
         if confidence is not None and self.peers.count > 1:
             # Peers wait for the gradient of every parameter, also of those a loss has no use for.
-            loss = loss + 0 * confidence.sum()
+            loss = loss + 0 * (logits.sum() + confidence.sum())
         if phase.floor:
             loss = loss - phase.floor * batch.likelihoods().sum(dim=1).mean()
         if phase.distillation:
@@ -294,22 +314,6 @@ class Trainer:
         self.history = [EpochReport.from_dict(row) for row in checkpoint.facts["history"]]
 
 
-def start_from(network: ExitNetwork, model: str) -> None:
-    """Copy a trained model's trunk and final head into a network of the same backbone.
-
-    Raises:
-        UserError: no such model, or one of another backbone or input.
-    """
-    ours, theirs = network.state_dict(), load(model).network.state_dict()
-    shared = [name for name in ours if name.startswith(("trunk.", "heads.final."))]
-    if any(name not in theirs or theirs[name].shape != ours[name].shape for name in shared):
-        raise UserError(
-            f"expected `start_from` to name a model of the same backbone and input, "
-            f"but got {model!r}, whose weights do not fit: name another or leave it out."
-        )
-    network.load_state_dict(ours | {name: theirs[name] for name in shared})
-
-
 def _check_fit(recipe: Recipe, images: ImageSet) -> None:
     spec = recipe.network
     height, width, channels = images.images.shape[1:]
@@ -323,7 +327,8 @@ def _check_fit(recipe: Recipe, images: ImageSet) -> None:
         )
 
 
-def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+def optimizer_of(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimiser of a recipe, its rate still to be set."""
     if recipe.optimizer == "adam":
         return torch.optim.Adam(network.parameters(), lr=0.0, weight_decay=recipe.weight_decay)
     return torch.optim.SGD(

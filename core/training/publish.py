@@ -6,7 +6,15 @@ from pathlib import Path
 
 import torch
 
-from core.card import Card, Measured, OperatingPoint, Plain, SplitFigures, TrainingFacts
+from core.card import (
+    Card,
+    EdgeCloudFacts,
+    Measured,
+    OperatingPoint,
+    Plain,
+    SplitFigures,
+    TrainingFacts,
+)
 from core.criteria import available
 from core.data.splits import load_split
 from core.errors import UserError
@@ -19,7 +27,7 @@ from core.report import evaluate
 from core.table import ExitTable
 from core.training.loop import TrainingResult
 from core.training.recipe import Recipe
-from core.tuning.best import cheapest_of_all
+from core.tuning.best import cheapest_of_all, fronts_of
 
 OPERATING_POINTS = {
     "lossless": 0.0,
@@ -38,6 +46,7 @@ def publish(
     data: Path | None,
     device: str = "cpu",
     command: str | None = None,
+    edge_cloud: EdgeCloudFacts | None = None,
 ) -> Card:
     """Measure a trained network on its calibration and test splits and write its model folder.
 
@@ -50,10 +59,17 @@ def publish(
         data: root of the prepared data sets.
         device: "cpu" or "cuda".
         command: how to do it again, by default that of the shipped recipe.
+        edge_cloud: what two workers measured while they trained it.
 
     Raises:
         UserError: the data set is missing.
     """
+    for name, tensor in result.network.state_dict().items():
+        if not tensor.isfinite().all():
+            raise UserError(
+                f"expected the trained weights to be finite, but {name} is not: train again with a "
+                'lower `learning_rate`, or with precision = "float32".'
+            )
     spec = named(recipe.network, result.network)
     cost = count(result.network, spec.in_channels, spec.image_size)
     place = torch.device(device)
@@ -102,6 +118,7 @@ def publish(
             hardware=_hardware(device),
             bfloat16=result.bfloat16,
             workers=result.workers,
+            edge_cloud=edge_cloud,
         ),
         command=command or f"python -m core train {recipe.name}",
     )
@@ -122,11 +139,11 @@ def operating_points(
     reference = calibration.accuracy_per_exit[-1]
     if plain is not None:
         reference = plain.calibration_accuracy
-    criteria = available(calibration)
+    fronts = fronts_of(calibration, available(calibration))
     points: list[OperatingPoint] = []
     for name, max_drop in OPERATING_POINTS.items():
         try:
-            policy = cheapest_of_all(calibration, criteria, reference, max_drop)
+            policy = cheapest_of_all(calibration, fronts, reference, max_drop)
         except UserError:  # out of reach
             continue
         if not points or points[-1].policy != policy.to_dict():

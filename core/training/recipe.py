@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.card import load_card
 from core.errors import UserError, nearest
@@ -23,6 +23,10 @@ class Phase(_Strict):
 
     epochs: int = Field(ge=1)
     loss: str = "v0"
+    then: str | None = None
+    """A second loss that takes turns with the first (JEI-DNN: heads, then gates)."""
+    turn: int = Field(default=200, ge=1)
+    """Steps that each of the two lasts."""
     lambda_cost: float = Field(default=1.0, ge=0)
     exit_weights: tuple[float, ...] | None = None
     """Weight of each exit's classifier in v0, the final one included; all 1 if not given."""
@@ -32,19 +36,39 @@ class Phase(_Strict):
     """Weight of the self-distillation from the final exit into the early ones."""
     temperature: float = Field(default=2.0, gt=0)
     """τ of the self-distillation."""
-    trains: Literal["all", "confidence"] = "all"
-    """What may change: everything, or the confidence branches alone, batch statistics included."""
+    trains: Literal["all", "exits", "confidence"] = "all"
+    """What may change, batch statistics included: everything, the early exits' heads on a frozen
+    network, or their confidence branches alone."""
+    targets: Literal["labels", "network"] = "labels"
+    """What the exits learn to answer: the labels, or what the final exit answers (no labels
+    needed)."""
     learning_rate: float = Field(gt=0)
     """The peak of the schedule."""
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     warmup: float = Field(default=0.0, ge=0, lt=1)
     """Share of the phase during which the rate rises linearly to its peak."""
 
-    @field_validator("loss")
+    @field_validator("loss", "then")
     @classmethod
-    def _is_registered(cls, value: str) -> str:
-        LOSSES[value]
+    def _is_registered(cls, value: str | None) -> str | None:
+        if value is not None:
+            LOSSES[value]
         return value
+
+    def loss_at(self, step: int) -> str:
+        """Return the name of the loss of the ``step``-th batch of the phase, from 0."""
+        return self.then if self.then and step // self.turn % 2 else self.loss
+
+
+class EdgeCloud(_Strict):
+    """How a network is trained by two workers that a link connects."""
+
+    split: str
+    """The early exit up to which the edge worker owns stages and heads."""
+    bits: Literal[32, 16, 8] = 32
+    """Per feature that is sent."""
+    rate: float | None = Field(default=None, gt=0)
+    """Bits per second that the link is slowed down to; not at all if not given."""
 
 
 class Recipe(_Strict):
@@ -58,7 +82,13 @@ class Recipe(_Strict):
     plain: str | None = None
     """The plain network of the same backbone: the yardstick."""
     start_from: str | None = None
-    """A trained model whose trunk and final head to begin with."""
+    """A trained network whose trunk and final head to begin with: a model, its folder, a file of
+    weights (.safetensors, .pth, .pt) or torchvision's, "torchvision:DEFAULT"."""
+    mean: tuple[float, ...] | None = None
+    """Per channel, of images in [0, 1], with `std`: how images are normalised. If not given, as the
+    network to begin with was trained, where that is known; else by the training images."""
+    std: tuple[float, ...] | None = None
+    """Standard deviation per channel."""
     seed: int = 0
     batch_size: int = Field(default=128, ge=1)
     optimizer: Literal["sgd", "adam"] = "sgd"
@@ -68,6 +98,21 @@ class Recipe(_Strict):
     flip: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     phases: tuple[Phase, ...] = Field(min_length=1)
+    edge_cloud: EdgeCloud | None = None
+    """For hierarchical training: where the network is split, and the link between its halves."""
+
+    @model_validator(mode="after")
+    def _normalises_every_channel(self) -> "Recipe":
+        channels = self.network.in_channels
+        for one in (self.mean, self.std):
+            if (one is None) != (self.mean is None) or (one is not None and len(one) != channels):
+                raise ValueError(
+                    f"expected `mean` and `std` together, with {channels} numbers each, one per "
+                    "channel, or neither"
+                )
+        if self.std is not None and min(self.std) <= 0:
+            raise ValueError(f"expected every one of `std` to be above 0, but got {self.std}")
+        return self
 
     @property
     def epochs(self) -> int:

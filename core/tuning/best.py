@@ -10,15 +10,19 @@ from core.table import ExitTable
 from core.tuning.front import Front, best_within_cost, cheapest_within_drop, front
 
 
+def fronts_of(table: ExitTable, criteria: Sequence[str]) -> list[Front]:
+    """Return the `front` of each criterion."""
+    return [front(table, criterion) for criterion in criteria]
+
+
 def cheapest_of_all(
-    table: ExitTable, criteria: Sequence[str], reference_accuracy: float, max_drop: float
+    table: ExitTable, fronts: Sequence[Front], reference_accuracy: float, max_drop: float
 ) -> Policy:
-    """Return what `cheapest_within_drop` finds with the best of the criteria.
+    """Return what `cheapest_within_drop` finds on the best of the table's fronts.
 
     Raises:
         UserError: as there; of the criterion that comes nearest.
     """
-    fronts = [front(table, criterion) for criterion in criteria]
     return _best(
         table,
         sorted(fronts, key=lambda one: -one.accuracy[-1]),
@@ -27,13 +31,12 @@ def cheapest_of_all(
     )
 
 
-def best_of_all(table: ExitTable, criteria: Sequence[str], max_cost: float) -> Policy:
-    """Return what `best_within_cost` finds with the best of the criteria.
+def best_of_all(table: ExitTable, fronts: Sequence[Front], max_cost: float) -> Policy:
+    """Return what `best_within_cost` finds on the best of the table's fronts.
 
     Raises:
         UserError: as there; of the criterion that comes nearest.
     """
-    fronts = [front(table, criterion) for criterion in criteria]
     return _best(
         table,
         sorted(fronts, key=lambda one: one.relative_cost[0]),

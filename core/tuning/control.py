@@ -71,7 +71,7 @@ class Path:
 
     def exits(self, table: ExitTable) -> IntArray:
         """Return ``(N, M)`` where each sample of ``table`` leaves under each policy."""
-        scores = CRITERIA[self.criterion].scores(self.policy(0).heated(table))
+        scores = self.policy(0).scores(table)
         pairs = zip(self.thresholds, self.enabled, strict=True)
         return np.stack([route(scores, *pair) for pair in pairs], axis=1)
 
@@ -146,8 +146,15 @@ def control(
     _refuse_unlabelled(table, risk)
     part, judging = split(table)
     names = [criterion] if isinstance(criterion, str) else list(criterion)
+    # Along a path samples must leave earlier and earlier, which a history does not promise.
+    names = [name for name in names if not CRITERIA[name].history] or names
     if not names:
         raise UserError("expected the name of a `criterion`, but got none.")
+    if CRITERIA[names[0]].history:
+        raise UserError(
+            "expected a `criterion` that judges every exit by itself, so that a promise can be "
+            f"proven, but got '{names[0]}', which looks back at earlier exits; use another one."
+        )
     temperatures = fit_temperatures(part) if heat else None
     paths = [careful_to_bold(part, name, temperatures) for name in names]
     path = _most_promising(paths, part, epsilon, delta, method, risk)
@@ -234,7 +241,7 @@ def careful_to_bold(
     """
     agreement = replace(table, labels=table.answers[:, -1])
     found = front(agreement, criterion, temperatures)
-    scores = CRITERIA[found.criterion].scores(found.policy(0).heated(table))
+    scores = found.policy(0).scores(table)
     ascending = np.sort(scores.astype(np.float64), axis=0)  # (N, E-1)
     count, early = ascending.shape
     # A policy as the number of samples that stay at each exit; all of them is off.

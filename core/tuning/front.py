@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +10,14 @@ from numpy.typing import NDArray
 from core.criteria import CRITERIA
 from core.errors import UserError
 from core.policy import Policy
-from core.routing import route
-from core.table import BoolArray, CostArray, ExitTable
+from core.routing import route, window_at_end
+from core.table import BoolArray, CostArray, ExitTable, FloatArray, IntArray
 from core.tuning.search import Problem, search
 
+MOST_EXITS_IN_CHOICES = 6
+
 _TOLERANCE = 1e-9
+_SLACK = 0.0005
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +67,9 @@ def front(table: ExitTable, criterion: str, temperatures: Sequence[float] | None
     never = Policy.never(criterion, table.num_exits)
     if temperatures is not None:
         never = replace(never, temperatures=tuple(temperatures))
-    scores = CRITERIA[never.criterion].scores(never.heated(table))
-    problem = Problem.of(scores, table.right, table.stage_costs, table.head_costs)
+    if CRITERIA[never.criterion].history and never.thresholds:
+        return _front_with_history(table, never)
+    problem = Problem.of(never.scores(table), table.right, table.stage_costs, table.head_costs)
     points = search(problem)
     return Front(
         criterion=never.criterion,
@@ -74,6 +79,92 @@ def front(table: ExitTable, criterion: str, temperatures: Sequence[float] | None
         relative_cost=points.cost,
         temperatures=never.temperatures,
     )
+
+
+def _front_with_history(table: ExitTable, never: Policy) -> Front:
+    """Search once per choice of exits, since the scores depend on which exits were asked.
+
+    Up to six early exits every choice, for more those that leave out the first few.
+    """
+    early = table.num_exits - 1
+    candidates = [never]
+    promise: list[tuple[float, float]] = []
+    for enabled in _choices(early):
+        on = np.flatnonzero(enabled)
+        reached = np.append(np.cumsum(table.stage_costs)[on], table.stage_costs.sum())
+        problem = Problem.of(
+            replace(never, enabled=enabled).scores(table)[:, on],
+            table.right[:, [*on, early]],
+            np.diff(reached, prepend=0.0),
+            table.head_costs[[*on, early]],
+        )
+        points = search(problem)
+        thresholds = np.ones((len(points), early))
+        thresholds[:, on] = problem.thresholds(points.cuts)
+        # An exit where nobody leaves stays on here: later ones look back at it.
+        candidates += [
+            replace(never, thresholds=tuple(levels.tolist()), enabled=enabled)
+            for levels in thresholds
+        ]
+        unused = (points.cuts == problem.off) @ problem.heads[:-1]
+        promise += zip(points.right / len(table), points.cost + unused, strict=True)
+    # What the search promised is not exact here: measure all that come near the best.
+    promised_accuracy, promised_cost = np.array(promise).T
+    near = np.append(0, 1 + _rising(promised_accuracy, promised_cost, _SLACK))
+    candidates = [candidates[index] for index in near]
+    accuracy, cost = measured(table, candidates)
+    kept = _rising(accuracy, cost)
+    return Front(
+        criterion=never.criterion,
+        thresholds=np.array([candidates[index].thresholds for index in kept]).reshape(-1, early),
+        enabled=np.array([candidates[index].enabled for index in kept]).reshape(-1, early),
+        accuracy=accuracy[kept],
+        relative_cost=cost[kept],
+        temperatures=never.temperatures,
+    )
+
+
+def _rising(accuracy: CostArray, cost: CostArray, slack: float = 0.0) -> IntArray:
+    """Return, by rising cost, which are more accurate than all cheaper ones, less the slack."""
+    order = np.lexsort((-accuracy, cost))
+    best_so_far = np.maximum.accumulate(np.append(-1, accuracy[order]))[:-1]
+    rising: IntArray = order[accuracy[order] > best_so_far - slack]
+    return rising
+
+
+def _choices(early: int) -> list[tuple[bool, ...]]:
+    if early <= MOST_EXITS_IN_CHOICES:
+        return [flags for flags in product((True, False), repeat=early) if any(flags)]
+    return [(False,) * first + (True,) * (early - first) for first in range(early)]
+
+
+def measured(table: ExitTable, policies: Sequence[Policy]) -> tuple[CostArray, CostArray]:
+    """Return accuracy and mean relative cost, ``(M,)`` each, of M policies with one criterion."""
+    scores: dict[tuple[bool, ...], FloatArray] = {}
+    windows: dict[tuple[bool, ...], FloatArray | None] = {}
+    history = CRITERIA[policies[0].criterion].history
+    points = []
+    for policy in policies:
+        choice = policy.enabled if history else ()
+        if choice not in scores:
+            scores[choice] = policy.scores(table)
+            windows[choice] = window_at_end(table, policy)
+        right, window = table.right, windows[choice]
+        if window is not None:
+            level = np.float64(policy.thresholds[np.flatnonzero(policy.enabled)[-1]])
+            right = right.copy()
+            right[:, -1] = (window[:, 0] <= level) & (level < window[:, 1])
+        points.append(
+            accuracy_and_cost(
+                scores[choice],
+                right,
+                table.relative_costs(policy.enabled),
+                policy.thresholds,
+                policy.enabled,
+            )
+        )
+    accuracy, cost = np.array(points).T
+    return accuracy, cost
 
 
 def cheapest_within_drop(front: Front, reference_accuracy: float, max_drop: float) -> Policy:

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from core.criteria import CRITERIA
 from core.table import CostArray, ExitTable, IntArray
-from core.tuning.front import Front, accuracy_and_cost
+from core.tuning.front import Front, measured
 
 
 def replay(
@@ -20,17 +19,6 @@ def replay(
         most: of a longer front so many are taken, evenly spread, both ends included.
     """
     chosen = np.unique(np.linspace(0, len(front) - 1, min(len(front), most)).round().astype(int))
-    scores = CRITERIA[front.criterion].scores(front.policy(0).heated(table))
-    points = [
-        accuracy_and_cost(
-            scores,
-            table.right,
-            table.relative_costs(front.enabled[index]),
-            front.thresholds[index],
-            front.enabled[index],
-        )
-        for index in chosen
-    ]
-    accuracy, cost = np.array(points).T
+    accuracy, cost = measured(table, [front.policy(index) for index in chosen])
     order = np.argsort(cost, kind="stable")
     return cost[order], accuracy[order], chosen[order]

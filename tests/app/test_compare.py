@@ -1,13 +1,17 @@
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.bench import Race
+from core.changes import changes, listed
 from core.compare import compare
+from core.data.prepared import write_prepared
 from core.policy import Policy
 from core.shelf import card_of, list_models, shipped_table
-from tests.app.pages import errors, html, link, opened_page, reading
+from tests.app.pages import components, errors, html, link, opened_page, reading
 
 MODEL, PLAIN, OTHER_DATA = "eenet8-mnist", "resnet8-mnist", "resnet20-cifar10"
 A = f"model={MODEL}&criterion=margin&thresholds=0.9,0.8"
@@ -165,3 +169,95 @@ def test_without_any_picture_there_is_nothing_to_measure_on(
     app = measure(opened(f"{A}&{B}"))
     assert len(errors(app)) == 1
     assert "core data prepare mnist" in errors(app)[0]
+
+
+LIST = "Images that change from A to B"
+
+
+def changed_rows(app: AppTest) -> tuple[list[dict[str, Any]], bool]:
+    (data,) = [data for data in components(app) if data.get("label") == LIST]
+    return data["rows"], data["opens"]
+
+
+def test_the_images_that_change_are_listed_with_what_both_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EENET_DATA", str(tmp_path))
+    app = opened(f"{A}&{B}&change=to_wrong&change-order=data")
+    assert errors(app) == []
+    table = shipped_table(MODEL, "test")
+    both = changes(table, Policy("margin", [0.9, 0.8]), table, Policy("entropy", [0.5, 0.5]))
+    positions = listed(both, "to_wrong", "data").tolist()
+    rows, opens = changed_rows(app)
+    assert [row["number"] for row in rows] == positions[:20]
+    for row in rows:
+        position = row["number"]
+        assert row["name"] == f"Test image {table.ids[position]:,}"
+        assert row["truth"] == row["a"]["answer"] == table.classes[table.labels[position]]
+        assert row["b"]["answer"] == table.classes[both.b.decision.answers[position]]
+        assert (row["a"]["right"], row["b"]["right"]) == (True, False)
+        assert row["image"] is None
+    assert not opens
+    assert "core data prepare mnist" in app.info[0].value
+
+
+def test_the_list_counts_filters_and_turns_pages() -> None:
+    app = opened(f"{A}&b-model={MODEL}&b-criterion=entropy&b-thresholds=0.2,0.2")
+    pills = app.pills(key="change")
+    assert pills.value == "all"
+    counts = [int(text.split(": ")[1].replace(",", "")) for text in pills.options]
+    assert counts[0] == sum(counts[1:])
+    first = changed_rows(app)[0]
+    app.button(key="change-after").click().run()
+    assert errors(app) == []
+    assert link(app)["change-page"] == "2"
+    assert changed_rows(app)[0] != first
+    app.selectbox(key="change-order").set_value("least_sure").run()
+    assert "change-page" not in link(app)
+    assert link(app)["change-order"] == "least_sure"
+    app.pills(key="change").set_value("other_exit").run()
+    assert errors(app) == []
+    assert {row["change"] for row in changed_rows(app)[0]} == {"Only another exit"}
+    assert link(app)["change"] == "other_exit"
+
+
+def test_pictures_on_the_disk_are_shown_and_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EENET_DATA", str(tmp_path))
+    table = shipped_table(MODEL, "test")
+    images = np.zeros((len(table), 28, 28, 1), np.uint8)
+    write_prepared("mnist", "train", images[:1], table.labels[:1], table.classes, tmp_path)
+    write_prepared("mnist", "test", images, table.labels, table.classes, tmp_path)
+    app = opened(f"{A}&{B}")
+    assert errors(app) == []
+    rows, opens = changed_rows(app)
+    assert opens
+    assert all(row["image"].startswith("data:image/png") for row in rows)
+
+
+def test_where_nothing_changes_there_is_no_list() -> None:
+    app = opened(f"{A}&b-model={MODEL}&b-criterion=margin&b-thresholds=0.9,0.8")
+    assert errors(app) == []
+    assert "the same answer at the same exit" in app.info[0].value
+    assert not app.pills
+
+
+@pytest.mark.parametrize(
+    "query", ["change=<b>&change-order=up&change-page=-1", "change=to_right&change-page=99999"]
+)
+def test_a_strange_list_in_a_link_is_brought_into_range(query: str) -> None:
+    app = opened(f"{A}&{B}&{query}")
+    assert errors(app) == []
+    assert changed_rows(app)[0]
+
+
+def test_networks_of_other_sizes_are_compared_in_macs() -> None:
+    app = opened(f"{A}&b-model=eenet20-mnist")
+    assert errors(app) == []
+    lines = figures(app).split("<tr>")
+    (cost,) = [line for line in lines if ">Relative cost<" in line]
+    assert cost.split("<td>")[-1].startswith("–</td>")
+    (macs,) = [line for line in lines if ">MACs per image<" in line]
+    assert "× " in macs
+    assert "factors along the axis" in html(app)

@@ -1,21 +1,30 @@
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import resources
 from app.browsing import Browsing, from_query
-from core.data.prepared import write_prepared
+from app.components import brush
+from core.data.prepared import ImageSet, write_prepared
 from core.data.samples import load_samples
+from core.data.sources import DATASETS, Request, can_download
+from core.errors import UserError
 from core.models import load
 from core.policy import Policy
 from core.routing import decide
 from core.selection import Routed, Selection, leaving, routed, select
 from core.shelf import card_of, list_models, shipped_table
-from tests.app.pages import errors, exit_cards, html, link, opened_page, tiles
+from tests.app.pages import components, errors, exit_cards, html, link, opened_page, tiles
 
 MODEL = "eenet8-mnist"
 POLICY = Policy("max_probability", [0.9, 0.8])
+PATIENCE = 120.0
 QUERY = f"model={MODEL}&criterion=max_probability&thresholds=0.9,0.8"
 
 
@@ -95,10 +104,9 @@ def test_a_tile_says_what_was_answered_and_where() -> None:
 
 
 def test_filters_are_set_by_hand_and_cleared() -> None:
-    app = opened(QUERY)
+    app = opened(f"{QUERY}&from=0.5&to=0.95")
     app.selectbox(key="class").set_value("3").run()
     app.segmented_control(key="verdict").set_value("wrong").run()
-    app.slider(key="scores").set_value((0.5, 0.95)).run()
     app.selectbox(key="order").set_value("least_sure").run()
     assert errors(app) == []
     asked = Selection(label=3, right=False, low=0.5, high=0.95, order="least_sure")
@@ -182,6 +190,166 @@ def test_another_model_keeps_the_filters_that_it_knows() -> None:
     app.selectbox(key="model").set_value("resnet20-cifar10").run()
     assert errors(app) == []
     assert len(tiles(app)) == 20
+
+
+def brushed(app: AppTest) -> dict[str, Any]:
+    (data,) = [data for data in components(app) if "below" in data]
+    return data
+
+
+def test_the_histogram_shows_all_scores_and_what_is_chosen_of_them() -> None:
+    app = opened(f"{QUERY}&from=0.5&to=0.95&answer=wrong&class=3")
+    shown = brushed(app)
+    scores = samples().scores[select(samples(), Selection(label=3, right=False))]
+    assert (shown["low"], shown["high"]) == (0.5, 0.95)
+    assert (sum(shown["up"]["counts"]), sum(shown["down"]["counts"])) == (0, len(scores))
+    assert shown["at_most"][-1] - shown["below"][0] == len(scores)
+    assert shown["at_most"][95] - shown["below"][50] == len(tiles(app))
+    app.segmented_control(key="verdict").set_value("any").run()
+    again = brushed(app)
+    assert (again["low"], again["high"]) == (0.5, 0.95)  # it outlives other filters
+    assert sum(again["up"]["counts"]) > 0
+    assert again["up"]["name"] == "right"
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ([0.25, 0.5], [(0.25, 0.5)]),
+        ([0, 1], [(0.0, 1.0)]),
+        ([0.5, 0.25], []),
+        ([-1, 2], []),
+        ([float("nan"), 1], []),
+        (["a", "b"], []),
+        ([[], {}], []),
+        ([0.5], []),
+        ("ab", []),
+        (None, []),
+    ],
+)
+def test_only_a_range_is_taken_from_a_browser(
+    sent: Any, told: list[tuple[float, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted: dict[str, Any] = {}
+    session = SimpleNamespace(session_state={brush.KEY: SimpleNamespace(range=sent)})
+    monkeypatch.setattr(brush, "_mount", lambda **given: mounted.update(given))
+    monkeypatch.setattr(brush, "st", session)
+    bars = brush.Bars("right", [1])
+    heard: list[tuple[float, float]] = []
+    brush.brush(
+        brush.Histogram("t", "h", bars, bars, [0], [1], 0.0, 1.0),
+        lambda low, high: heard.append((low, high)),
+    )
+    mounted["on_range_change"]()
+    assert heard == told
+
+
+class Source:
+    """A data set that arrives when it is let go, or does not."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.images, self.labels = images, labels
+        self.begun, self.let_go = threading.Event(), threading.Event()
+        self.mistake = ""
+
+    def __call__(self, request: Request) -> tuple[ImageSet, ImageSet]:
+        while not self.let_go.wait(0.001):
+            request.tell(0.4, "Downloading file 1 of 4")
+            self.begun.set()
+        if self.mistake:
+            raise UserError(self.mistake)
+        classes = card_of(MODEL).classes
+        part = ImageSet.counted("mnist", "test", self.images, self.labels, classes)
+        return part.select([0]), part
+
+
+@pytest.fixture
+def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
+    labels = shipped_table(MODEL, "test").labels
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), 28, 28, 1), np.uint8)
+    found = Source(images, labels)
+    monkeypatch.setattr(DATASETS, "_things", {**DATASETS, "mnist": found})
+    yield found
+    found.let_go.set()
+    job = resources.downloads().of("mnist")
+    assert job is None or job.wait(PATIENCE)
+
+
+def download(app: AppTest) -> AppTest:
+    next(one for one in app.button if one.label == "Download mnist").click().run()
+    return app
+
+
+def arrived() -> None:
+    job = resources.downloads().of("mnist")
+    assert job is not None
+    assert job.wait(PATIENCE)
+
+
+def test_a_data_set_is_downloaded_while_one_looks_on(source: Source) -> None:
+    app = download(opened(QUERY))
+    assert errors(app) == []
+    assert source.begun.wait(PATIENCE)
+    app.run()
+    progress = app.get("progress")[0].proto
+    assert (progress.value, progress.text) == (40, "Downloading file 1 of 4")
+    assert len(tiles(app)) == 48  # what is there can be looked at meanwhile
+    other = opened(QUERY)
+    assert other.get("progress")  # somebody else waits for the same
+    assert not [one for one in other.button if one.label == "Download mnist"]
+    source.let_go.set()
+    arrived()
+    app.run()
+    assert errors(app) == []
+    assert not app.info
+    app.segmented_control(key="album").set_value("test").run()
+    assert all(tile["image"] for tile in tiles(app))
+
+
+def test_a_download_can_be_called_off(source: Source, empty_root: Path) -> None:
+    app = download(opened(QUERY))
+    assert source.begun.wait(PATIENCE)
+    app.run()
+    app.button(key="call-off").click().run()
+    arrived()
+    app.run()
+    assert errors(app) == []
+    assert list(empty_root.iterdir()) == []
+    assert [one for one in app.button if one.label == "Download mnist"]
+
+
+def test_a_download_that_fails_is_a_sentence_and_may_be_tried_again(source: Source) -> None:
+    source.mistake = "expected to download mnist whole, but got: nobody answers; try again."
+    source.let_go.set()
+    app = download(opened(QUERY))
+    arrived()
+    app.run()
+    assert errors(app) == [source.mistake]
+    assert len(tiles(app)) == 48
+    source.mistake = ""
+    app = download(app)
+    arrived()
+    app.run()
+    assert errors(app) == []
+    assert not app.info
+
+
+def test_one_download_at_a_time(source: Source) -> None:
+    download(opened(QUERY))
+    app = opened("model=resnet20-cifar10")
+    next(one for one in app.button if one.label == "Download cifar10").click().run()
+    assert "mnist is being downloaded" in errors(app)[0]
+    assert not app.exception
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_what_cannot_be_downloaded_says_what_to_do_instead(name: str) -> None:
+    app = opened(f"model={name}&of=test")
+    dataset = card_of(name).dataset
+    offered = [one.label for one in app.button if one.label.startswith("Download")]
+    assert offered == ([f"Download {dataset}"] if can_download(dataset) else [])
+    command = f"python -m core data prepare {dataset}"
+    assert (f"{command} --from DIR" in app.info[0].value) != bool(offered)
 
 
 def put_test_images(root: Path, labels: np.ndarray) -> np.ndarray:

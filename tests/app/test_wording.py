@@ -22,6 +22,13 @@ def test_points(value: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("ratio", "text"), [(0.5, "× 0.50"), (1, "× 1.00"), (17.04, "× 17.0"), (1234.5, "× 1,234")]
+)
+def test_ratios(ratio: float, text: str) -> None:
+    assert wording.times(ratio) == text
+
+
+@pytest.mark.parametrize(
     ("count", "text"),
     [(12, "12"), (72_100, "72.1 k"), (942_000, "942 k"), (40_813_184, "40.8 M"), (4.1e9, "4.10 G")],
 )

@@ -13,7 +13,9 @@ def test_a_drawn_one_is_answered(browser: Browser, address: str) -> None:
     page.goto(f"{address}/?model=eenet8-mnist")
     page.locator(".ee-tops").wait_for(timeout=PATIENCE)
     page.get_by_role("button", name="Draw").click()
-    board = page.get_by_role("img", name="Draw a digit here").bounding_box()
+    canvas = page.get_by_role("img", name="Draw a digit here")
+    canvas.hover()  # waits until it stands still
+    board = canvas.bounding_box()
     assert board is not None
     middle = board["x"] + board["width"] / 2
     page.mouse.move(middle + 8, board["y"] + 50)

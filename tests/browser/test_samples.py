@@ -73,3 +73,46 @@ def test_nothing_sticks_out(
     wide, room = page.get_by_test_id("stMain").evaluate("one => [one.scrollWidth, one.clientWidth]")
     assert wide <= room
     page.close()
+
+
+def test_brushing_the_histogram_selects_and_outlives_other_choices(page: Page) -> None:
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(f"/samples?model={MODEL}&of=samples&criterion=margin&thresholds=0.9,0.5")
+    brush = page.get_by_role("group", name="Margin where it left")
+    area = brush.locator(".area").bounding_box()
+    assert area is not None
+    page.mouse.move(area["x"] + 0.3 * area["width"], area["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(area["x"] + 0.6 * area["width"], area["y"] + 30, steps=6)
+    expect(brush.get_by_label("Greatest score").first).to_have_value("0.6")
+    found = brush.locator("b").inner_text()  # before the hand lets go
+    assert "5,000" not in found
+    page.mouse.up()
+    wait_for_url(page, "from", "0.3")
+    wait_for_url(page, "to", "0.6")
+    count = found.removesuffix(" images from")
+    expect(page.get_by_text(f"{count} of 5,000 images")).to_be_visible(timeout=PATIENCE)
+    selection = page.get_by_role("group", name="Images of this selection")
+    expect(selection.get_by_role("button")).to_have_count(min(int(count), 48), timeout=PATIENCE)
+
+    low = brush.get_by_role("slider", name="Least score")
+    low.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+ArrowLeft")
+    wait_for_url(page, "from", "0.19")
+    expect(low).to_be_focused()
+
+    exits = page.get_by_role("group", name="Exits: how many leave, and a filter")
+    exits.get_by_role("button").nth(3).click()
+    wait_for_url(page, "exit", "3")
+    assert wait_for_url(page, "from", "0.19")
+    expect(low).to_have_attribute("aria-valuenow", "0.19", timeout=PATIENCE)
+
+    number = brush.get_by_role("spinbutton", name="Greatest score")
+    number.fill("0.5")
+    number.press("Enter")
+    wait_for_url(page, "to", "0.5")
+    brush.get_by_role("button", name="All scores").click()
+    page.wait_for_url(lambda url: "from=" not in url and "to=" not in url, timeout=PATIENCE)
+    assert faults == []

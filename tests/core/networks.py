@@ -2,7 +2,9 @@
 
 import numpy as np
 import torch
+import torchvision
 from numpy.typing import NDArray
+from torch import nn
 
 from core.nets.build import build
 from core.nets.network import ExitNetwork
@@ -42,3 +44,22 @@ def network(seed: int = 0, **changes: object) -> ExitNetwork:
 
 def noise(count: int, size: int = 28, channels: int = 1, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (count, size, size, channels), np.uint8)
+
+
+def torchvision_module(name: str, num_classes: int = 5, classifier: bool = True) -> nn.Module:
+    """A module of torchvision's with random weights and statistics, made in little time."""
+    with torch.device("meta"):
+        module = torchvision.models.get_model(name, num_classes=num_classes)
+    if not classifier:
+        module.classifier = nn.Identity()
+    module.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    for tensor in module.state_dict().values():
+        if tensor.dim() > 1:
+            bound = (6 / tensor[0].numel()) ** 0.5
+            tensor.uniform_(-bound, bound, generator=generator)
+        elif tensor.is_floating_point():
+            tensor.uniform_(0.5, 1.5, generator=generator)
+        else:
+            tensor.zero_()
+    return module

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from core import bench, cli
 from core.bench import measure
 from core.cli import main
+from core.cli_methods import BEGIN, END
 from core.data.prepared import load_prepared, write_prepared
 from core.data.samples import load_samples
 from core.errors import UserError
@@ -174,7 +175,8 @@ def test_one_bad_image_among_several_answers_none(capsys: Capture, digits: list[
 
 EVALUATION = {
     "model", "split", "samples", "source", "accuracy", "relative_cost", "exit_share",
-    "per_exit_accuracy", "plain_accuracy", "seconds", "images_per_second", "policy",
+    "per_exit_accuracy", "per_exit_agreement", "plain_accuracy", "seconds", "images_per_second",
+    "policy",
 }  # fmt: skip
 
 
@@ -264,6 +266,27 @@ def test_tune_with_any_criterion_is_at_least_as_good_as_with_each(
         else:
             assert one["calibration"]["relative_cost"] <= limit[1] + 1e-9
             assert best["accuracy"] >= one["calibration"]["accuracy"]
+
+
+def test_tune_by_validated_accuracy_has_more_exits_the_less_is_asked(capsys: Capture) -> None:
+    costs = [
+        answered(capsys, "tune", MODEL, "--min-accuracy", level)["test"]["relative_cost"]
+        for level in (0.9, 0.99, 0.999)
+    ]
+    assert costs == sorted(costs)
+    assert costs[0] < costs[-1]
+
+
+def test_methods_are_compared_in_a_table_that_a_file_can_keep(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    file = tmp_path / "methods.md"
+    file.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    rows = answered(capsys, "methods", "mnist", "--update", file)["methods"]
+    assert {row["name"] for row in rows} >= {"eenet8-mnist", "eenet20-mnist"}
+    text = shown(capsys, "methods", "mnist")
+    assert file.read_text(encoding="utf-8") == f"before\n{BEGIN}\n{text.rstrip()}\n{END}\nafter\n"
+    assert "| EENet | `eenet8-mnist` | confidence |" in text
 
 
 def test_a_tuned_policy_achieves_what_tune_said(capsys: Capture, tmp_path: Path) -> None:
@@ -368,7 +391,7 @@ def test_data_prepare_converts_a_folder(capsys: Capture, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("modles", "Did you mean 'models'?"),
+        ("modles", "Did you mean 'models', 'methods'?"),
         ("models --jsno", "No such option"),
         ("predict", "Missing argument 'MODEL'"),
         (f"predict {MODEL}", "Missing argument 'IMAGE...'"),
@@ -391,7 +414,10 @@ def test_data_prepare_converts_a_folder(capsys: Capture, tmp_path: Path) -> None
         (f"evaluate {MODEL} --thresholds 0.5", "expected 2 thresholds"),
         (f"evaluate {MODEL} --thresholds 0.5,0.5,0.5", "expected 2 thresholds"),
         (f"evaluate {PLAIN} --criterion confidence --thresholds 1", "has, but got 'confidence'"),
-        (f"tune {MODEL}", "exactly one of --max-cost, --max-drop, --max-risk, but got none"),
+        (f"tune {MODEL}", "--max-drop, --max-risk, --min-accuracy, but got none"),
+        (f"tune {MODEL} --min-accuracy 98", "99 % is 0.99"),
+        (f"tune {MODEL} --max-risk 0.02 --criterion patience", "judges every exit by itself"),
+        ("methods svhn", "a data set with early-exit models"),
         (f"tune {MODEL} --max-cost 1 --max-drop 0", "but got --max-cost and --max-drop"),
         (f"tune {MODEL} --max-drop 1 --split test", "looks better than it is"),
         (f"tune {MODEL} --max-drop 1.5", "one percentage point is 0.01"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from core.compare import compare, differences, in_macs, sign_test
+from core.compare import Differences, compare, differences, in_macs, sign_test
 from core.errors import UserError
 from core.policy import Policy, read_thresholds, write_thresholds
 from core.report import evaluate
@@ -45,7 +45,8 @@ def test_a_configuration_equals_itself() -> None:
     found = compare(table, policy, table, policy)
     assert found.changed_exit == found.changed_answer == found.to_right == found.to_wrong == 0
     assert found.p_value == 1
-    assert differences(found, 1000, 1000) == (0, 0, 0)
+    assert found.changes.count() == 0
+    assert differences(found, 1000, 1000) == Differences(0, 0, 0, 1)
 
 
 def test_networks_with_other_numbers_of_exits_have_no_exits_in_common() -> None:
@@ -54,7 +55,7 @@ def test_networks_with_other_numbers_of_exits_have_no_exits_in_common() -> None:
         table,
         probabilities=table.probabilities[:, -1:],
         confidence=None,
-        stage_costs=[table.stage_costs.sum()],
+        stage_costs=table.stage_costs.sum(keepdims=True),
         head_costs=table.head_costs[-1:],
     )
     found = compare(table, Policy("margin", [0.6] * 3), last, Policy("margin", []))
@@ -105,12 +106,14 @@ def test_costs_of_unlike_networks_meet_in_macs() -> None:
     assert in_macs(np.array([0.5, 1.0]), 800).tolist() == [400, 800]
     table = random_table(50)
     found = compare(table, Policy("margin", [0] * 3), table, Policy("margin", [1] * 3))
-    accuracy, cost, macs = differences(found, 100, 1000)
-    assert accuracy == found.second.accuracy - found.first.accuracy
-    assert cost == found.second.relative_cost - found.first.relative_cost
-    assert macs == pytest.approx(
-        1000 * found.second.relative_cost - 100 * found.first.relative_cost
-    )
+    macs_a, macs_b = 100 * found.first.relative_cost, 1000 * found.second.relative_cost
+    apart = differences(found, 100, 1000)
+    assert apart.accuracy == found.second.accuracy - found.first.accuracy
+    assert apart.macs == pytest.approx(macs_b - macs_a)
+    assert apart.times == pytest.approx(macs_b / macs_a)
+    assert math.isnan(apart.relative_cost)  # their units are not the same
+    alike = differences(found, 100, 100)
+    assert alike.relative_cost == found.second.relative_cost - found.first.relative_cost
 
 
 def test_thresholds_are_read_as_they_are_written() -> None:

@@ -5,7 +5,9 @@ import pytest
 import torch
 from captum.attr import LayerGradCam
 
+from core.data.samples import load_samples
 from core.errors import UserError
+from core.models import list_models, load
 from core.saliency import SALIENCY, grad_cam
 from tests.core.networks import network
 
@@ -116,3 +118,19 @@ def test_the_network_is_left_without_gradients() -> None:
 def test_no_such_exit_or_class(name: str, exit_index: int, target: int) -> None:
     with pytest.raises(UserError, match=r"expected `(exit_index|target)` from 0 to"):
         SALIENCY[name].function(network(), torch.zeros(1, 1, 28, 28), exit_index, target)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_shipped_models_show_where_each_exit_looked(name: str) -> None:
+    model = load(name)
+    picture = load_samples(model.card.dataset).images[:1]
+    table, image = model.table(picture), model.normalised(picture)
+    for exit_index in range(model.card.num_exits):
+        for method in ("grad_cam", "saliency"):
+            answer = int(table.answers[0, exit_index])
+            seen = SALIENCY[method].function(model.network, image, exit_index, answer)
+            size = model.card.spec.image_size
+            assert seen.shape == (size, size)
+            assert np.isfinite(seen).all()
+            assert 0 <= seen.min() <= seen.max() <= 1
+    assert SALIENCY["saliency"].function(model.network, image, 0, 0).max() > 0

@@ -11,7 +11,7 @@ from core.criteria import CRITERIA
 from core.data.prepared import ImageSet
 from core.errors import UserError
 from core.policy import Policy
-from core.report import evaluate
+from core.report import evaluate, exit_scores
 from core.routing import decide
 from core.selection import (
     FIELDS,
@@ -20,16 +20,18 @@ from core.selection import (
     Routed,
     Selection,
     accuracy_of,
+    agreement_of,
     belongs,
-    exit_scores,
     extremes,
     leaving,
     likeliest,
     page_of,
     place_of,
     routed,
+    score_bars,
     select,
     to_csv,
+    within_steps,
 )
 from core.table import ExitTable
 from tests.core.tables import changed, random_table
@@ -39,11 +41,14 @@ from tests.core.test_routing import tables_with_policies
 @st.composite
 def selections(draw: st.DrawFn) -> Selection:
     low, high = sorted((draw(st.floats(0, 1, width=32)), draw(st.floats(0, 1, width=32))))
+    answer, agrees = draw(st.none() | st.integers(0, 5)), draw(st.none() | st.booleans())
     return Selection(
         draw(st.none() | st.integers(0, 4)),
         draw(st.none() | st.integers(0, 5)),
         draw(st.none() | st.booleans()),
         draw(st.none() | st.sampled_from(FLIPS)),
+        answer,
+        agrees,
         low,
         high,
         draw(st.sampled_from(ORDERS)),
@@ -57,6 +62,9 @@ def meant(samples: Routed, position: int, asked: Selection) -> bool:
         and asked.label in (None, samples.table.labels[position])
         and asked.right in (None, samples.right[position])
         and asked.flip in (None, samples.flip(position))
+        and asked.answer in (None, samples.decision.answers[position])
+        and asked.agrees
+        in (None, samples.decision.answers[position] == samples.table.answers[position, -1])
         and (asked.low == 0 or asked.low <= score)
         and (asked.high == 1 or score <= asked.high)
     )
@@ -97,7 +105,7 @@ def test_what_is_routed_agrees_with_the_report(case: tuple[ExitTable, Policy]) -
     )
     assert sum(one.count for one in leaving(samples)) == len(table)
     assert accuracy_of(samples, np.arange(len(table))) == report.accuracy
-    early = CRITERIA[policy.criterion].scores(table)
+    early = policy.scores(table)
     for position, exit_index in enumerate(decision.exits.tolist()):
         if exit_index < table.num_exits - 1:
             assert samples.scores[position] == early[position, exit_index]
@@ -117,6 +125,8 @@ def test_samples_without_a_label_are_neither_right_nor_wrong() -> None:
     samples = routed(table, Policy("margin", [0.5] * 3))
     for right in (True, False):
         assert len(select(samples, Selection(right=right))) == 0
+    agreeing, differing = (select(samples, Selection(agrees=agrees)) for agrees in (True, False))
+    assert sorted([*agreeing, *differing]) == list(range(20))
     assert np.isnan(accuracy_of(samples, np.arange(20)))
     assert np.isnan([one.accuracy for one in leaving(samples)]).all()
 
@@ -142,6 +152,40 @@ def test_extremes_are_the_ends_of_the_order_and_never_overlap(
         if len(least):
             assert scores[least[0]] == scores[here].min()
             assert (np.diff(scores[least]) >= 0).all()
+
+
+@given(tables_with_policies())
+def test_agreement_is_with_the_last_exit(case: tuple[ExitTable, Policy]) -> None:
+    samples = routed(*case)
+    every = np.arange(len(samples))
+    together = [one.count * one.agreement for one in leaving(samples) if one.count]
+    assert sum(together) == pytest.approx(len(samples) * agreement_of(samples, every))
+    assert np.isnan(agreement_of(samples, every[:0]))
+    changed_by_leaving = len(select(samples, Selection(agrees=False)))
+    assert samples.rescued.sum() + samples.ruined.sum() <= changed_by_leaving
+
+
+@given(tables_with_policies(), st.integers(0, 100), st.integers(0, 100))
+def test_counts_within_steps_are_what_is_selected(
+    case: tuple[ExitTable, Policy], one: int, other: int
+) -> None:
+    samples = routed(*case)
+    low, high = sorted((one, other))
+    below, at_most = within_steps(samples.scores)
+    found = select(samples, Selection(low=low / 100, high=high / 100))
+    assert at_most[high] - below[low] == len(found)
+
+
+@pytest.mark.parametrize("labels", ["all", "some", "none"])
+def test_bars_are_of_right_and_wrong_where_all_labels_are_known(labels: str) -> None:
+    table = random_table(200)
+    known = {"all": 200, "some": 100, "none": 0}[labels]
+    table = changed(table, labels=np.where(np.arange(200) < known, table.labels, -1))
+    samples = routed(table, Policy("margin", [0.5] * 3))
+    up, down, by_label = score_bars(samples, np.arange(150), 10)
+    assert by_label == (labels == "all")
+    assert up.sum() + down.sum() == 150
+    assert up.sum() == (samples.right if by_label else samples.agrees)[:150].sum()
 
 
 @given(st.integers(0, 50), st.integers(-3, 60), st.integers(1, 12))
@@ -177,6 +221,15 @@ def test_csv_has_a_line_for_each_sample_that_can_be_read_back() -> None:
         assert float(line["cost"]) == pytest.approx(samples.decision.costs[position], rel=1e-5)
         assert line["right"] == str(int(samples.right[position]))
         assert line["flip"] == (samples.flip(position) or "")
+
+
+def test_csv_of_files_has_their_names() -> None:
+    table = random_table(3, 2)
+    names = ["a.png", 'b "2".png', "c, d.png"]
+    content = to_csv(routed(table, Policy("margin", [0.5])), np.array([2, 1]), names)
+    lines = list(csv.DictReader(io.StringIO(content)))
+    assert [line["file"] for line in lines] == ["c, d.png", 'b "2".png']
+    assert tuple(lines[0])[:-1] == FIELDS
 
 
 def test_csv_leaves_empty_what_is_unknown() -> None:

@@ -17,6 +17,7 @@ from core.card import Card
 from core.criteria import CRITERIA
 from core.errors import UserError
 from core.policy import Policy
+from core.routing import window_at_end
 from core.table import ExitTable
 
 _FOLDER = Path(__file__).parent
@@ -114,7 +115,7 @@ def live(
 
 def table_here(table: ExitTable, policy: Policy) -> dict[str, Any]:
     """Return a small table's scores for `live`, to travel with each message."""
-    scores, right = _columns(table, policy)
+    scores, right, _ = _columns(table, policy)
     return {
         **_costs(table),
         "scores": scores.ravel().astype(np.float64).tolist(),
@@ -130,22 +131,27 @@ def keep_in_browser(table: ExitTable, policy: Policy, name: str) -> dict[str, st
         policy: whose criterion and temperatures give the scores.
         name: tells this table from all others.
     """
-    scores, right = _columns(table, policy)
+    scores, right, window = _columns(table, policy)
     identity = f"{name} {policy.criterion} {policy.temperatures}"
+    if CRITERIA[policy.criterion].history:
+        identity += f" {policy.enabled}"
     header = json.dumps({"id": identity, **_costs(table)}).encode()
     header += b" " * (-len(header) % 4)
     length = np.array([len(header)], np.uint32).tobytes()
     # Unchanged bytes are not sent again: Streamlit knows a message by its hash.
-    _store(data=length + header + scores.tobytes() + right.tobytes(), key="store", height=1)
+    arrays = scores.tobytes() + right.tobytes() + window
+    _store(data=length + header + arrays, key="store", height=1)
     return {"id": identity}
 
 
-def _columns(table: ExitTable, policy: Policy) -> tuple[Any, Any]:
-    scores = CRITERIA[policy.criterion].scores(policy.heated(table))
+def _columns(table: ExitTable, policy: Policy) -> tuple[Any, Any, bytes]:
+    scores = policy.scores(table)
     bits = (table.right.astype(np.uint32) << np.arange(table.num_exits, dtype=np.uint32)).sum(
         axis=1, dtype=np.uint32
     )
-    return np.ascontiguousarray(scores, np.float32), bits
+    window = window_at_end(table, policy)
+    between = b"" if window is None else window.tobytes()
+    return np.ascontiguousarray(scores, np.float32), bits, between
 
 
 def _costs(table: ExitTable) -> dict[str, Any]:

@@ -5,12 +5,13 @@
 // ---- routing: the same rule, in the same precision, as core/routing.py
 
 function route(table, thresholds, enabled) {
-  const { samples, early, scores, right } = table;
+  const { samples, early, scores, right, window: between } = table;
   const counts = new Array(early + 1).fill(0);
   const correct = new Array(early + 1).fill(0);
   let rescued = 0;
   let ruined = 0;
   let first = early;
+  const last_on = enabled.lastIndexOf(true);
   for (let row = 0; row < samples; row++) {
     let exit = early;
     for (let e = 0; e < early; e++) {
@@ -20,8 +21,13 @@ function route(table, thresholds, enabled) {
       }
     }
     const bits = right[row];
-    const here = (bits >>> exit) & 1;
     const last = (bits >>> early) & 1;
+    let here = (bits >>> exit) & 1;
+    if (between && exit === early && last_on >= 0) {
+      // classes were ruled out on the way: the final answer hangs on the last threshold
+      const level = thresholds[last_on];
+      here = between[2 * row] <= level && level < between[2 * row + 1] ? 1 : 0;
+    }
     counts[exit]++;
     correct[exit] += here;
     rescued += here & ~last;

@@ -1,6 +1,7 @@
 """A data set is prepared whole, or a sentence says why not and nothing is left."""
 
 import errno
+import hashlib
 import http.server
 import threading
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
+from core.background import Stopped
 from core.data import sources
 from core.data.prepared import ImageSet, load_prepared, prepared_names, write_prepared
-from core.data.sources import DATASETS, Request, prepare
+from core.data.sources import DATASETS, Request, can_download, prepare
 from core.errors import UserError
 
 PIXELS = np.random.RandomState(0).randint(0, 256, (6, 32, 32, 3)).astype(np.uint8)
@@ -24,6 +26,9 @@ LABELS = [3, 0, 1, 2, 0, 9]
 
 
 class FakeMNIST:
+    mirrors: tuple[str, ...] = ()
+    resources: tuple[tuple[str, str], ...] = ()
+
     def __init__(self, root: Path, train: bool, download: bool) -> None:
         assert download
         (Path(root) / "downloaded").write_text("large")
@@ -33,6 +38,7 @@ class FakeMNIST:
 
 
 class FakeCIFAR:
+    filename, url, tgz_md5 = "cifar.tar.gz", "http://127.0.0.1:9/cifar.tar.gz", ""
     classes = [f"class {number}" for number in range(10)]  # noqa: RUF012
 
     def __init__(self, root: Path, train: bool, download: bool) -> None:
@@ -78,6 +84,7 @@ def test_cifar_is_downloaded_and_stdout_stays_clean(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(datasets, kind, FakeCIFAR)
+    monkeypatch.setattr(sources, "fetch", lambda file, on_bytes: on_bytes(5, 5))
     prepare(name, tmp_path)
     train = load_prepared(name, "train", tmp_path)
     np.testing.assert_array_equal(train.images, PIXELS)
@@ -197,6 +204,65 @@ def test_a_damaged_download_is_refused(
     assert leftovers(tmp_path / "root") == []
 
 
+@pytest.fixture
+def house_numbers_online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What a server that has SVHN's files is asked for."""
+    folder = house_numbers(tmp_path / "mat")
+    asked: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *parts: Any) -> None:
+            super().__init__(*parts, directory=str(folder))
+
+        def log_request(self, code: Any = "-", size: Any = "-") -> None:
+            asked.append(f"{self.command} {self.path}")
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    split_list = {
+        split: [f"{address}/{file}", file, hashlib.md5((folder / file).read_bytes()).hexdigest()]
+        for split in ("train", "test")
+        for file in [f"{split}_32x32.mat"]
+    }
+    monkeypatch.setattr(datasets.SVHN, "split_list", split_list)
+    yield asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_every_file_is_downloaded_once_and_how_far_it_is_is_told(
+    tmp_path: Path, house_numbers_online: list[str]
+) -> None:
+    told: list[tuple[float, str]] = []
+    prepare("svhn", tmp_path / "root", progress=False, tell=lambda *now: told.append(now))
+    np.testing.assert_array_equal(load_prepared("svhn", "train", tmp_path / "root").images, PIXELS)
+    assert house_numbers_online == ["GET /train_32x32.mat", "GET /test_32x32.mat"]
+    fractions = [fraction for fraction, _ in told]
+    assert fractions == sorted(fractions)
+    assert 0 == fractions[0] < fractions[-1] < 1
+    assert any("file 2 of 2: 0.0 of 0.0 MB" in says for _, says in told)
+
+
+def test_a_download_that_is_called_off_leaves_nothing(
+    tmp_path: Path, house_numbers_online: list[str]
+) -> None:
+    def enough(fraction: float, says: str) -> None:
+        if "file 2" in says:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        prepare("svhn", tmp_path / "root", progress=False, tell=enough)
+    assert leftovers(tmp_path / "root") == []
+
+
+def test_it_is_known_what_can_be_downloaded() -> None:
+    assert {name for name in DATASETS if not can_download(name)} == set(sources.BY_HAND)
+    assert not can_download("somebody-s-own")
+    assert not can_download("tiny-imagenet")
+
+
 def test_a_full_disk_leaves_the_old_set_as_it_was(
     tmp_path: Path, pets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +289,7 @@ def test_a_disk_that_fills_while_downloading_is_told_apart(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(datasets, "CIFAR10", full)
+    monkeypatch.setattr(sources, "fetch", full)
     with pytest.raises(UserError, match="disk is full"):
         prepare("cifar10", tmp_path / "root", progress=False)
     assert leftovers(tmp_path / "root") == []

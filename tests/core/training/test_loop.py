@@ -95,6 +95,41 @@ def test_a_phase_that_trains_confidence_leaves_the_rest_as_it_was() -> None:
     assert len({report.accuracy for report in made.history}) == 1
 
 
+@pytest.mark.parametrize("targets", ["labels", "network"])
+def test_a_frozen_network_stays_the_same_to_the_bit_while_its_exits_learn(targets: str) -> None:
+    phase = {"epochs": 3, "learning_rate": 0.1, "trains": "exits", "targets": targets}
+    made = trainer(tiny_recipe([{"epochs": 1, "learning_rate": 0.1}, phase | {"loss": "v1"}]))
+    made.train_epoch()
+    before = {name: tensor.clone() for name, tensor in made.network.state_dict().items()}
+    list(made.epochs())
+    after = made.network.state_dict()
+    early = ("heads.block1.", "heads.block2.")
+    for name, tensor in before.items():
+        if not name.startswith(early):
+            assert torch.equal(tensor, after[name]), name
+    assert all(
+        any(not torch.equal(before[name], after[name]) for name in before if name.startswith(exit_))
+        for exit_ in early
+    )
+
+
+def test_exits_can_learn_from_the_network_alone() -> None:
+    made = trainer(
+        tiny_recipe(
+            [
+                {"epochs": 6, "learning_rate": 0.1, "exit_weights": [0, 0, 1]},
+                {"epochs": 6, "learning_rate": 0.1, "trains": "exits", "targets": "network"},
+            ]
+        )
+    )
+    for _ in range(6):
+        made.train_epoch()
+    made.labels = torch.randint_like(made.labels, 2)  # never looked at from here on
+    for report in made.epochs():
+        assert report.accuracy[-1] == made.history[5].accuracy[-1]
+    assert made.history[-1].accuracy[1] > made.history[5].accuracy[1]
+
+
 def test_selection_looks_at_the_last_phase_on_calibration(root: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe([{"epochs": 3, "learning_rate": 0.1}, {"epochs": 3, "learning_rate": 0.1}])
     result = train(recipe, tmp_path / "run", data=root)

@@ -61,3 +61,17 @@ def test_cosine_rises_to_its_peak_and_falls_to_nothing() -> None:
     assert rates.index(max(rates)) == 20
     assert rates[0] < 0.01
     assert rates[-1] < 1e-3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"mean": [0.5]}, {"std": [0.5]}, {"mean": [0.5, 0.5], "std": [0.5, 0.5]}],
+)
+def test_a_normalisation_has_both_parts_for_every_channel(changes: dict[str, object]) -> None:
+    with pytest.raises(UserError, match="`mean` and `std` together, with 1 numbers each"):
+        tiny_recipe(**changes)
+
+
+def test_a_normalisation_by_nothing_is_refused() -> None:
+    with pytest.raises(UserError, match="`std` to be above 0"):
+        tiny_recipe(mean=[0.5], std=[0.0])

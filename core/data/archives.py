@@ -1,0 +1,109 @@
+"""Zip archives from strangers: looked into with care, and never unpacked onto the disk."""
+
+import io
+import zipfile
+from functools import partial
+
+from core.data.own import (
+    MOST_BYTES,
+    MOST_FILES,
+    Collection,
+    OwnFile,
+    collected,
+    plain_path,
+    too_large,
+    too_many,
+)
+from core.errors import UserError
+from core.images import MAX_BYTES
+
+MOST_UNPACKED = 512 * 2**20
+_DIRECTORY = 256 * MOST_FILES  # bytes that the list of so many files takes, with names to spare
+_ENCRYPTED = 0x1  # the bit of the flags that says so
+# Others may allocate gigabytes for a few bytes, before anyone can count them.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+class _TooManyFilesError(Exception):
+    pass
+
+
+class _Bounded(io.BytesIO):
+    """An archive whose list of files is not read when it is long enough to fill the memory."""
+
+    most: int | None = _DIRECTORY
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.most is not None and size is not None and size > self.most:
+            raise _TooManyFilesError
+        return super().read(size)
+
+
+def files_in_zip(content: bytes, name: str) -> Collection:
+    """Return the pictures in a zip archive; each is unpacked when it is read, into memory.
+
+    Names in the archive are only ever shown, so they lead nowhere. What is damaged in itself
+    shows when it is read.
+
+    Args:
+        content: of the archive, at most `MOST_BYTES`.
+        name: of the archive, for messages.
+
+    Raises:
+        UserError: it is no zip, empty, encrypted, or larger than `MOST_FILES`, `MOST_PICTURES` or
+            `MOST_UNPACKED` allow.
+    """
+    called = repr(name)
+    if len(content) > MOST_BYTES:
+        raise too_large(called, len(content))
+    stream = _Bounded(content)
+    try:
+        archive = zipfile.ZipFile(stream)
+    except _TooManyFilesError:
+        raise too_many(called) from None
+    except Exception:  # fed with hostile bytes, it may raise anything
+        raise UserError(
+            f"expected {called} to be a zip archive, but it is damaged or of another kind: pack "
+            "the pictures again as .zip."
+        ) from None
+    stream.most = None
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    if not members:
+        raise UserError(f"expected pictures in {called}, but it is empty: choose another one.")
+    if len(members) > MOST_FILES:
+        raise too_many(called)
+    found = collected(
+        (OwnFile(plain_path(one.filename), partial(_read, archive, one)) for one in members),
+        called,
+    )
+    _check(members, called)
+    return found
+
+
+def _check(members: list[zipfile.ZipInfo], called: str) -> None:
+    if any(member.flag_bits & _ENCRYPTED for member in members):
+        raise UserError(
+            f"expected {called} to open without a password, but it is encrypted: pack the pictures "
+            "again without one."
+        )
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > MOST_UNPACKED:
+        raise UserError(
+            f"expected {called} to unpack to at most {MOST_UNPACKED / 2**20:.0f} MB, but it says "
+            f"{unpacked / 2**20:,.0f} MB: choose fewer pictures, or scale them down first."
+        )
+
+
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    if member.compress_type not in _METHODS:
+        raise UserError(
+            "expected it to be packed by deflate or not at all, but it is packed by method "
+            f"{member.compress_type}: pack it again as an ordinary .zip."
+        )
+    try:
+        with archive.open(member) as stream:
+            return stream.read(MAX_BYTES + 1)
+    except Exception as error:  # bad checksums, cut-off data, lying headers: each its own
+        raise UserError(
+            f"expected it to be whole, but it is damaged in the archive ({error}): pack it again."
+        ) from None

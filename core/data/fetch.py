@@ -1,0 +1,66 @@
+"""Files from the network: in pieces, checked, and no longer than somebody wants them."""
+
+import errno
+import hashlib
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+PATIENCE = 60.0  # seconds without a byte before a download counts as failed
+_PIECE = 2**16
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that is to lie at ``path``: where it may be had, and its MD5 in hexadecimal."""
+
+    path: Path
+    urls: Sequence[str]
+    md5: str
+
+
+def fetch(file: RemoteFile, on_bytes: Callable[[int, int | None], None]) -> None:
+    """Download a file from the first address that gives it whole.
+
+    Args:
+        file: what to download.
+        on_bytes: told after each piece how many bytes are there, and of how many, where the
+            server says so. What it raises ends the download.
+
+    Raises:
+        ConnectionError: no address gave it whole; says why for each.
+        OSError: it cannot be written.
+    """
+    file.path.parent.mkdir(parents=True, exist_ok=True)
+    reasons = []
+    for url in file.urls:
+        try:
+            got = _download(url, file.path, on_bytes)
+        except (OSError, HTTPException) as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
+            reasons.append(f"{url}: {error or type(error).__name__}")
+            continue
+        if got == file.md5:
+            return
+        reasons.append(f"{url}: {file.path.name} arrived corrupted")
+    file.path.unlink(missing_ok=True)
+    raise ConnectionError("; ".join(reasons))
+
+
+def _download(url: str, path: Path, on_bytes: Callable[[int, int | None], None]) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    done = 0
+    asked = urllib.request.Request(url, headers={"User-Agent": "early-exit-explorer"})
+    with urllib.request.urlopen(asked, timeout=PATIENCE) as answer, path.open("wb") as stream:
+        length = answer.headers.get("Content-Length", "")
+        whole = int(length) if length.isdecimal() else None
+        while piece := answer.read(_PIECE):
+            stream.write(piece)
+            digest.update(piece)
+            done += len(piece)
+            on_bytes(done, whole)
+    return digest.hexdigest()

@@ -1,0 +1,28 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="ROOT",
+        help="Folder of prepared data sets; by default $EENET_DATA, else data/.",
+    ),
+]
+Device = Annotated[str, typer.Option(metavar="D", help="cpu or cuda.")]
+Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads to use.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells have it
+
+
+def use_threads(count: int | None) -> None:
+    """Let torch use so many CPU threads; None leaves it to torch."""
+    if count is not None:
+        import torch
+
+        torch.set_num_threads(count)

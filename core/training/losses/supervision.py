@@ -1,0 +1,38 @@
+"""Every exit learns to answer by itself: deep supervision and what goes with it."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.training.losses.batch import LOSSES, LossInputs
+
+
+@LOSSES.register("v0")
+def v0(batch: LossInputs) -> Tensor:
+    """Deep supervision: Σ_i w_i NLL(y_i)."""
+    return -(batch.likelihoods() * batch.exit_weights).sum(dim=1).mean()
+
+
+@LOSSES.register("correctness")
+def correctness(batch: LossInputs) -> Tensor:
+    """Deep supervision, and each confidence learns whether its exit's own answer is right.
+
+    Σ_i w_i NLL(y_i) + Σ_i BCE(h_i, [argmax y_i = y]). Not a loss of the EENet paper: there
+    h_i only has to be right on balance; here it is a probability that can be checked.
+    """
+    logits = batch.confidences()
+    right = (batch.logits[:, :-1].argmax(dim=2) == batch.labels[:, None]).to(logits.dtype)
+    return v0(batch) + F.binary_cross_entropy_with_logits(logits, right)
+
+
+def self_distillation(logits: Tensor, temperature: float) -> Tensor:
+    """Let the early exits learn from the final one: mean over exits of τ² KL(y_{E−1} ‖ y_i).
+
+    Both sides softened by the temperature τ; no gradient reaches the teacher
+    (Zhang et al., "Be Your Own Teacher", 2019).
+    """
+    if logits.shape[1] == 1:
+        return logits.new_zeros(())
+    teacher = (logits[:, -1:].detach() / temperature).log_softmax(dim=2)
+    students = (logits[:, :-1] / temperature).log_softmax(dim=2)
+    divergence = (teacher.exp() * (teacher - students)).sum(dim=2)
+    return divergence.mean() * temperature**2

@@ -1,0 +1,71 @@
+"""Thresholds in units of validated accuracy: leave where samples as sure as this one were right.
+
+PCEE, performance control in early exiting (Mofakhami et al., arXiv 2412.19325): a confidence says
+little by itself, so a threshold is set where the accuracy of validation samples with a similar
+confidence reaches what is wanted; one number then speaks for all exits.
+"""
+
+import numpy as np
+
+from core.criteria import CRITERIA
+from core.errors import UserError
+from core.policy import Policy
+from core.table import BoolArray, CostArray, ExitTable, FloatArray
+
+BINS = 20
+
+
+def validated_thresholds(table: ExitTable, criterion: str, accuracy: float) -> Policy:
+    """Return the policy that lets a sample go where those like it are right so often.
+
+    Exit by exit, the samples are cut into 20 bins of equal size by their score. From the surest
+    bin downwards, bins pass while their accuracy is at least ``accuracy``; the threshold lies at
+    the lower edge of the last that does. An exit whose surest bin fails is off.
+
+    Args:
+        table: of the calibration split.
+        criterion: a name in `core.criteria.CRITERIA`, one that judges every exit by itself.
+        accuracy: in (0, 1].
+
+    Raises:
+        UserError: ``accuracy`` out of range, a criterion that looks back at earlier exits, fewer
+            labelled samples than bins, or a criterion that the table cannot give.
+    """
+    if not 0 < accuracy <= 1:
+        raise UserError(
+            f"expected `accuracy` to be a fraction above 0 and up to 1, but got {accuracy:g}; "
+            "99 % is 0.99."
+        )
+    if CRITERIA[criterion].history:
+        raise UserError(
+            "expected a `criterion` that judges every exit by itself, but got "
+            f"'{criterion}', which looks back at earlier exits; use another one."
+        )
+    labelled = table.labelled
+    if np.count_nonzero(labelled) < BINS:
+        raise UserError(
+            f"expected a `table` with at least {BINS} labelled samples, but got "
+            f"{np.count_nonzero(labelled)}."
+        )
+    scores = CRITERIA[criterion].scores(table)[labelled]
+    right = table.right[labelled]
+    thresholds, enabled = [], []
+    for exit_index in range(table.num_exits - 1):
+        edge = _edge(scores[:, exit_index], right[:, exit_index], accuracy)
+        thresholds.append(1.0 if edge is None else edge)
+        enabled.append(edge is not None)
+    return Policy(criterion, thresholds, enabled)
+
+
+def _edge(scores: FloatArray, right: BoolArray, accuracy: float) -> float | None:
+    order = np.argsort(-scores.astype(np.float64), kind="stable")
+    bins = np.array_split(order, BINS)  # the surest first
+    passes = [bool(right[one].mean() >= accuracy) for one in bins]
+    passing = passes.index(False) if False in passes else BINS
+    if passing == 0:
+        return None
+    if passing == BINS:
+        return 0.0
+    inside: CostArray = scores[bins[passing - 1]].astype(np.float64)
+    beyond = float(scores[bins[passing]].max())
+    return max((float(inside.min()) + beyond) / 2, 0.0)
