@@ -60,6 +60,14 @@ METHODS.register("exclusion")(
         "exclusion",
     )
 )
+METHODS.register("jeidnn")(
+    Method(
+        "JEI-DNN",
+        "Regol et al., arXiv 2310.09163",
+        "Heads and gates on a frozen network learn in turns, each knowing of the other.",
+        "gate",
+    )
+)
 METHODS.register("hierarchical")(
     Method(
         "Hierarchical training",

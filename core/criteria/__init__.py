@@ -9,6 +9,7 @@ from core.criteria import confidence  # noqa: F401
 from core.criteria import answer  # noqa: F401
 from core.criteria import patience  # noqa: F401
 from core.criteria import exclusion  # noqa: F401
+from core.criteria import gate  # noqa: F401
 
 # isort: on
 from core.criteria.criterion import CRITERIA, Criterion, available, criterion

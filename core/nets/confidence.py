@@ -1,7 +1,7 @@
 """What a confidence branch reads before it says whether to stop.
 
 EENet's reads the features alone (Demir & Akbas, arXiv 2409.05336); being linear, it cannot even
-tell how sure the softmax branch is.
+tell how sure the softmax branch is. JEI-DNN's reads nothing but that (arXiv 2310.09163).
 """
 
 import math
@@ -51,6 +51,25 @@ def _both(features: Tensor, logits: Tensor) -> Tensor:
 
 # At least as able as max probability, entropy and margin.
 EVIDENCE.register("both")(Evidence(lambda width: width + 3, _both))
+
+
+def gate_features(logits: Tensor) -> Tensor:
+    """Return what a gate of JEI-DNN sees of an answer y: logits (B, K) to (B, 4).
+
+    max y, the entropy of y, the margin of the top two, and the entropy of y² / Σ y²; entropies in
+    units of ln K.
+    """
+    log_probabilities = logits.float().log_softmax(dim=1)
+    best, second = log_probabilities.topk(2, dim=1).values.exp().unbind(dim=1)
+    squared = (2 * log_probabilities).log_softmax(dim=1)
+    return torch.stack([best, _entropy(log_probabilities), best - second, _entropy(squared)], 1)
+
+
+def _gate(features: Tensor, logits: Tensor) -> Tensor:
+    return gate_features(logits).to(features.dtype)
+
+
+EVIDENCE.register("answer")(Evidence(lambda width: 4, _gate))
 
 
 def _entropy(log_probabilities: Tensor) -> Tensor:

@@ -114,10 +114,20 @@ def test_the_window_tells_for_which_thresholds_the_final_answer_is_right() -> No
     assert window_at_end(table, Policy.never("exclusion", 4)) is None
 
 
+def test_gates_share_out_one_unit_of_probability() -> None:
+    table = changed(random_table(2, 4, 3), confidence=[[0.5, 0.25, 0.5], [0.9, 0.9, 0.3]])
+    expected = [[0.5, 0.5, 1.0], [0.9, 1.0, 0.0]]
+    np.testing.assert_allclose(CRITERIA["gate"].scores(table)[0], expected[0], rtol=1e-6)
+    # P = .9, min(.9, .1), 0: the second gate gets all that is left.
+    np.testing.assert_allclose(CRITERIA["gate"].scores(table)[1, :2], expected[1][:2], rtol=1e-6)
+    first_off = CRITERIA["gate"].scores(table, [False, True, True])
+    np.testing.assert_allclose(first_off[0, 1:], [0.25, 0.5 / 0.75], rtol=1e-6)
+
+
 def test_only_criteria_that_the_table_can_give_are_available() -> None:
     table = random_table(confidence=False)
     learned = {name for name, one in CRITERIA.items() if one.needs_confidence}
-    assert learned == {"confidence"}
+    assert learned == {"confidence", "gate"}
     assert available(random_table()) == tuple(CRITERIA)
     assert available(table) == tuple(name for name in CRITERIA if name not in learned)
     assert "exclusion" not in available(table.truncated(2))

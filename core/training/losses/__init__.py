@@ -6,6 +6,7 @@ A new one registers itself and can be named in a recipe once it is imported here
 from core.training.losses.batch import LOSSES, Loss, LossInputs, in_full_precision
 from core.training.losses.eenet import assign_tags, mixtures
 from core.training.losses.exclusion import exclusion
+from core.training.losses.joint import gated, gates
 from core.training.losses.supervision import self_distillation
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "LossInputs",
     "assign_tags",
     "exclusion",
+    "gated",
+    "gates",
     "in_full_precision",
     "mixtures",
     "self_distillation",

@@ -27,6 +27,10 @@ PHASES = {
         {"epochs": 2, "learning_rate": 0.1},
         {"epochs": 2, "learning_rate": 0.1, "loss": "correctness", "trains": "confidence"},
     ],
+    "heads, then gates": [
+        {"epochs": 1, "learning_rate": 0.1, "trains": "exits"},
+        {"epochs": 3, "learning_rate": 0.1, "loss": "gated", "then": "gates", "turn": 5},
+    ],
     "distilled": [{"epochs": 4, "learning_rate": 0.05, "loss": "correctness", "distillation": 0.5}],
 }
 
@@ -128,6 +132,15 @@ def test_exits_can_learn_from_the_network_alone() -> None:
     for report in made.epochs():
         assert report.accuracy[-1] == made.history[5].accuracy[-1]
     assert made.history[-1].accuracy[1] > made.history[5].accuracy[1]
+
+
+def test_two_losses_take_turns() -> None:
+    (phase,) = tiny_recipe(
+        [{"epochs": 1, "learning_rate": 0.1, "loss": "gated", "then": "gates", "turn": 2}]
+    ).phases
+    assert [phase.loss_at(step) for step in range(6)] == [
+        "gated", "gated", "gates", "gates", "gated", "gated",
+    ]  # fmt: skip
 
 
 def test_selection_looks_at_the_last_phase_on_calibration(root: Path, tmp_path: Path) -> None:

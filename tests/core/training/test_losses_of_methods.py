@@ -1,4 +1,4 @@
-"""Class exclusion, against its formula."""
+"""Class exclusion and JEI-DNN, against their formulas."""
 
 from dataclasses import replace
 
@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from core.training.losses import LOSSES
-from tests.core.training.test_losses import batch
+from core.training.losses.joint import leaving
+from tests.core.training.test_losses import COSTS, LAMBDA, batch
 
 
 def test_exclusion_is_the_published_sum() -> None:
@@ -35,3 +36,35 @@ def test_exclusion_stays_finite_when_sure() -> None:
     (gradient,) = torch.autograd.grad(loss, sure)
     assert loss.isfinite()
     assert gradient.isfinite().all()
+
+
+def test_gates_learn_to_let_go_whom_this_exit_or_one_before_serves_best() -> None:
+    inputs = batch()
+    best = (LAMBDA * COSTS - inputs.likelihoods()).argmin(dim=1)
+    logits = inputs.confidences()
+    expected = torch.zeros(())
+    for index in range(2):
+        target = (best <= index).float()
+        rate = target.mean().clamp(0.02, 0.98)
+        weight = target / rate + (1 - target) / (1 - rate)
+        losses = F.binary_cross_entropy_with_logits(logits[:, index], target, reduction="none")
+        expected = expected + (weight * losses).mean() / 2
+    torch.testing.assert_close(LOSSES["gates"](inputs), expected)
+
+
+def test_heads_and_gates_take_turns_and_leave_each_other_alone() -> None:
+    inputs = batch()
+    confidences = inputs.confidences()
+    for name, moves, stays in (
+        ("gates", confidences, inputs.logits),
+        ("gated", inputs.logits, confidences),
+    ):
+        loss = LOSSES[name](inputs)
+        moved, stayed = torch.autograd.grad(loss, (moves, stays), allow_unused=True)
+        assert moved.abs().sum() > 0
+        assert stayed is None
+
+
+def test_the_gates_share_out_at_most_one() -> None:
+    shares = leaving(torch.tensor([[0.5, 0.25, 0.5], [0.9, 0.9, 0.3]]))
+    torch.testing.assert_close(shares, torch.tensor([[0.5, 0.25, 0.25], [0.9, 0.1, 0.0]]))
