@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -18,6 +19,7 @@ SERIES = (  # colour, dash and marker, so that no line is known by its colour al
     ("#a8862b", "solid", "x"),
     ("#6a6fd0", "dash", "star"),
 )
+_STARS = ("star", "hexagram", "star-square")
 CONFIG = {"displayModeBar": False}
 
 
@@ -279,15 +281,7 @@ def accuracy_and_cost(
             },
             hovertemplate=f"{spot.name}<br>accuracy %{{y:.2%}}<br>{cost_format}<extra></extra>",
         )
-    for spot in plain:
-        figure.add_scatter(
-            x=[spot.cost],
-            y=[spot.accuracy],
-            name=spot.name,
-            mode="markers",
-            marker={"symbol": "star", "size": 15, "color": hues.ink},
-            hovertemplate=f"{spot.name}<br>accuracy %{{y:.2%}}<br>{cost_format}<extra></extra>",
-        )
+    _stars(figure, plain, cost_format)
     if in_macs:  # networks of other sizes lie apart by factors, and would stick to the edges
         figure.update_xaxes(
             title="MACs per image, logarithmic", type="log", dtick="D2", tickformat=".3~s"
@@ -300,6 +294,18 @@ def accuracy_and_cost(
     return styled(figure, 430)
 
 
+def _stars(figure: go.Figure, plain: Sequence[Spot], cost_format: str) -> None:
+    for symbol, spot in zip(cycle(_STARS), plain, strict=False):
+        figure.add_scatter(
+            x=[spot.cost],
+            y=[spot.accuracy],
+            name=spot.name,
+            mode="markers",
+            marker={"symbol": symbol, "size": 15, "color": colours().ink},
+            hovertemplate=f"{spot.name}<br>accuracy %{{y:.2%}}<br>{cost_format}<extra></extra>",
+        )
+
+
 def every_method(
     lines: Sequence[tuple[str, Sequence[float], Sequence[float]]], plain: Sequence[Spot]
 ) -> go.Figure:
@@ -309,7 +315,6 @@ def every_method(
         lines: for each a name, relative costs (M,) and accuracies (M,).
         plain: networks without early exits.
     """
-    hues = colours()
     figure = go.Figure()
     for index, (name, costs, accuracies) in enumerate(lines):
         colour, dash, symbol = SERIES[index % len(SERIES)]
@@ -323,15 +328,7 @@ def every_method(
             hovertemplate=f"{name}<br>accuracy %{{y:.2%}}<br>%{{x:.1%}} of its plain network"
             "<extra></extra>",
         )
-    for spot in plain:
-        figure.add_scatter(
-            x=[spot.cost],
-            y=[spot.accuracy],
-            name=spot.name,
-            mode="markers",
-            marker={"symbol": "star", "size": 15, "color": hues.ink},
-            hovertemplate=f"{spot.name}<br>accuracy %{{y:.2%}}<extra></extra>",
-        )
+    _stars(figure, plain, "%{x:.0%} of the compute")
     figure.update_xaxes(
         title="relative cost (its own plain network = 100 %)", tickformat=".0%", rangemode="tozero"
     )

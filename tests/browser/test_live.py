@@ -48,7 +48,7 @@ def percent(fraction: float, digits: int = 1) -> str:
 def opened(browser: Browser, address: str, name: str, criterion: str) -> Page:
     page = browser.new_page(viewport={"width": 1440, "height": 1000})
     page.goto(f"{address}/thresholds?model={name}&criterion={criterion}")
-    page.locator(".ee-table").wait_for(timeout=PATIENCE)
+    page.locator(".ee-table").first.wait_for(timeout=PATIENCE)
     page.wait_for_function("window.earlyExitTables?.size > 0")
     return page
 
