@@ -21,6 +21,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 SAMPLES_ONLY = "mnist-samples"
 """A data set that is always at hand: the 5,000 digits that ship as samples, and nothing else."""
+_FEW_DUPLICATES = 0.01
 _HELD_OUT_SHARE = 10  # one in so many is kept for calibration, and one for test
 
 # data set → (its train.npz) → indices of the calibration images
@@ -55,6 +56,22 @@ def load_split(name: str, split: Split, root: Path | None = None) -> ImageSet:
     chosen = calibration if split == "calibration" else order[~np.isin(order, calibration)]
     part = whole.select(chosen)
     return ImageSet(name, split, part.images, part.labels, part.classes, part.ids)
+
+
+def check_disjoint(calibration: ImageSet, test: ImageSet) -> None:
+    """Raise `UserError` when calibration images are test images, too.
+
+    What is chosen on images that it is reported on looks better than it is. Equal pixels mean equal
+    image; a duplicate in a hundred, as large collections have them, is let pass.
+    """
+    seen = {image.tobytes() for image in test.images}
+    shared = sum(image.tobytes() in seen for image in calibration.images)
+    if shared > _FEW_DUPLICATES * len(calibration):
+        raise UserError(
+            f"expected the calibration and the test images of {test.name} to be others, but "
+            f"{shared:,} of {len(calibration):,} calibration images are in both: prepare the data "
+            "set again from images that are divided into train and test."
+        )
 
 
 def _calibration(whole: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

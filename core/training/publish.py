@@ -16,7 +16,7 @@ from core.card import (
     TrainingFacts,
 )
 from core.criteria import available
-from core.data.splits import load_split
+from core.data.splits import check_disjoint, load_split
 from core.errors import UserError
 from core.inference import BATCH_SIZE, normalised_batches, run_all_exits
 from core.models import card_of, save
@@ -62,7 +62,8 @@ def publish(
         edge_cloud: what two workers measured while they trained it.
 
     Raises:
-        UserError: the data set is missing.
+        UserError: the data set is missing, its test images were used for calibration, or the
+            weights are not finite.
     """
     for name, tensor in result.network.state_dict().items():
         if not tensor.isfinite().all():
@@ -74,11 +75,12 @@ def publish(
     cost = count(result.network, spec.in_channels, spec.image_size)
     place = torch.device(device)
     network = result.network.to(place)
+    calibration = load_split(recipe.dataset, "calibration", data)
+    test = load_split(recipe.dataset, "test", data)
+    check_disjoint(calibration, test)
     tables = {}
-    classes: tuple[str, ...] = ()
-    for split in ("calibration", "test"):
-        images = load_split(recipe.dataset, split, data)
-        classes = images.classes
+    classes = test.classes
+    for split, images in (("calibration", calibration), ("test", test)):
         batches = normalised_batches(images.images, result.mean, result.std, place, BATCH_SIZE)
         probabilities, confidence = run_all_exits(network, batches)
         tables[split] = ExitTable(

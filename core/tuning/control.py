@@ -146,15 +146,9 @@ def control(
     _refuse_unlabelled(table, risk)
     part, judging = split(table)
     names = [criterion] if isinstance(criterion, str) else list(criterion)
-    # Along a path samples must leave earlier and earlier, which a history does not promise.
     names = [name for name in names if not CRITERIA[name].history] or names
     if not names:
         raise UserError("expected the name of a `criterion`, but got none.")
-    if CRITERIA[names[0]].history:
-        raise UserError(
-            "expected a `criterion` that judges every exit by itself, so that a promise can be "
-            f"proven, but got '{names[0]}', which looks back at earlier exits; use another one."
-        )
     temperatures = fit_temperatures(part) if heat else None
     paths = [careful_to_bold(part, name, temperatures) for name in names]
     path = _most_promising(paths, part, epsilon, delta, method, risk)
@@ -237,8 +231,14 @@ def careful_to_bold(
     samples' ranks.
 
     Raises:
-        UserError: as `core.tuning.front.front`.
+        UserError: as `core.tuning.front.front`, or a criterion that looks back at earlier exits:
+            a sample may then leave later although the thresholds fell.
     """
+    if CRITERIA[criterion].history:
+        raise UserError(
+            "expected a `criterion` that judges every exit by itself, so that a promise can be "
+            f"proven, but got '{criterion}', which looks back at earlier exits; use another one."
+        )
     agreement = replace(table, labels=table.answers[:, -1])
     found = front(agreement, criterion, temperatures)
     scores = found.policy(0).scores(table)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.data.prepared import File, load_prepared, write_prepared
+from core.data.prepared import File, ImageSet, load_prepared, write_prepared
 from core.data.samples import load_samples
-from core.data.splits import load_split
+from core.data.splits import check_disjoint, load_split
 from core.errors import UserError
 
 
@@ -151,3 +151,17 @@ def test_the_shipped_digits_alone_make_three_disjoint_balanced_splits() -> None:
         assert len(set(np.bincount(part.labels).tolist())) == 1
         again = load_split("mnist-samples", name)  # type: ignore[arg-type]
         np.testing.assert_array_equal(part.ids, again.ids)
+
+
+def test_calibration_images_that_are_test_images_are_refused() -> None:
+    calibration, test = (
+        load_split("mnist-samples", "calibration"),
+        load_split("mnist-samples", "test"),
+    )
+    check_disjoint(calibration, test)
+    few = np.arange(len(test))
+    images = test.images.copy()
+    images[few[:6]] = calibration.images[:6]
+    mixed = ImageSet.counted(test.name, "test", images, test.labels, test.classes)
+    with pytest.raises(UserError, match="but 6 of 500 calibration images are in both"):
+        check_disjoint(calibration, mixed)

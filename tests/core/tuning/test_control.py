@@ -35,6 +35,8 @@ DELTA = 0.1
 EPSILONS = {"accuracy_gap": 0.05, "ruined": 0.05, "consistency": 0.08, "brier_gap": 0.05}
 PROBABLE = [name for name, method in METHODS.items() if not method.on_average]
 
+JUDGING_ALONE = [name for name, one in CRITERIA.items() if not one.history]
+
 
 def slack(share: float) -> float:
     """How far a frequency over the draws strays above its probability once in 10,000 times."""
@@ -146,7 +148,7 @@ def test_the_binary_p_value_is_the_binomial_tail(chance: float) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(tables(max_samples=60), st.sampled_from(list(CRITERIA)))
+@given(tables(max_samples=60), st.sampled_from(JUDGING_ALONE))
 def test_a_path_goes_one_way_from_never_to_the_cheapest(table: ExitTable, criterion: str) -> None:
     path = careful_to_bold(table, criterion)
     assert len(path) <= PATH_STEPS + 1
@@ -158,6 +160,14 @@ def test_a_path_goes_one_way_from_never_to_the_cheapest(table: ExitTable, criter
     assert (np.diff(exits, axis=1) <= 0).all()
     for index in (0, len(path) - 1):
         assert (decide(table, path.policy(index)).exits == exits[:, index]).all()
+
+
+@pytest.mark.parametrize("criterion", sorted(set(CRITERIA) - set(JUDGING_ALONE)))
+def test_nothing_is_promised_about_a_score_that_looks_back(criterion: str) -> None:
+    table = random_table(800, 3)
+    with pytest.raises(UserError, match=f"but got '{criterion}', which looks back"):
+        control(table, criterion, 0.1)
+    assert control(table, (criterion, "margin"), 0.1).policy.criterion == "margin"
 
 
 def test_a_path_is_laid_without_labels() -> None:

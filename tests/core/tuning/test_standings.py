@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import pytest
 
+from core.cli_methods import BEGIN, END, methods_text
 from core.errors import UserError
 from core.methods import METHODS, own_criterion
 from core.report import evaluate
 from core.shelf import card_of, list_models, shipped_table
-from core.tuning.standings import BUDGETS, DROPS, rivals, standing
+from core.tuning.standings import BUDGETS, DROPS, rivals, standing, standings
 
 CARDS = [card_of(name) for name in list_models()]
 
@@ -44,3 +47,14 @@ def test_rivals_are_the_early_exit_models_of_a_data_set() -> None:
     assert "resnet8-mnist" not in names
     with pytest.raises(UserError, match=r"\(cifar10, mnist\), but got 'svhn'"):
         rivals("svhn")
+
+
+def test_the_docs_show_what_the_models_say() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "methods.md").read_text("utf-8")
+    shown = text.split(BEGIN, 1)[1].split(END, 1)[0].strip().splitlines()
+    cards = rivals("cifar10")
+    expected = methods_text(cards, standings(cards), {}).splitlines()
+    assert len(shown) == len(expected)
+    for one, other in zip(shown, expected, strict=True):
+        # The first table ends with a measured time, which differs from day to day.
+        assert one.startswith(other.removesuffix("|")), "run `core methods --time --update`"
