@@ -15,6 +15,7 @@ from app.components.style import heading, section
 from app.guard import sentences
 from app.pictures import data_uri, heat
 from core.card import Card
+from core.criteria import CRITERIA
 from core.data.prepared import ImageSet
 from core.report import Report, evaluate, exits_alone
 from core.table import ExitTable
@@ -210,8 +211,15 @@ def _promise(card: Card, view: state.View) -> None:
             key="learn-samples",
             help="How many labelled images the thresholds are chosen on.",
         )
+    criterion = view.policy.criterion
+    if CRITERIA[criterion].history:
+        criterion = "max_probability"
+        st.caption(
+            f"{CRITERIA[view.policy.criterion].title} looks back at earlier exits, and nothing can "
+            f"be proven about that; here {CRITERIA[criterion].title.lower()} decides."
+        )
     with sentences():
-        found = resources.rehearsed(view.model, view.policy.criterion, epsilon / 100, samples)
+        found = resources.rehearsed(view.model, criterion, epsilon / 100, samples)
         st.html(
             standing(
                 [

@@ -55,6 +55,7 @@ def front(table: ExitTable, criterion: str, temperatures: Sequence[float] | None
 
     Up to four early exits it is at least as good as every policy of an exhaustive grid of 50
     uniform or 50 quantile thresholds per exit; for more, as every single threshold for all exits.
+    For a criterion that looks back at earlier exits it is a good front, not a proven one.
 
     Raises:
         UserError: a sample without a label, no samples, or a criterion the table cannot give.
