@@ -307,14 +307,18 @@ def _stars(figure: go.Figure, plain: Sequence[Spot], cost_format: str) -> None:
 
 
 def every_method(
-    lines: Sequence[tuple[str, Sequence[float], Sequence[float]]], plain: Sequence[Spot]
+    lines: Sequence[tuple[str, Sequence[float], Sequence[float]]],
+    plain: Sequence[Spot],
+    sizes: Sequence[Spot],
 ) -> go.Figure:
-    """Draw what many models achieve at which cost, and the plain networks.
+    """Draw what many models achieve for how many MACs, and what plain networks of any size do.
 
     Args:
-        lines: for each a name, relative costs (M,) and accuracies (M,).
+        lines: for each a name, MACs (M,) and accuracies (M,).
         plain: networks without early exits.
+        sizes: those of them that no smaller one beats, by size; joined by a line.
     """
+    cost_format = "%{x:.3s} MACs"
     figure = go.Figure()
     for index, (name, costs, accuracies) in enumerate(lines):
         colour, dash, symbol = SERIES[index % len(SERIES)]
@@ -325,12 +329,20 @@ def every_method(
             mode="lines+markers",
             line={"color": colour, "dash": dash, "width": 2.5},
             marker={"symbol": symbol, "size": 9, "maxdisplayed": 9},
-            hovertemplate=f"{name}<br>accuracy %{{y:.2%}}<br>%{{x:.1%}} of its plain network"
-            "<extra></extra>",
+            hovertemplate=f"{name}<br>accuracy %{{y:.2%}}<br>{cost_format}<extra></extra>",
         )
-    _stars(figure, plain, "%{x:.0%} of the compute")
+    if len(sizes) > 1:
+        figure.add_scatter(
+            x=[spot.cost for spot in sizes],
+            y=[spot.accuracy for spot in sizes],
+            name="being small instead",
+            mode="lines",
+            line={"color": colours().ink, "width": 1.5, "dash": "dot"},
+            hoverinfo="skip",
+        )
+    _stars(figure, plain, cost_format)
     figure.update_xaxes(
-        title="relative cost (its own plain network = 100 %)", tickformat=".0%", rangemode="tozero"
+        title="MACs per image, logarithmic", type="log", dtick="D2", tickformat=".3~s"
     )
     figure.update_yaxes(title="accuracy", tickformat=".1%")
     return styled(figure, 480)

@@ -9,6 +9,7 @@ from app import charts, resources, wording
 from app.components.style import section
 from core.criteria import CRITERIA
 from core.methods import title_of
+from core.tuning.sizes import size_curve
 from core.tuning.standings import BUDGETS, Figures, Standing
 
 _SHOWN = "every-method"
@@ -26,7 +27,9 @@ def every_method(dataset: str, names: Sequence[str]) -> None:
     st.html(
         section(
             f"Every method on {dataset}",
-            "Each by its own score; thresholds chosen on calibration, shown on test.",
+            "Each by its own score; thresholds chosen on calibration, shown on test. An early-exit "
+            "network earns its keep above the dotted line: below it, a smaller plain network is "
+            "as good.",
         )
     )
     if st.session_state.get(_SHOWN) != dataset:
@@ -39,19 +42,23 @@ def every_method(dataset: str, names: Sequence[str]) -> None:
             st.rerun()
         return
     found = [resources.standing(card.name) for card in rivals]
-    titles = {card.name: card.title for card in cards}
-    plains = {one.plain: one.plain_accuracy for one in found}
+    plain = {
+        card.name: charts.Spot(card.title, card.plain_macs, card.per_exit_accuracy["test"][-1])
+        for card in cards
+        if card.dataset == dataset and card.num_exits == 1
+    }
     st.plotly_chart(
         charts.every_method(
-            [(titles[one.name], one.cost, one.accuracy) for one in found],
             [
-                charts.Spot(titles.get(name, f"{name}, plain"), 1.0, accuracy)
-                for name, accuracy in plains.items()
+                (card.title, [cost * card.plain_macs for cost in one.cost], one.accuracy)
+                for card, one in zip(rivals, found, strict=True)
             ],
+            list(plain.values()),
+            [plain[one.name] for one in size_curve(cards, dataset)],
         ),
         key="every-method-chart",
         config=charts.CONFIG,
-        alt=f"Accuracy against compute of {', '.join(titles[one.name] for one in found)}",
+        alt=f"Accuracy against compute of {', '.join(card.title for card in rivals)}",
     )
     st.html(_table(found))
 

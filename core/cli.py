@@ -7,8 +7,7 @@ progress, notes and errors go to stderr. What needs torch is imported by the com
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -16,7 +15,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from core import cli_edgecloud, cli_methods
+from core import cli_edgecloud, cli_methods, cli_train
 from core.card import Card
 from core.errors import UserError, nearest
 from core.options import (
@@ -38,7 +37,6 @@ from core.printing import (
     model_facts,
     models_text,
     note,
-    percents,
     plain_accuracy,
     to_json,
     tuned_rows,
@@ -48,8 +46,6 @@ from core.shelf import card_of, list_models, shipped_table
 
 if TYPE_CHECKING:
     from core.table import ExitTable
-    from core.training.progress import EpochReport
-    from core.training.recipe import Recipe
     from core.tuning.control import Controlled
 
 T = TypeVar("T", int, float)
@@ -68,6 +64,8 @@ data_app = typer.Typer(help="Data sets.", rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 app.add_typer(cli_edgecloud.app, name="edge-cloud")
 app.command()(cli_methods.methods)
+app.command()(cli_train.train)
+app.command()(cli_train.seeds)
 
 ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="A shipped model's name, or a model's folder.")
@@ -393,78 +391,6 @@ def tune(
     if promised is None:
         return text
     return f"{text}\n\n{promised.guarantee} Measured on test: {on_test:.4f} of {max_risk:g}."
-
-
-@app.command()
-def train(
-    recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A shipped recipe, a TOML file or a card.json.")
-    ],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier run.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="By default runs/<recipe's name>.")
-    ] = None,
-    data: DataRoot = None,
-    device: Device = "cpu",
-    threads: Threads = None,
-) -> str | None:
-    """Train a recipe; the finished model is in DIR/model.
-
-    On several GPUs: torchrun --nproc-per-node=4 -m core train RECIPE --device cuda
-    """
-    from core.models import checked_device
-    from core.training.loop import train as run
-    from core.training.publish import publish
-    from core.training.recipe import load_recipe
-
-    plan = load_recipe(recipe)
-    if plan.edge_cloud is not None:
-        raise UserError(
-            f"expected a recipe that one process trains, but {plan.name} is for an edge and a "
-            f"cloud worker: use `python -m core edge-cloud train {recipe}`."
-        )
-    if plan.plain is not None:
-        card_of(plan.plain)  # better missed now than after hours
-    checked_device(device)
-    use_threads(threads)
-    leads = os.environ.get("RANK", "0") == "0"
-    folder = out or Path("runs") / plan.name
-    try:
-        with epoch_by_epoch(plan, shown=leads) as on_epoch:
-            result = run(plan, folder, data=data, resume=resume, device=device, on_epoch=on_epoch)
-        if not leads:
-            return None
-        card = publish(plan, result, folder / "model", data, device)
-    except KeyboardInterrupt:
-        if leads and (folder / "checkpoint.safetensors").exists():
-            note(f"Stopped. {folder} keeps every finished epoch: add --resume to go on.")
-        elif leads:
-            note("Stopped before the first epoch was finished: there is nothing to resume.")
-        raise typer.Exit(INTERRUPTED) from None
-    accuracies = percents(card.per_exit_accuracy["test"])
-    return f"{folder / 'model'}: accuracy at each exit on test {accuracies}"
-
-
-@contextmanager
-def epoch_by_epoch(plan: "Recipe", shown: bool) -> Iterator[Callable[["EpochReport"], None]]:
-    """Yield what tells about each epoch on stderr: a line, and a bar where somebody looks."""
-    from tqdm import tqdm
-
-    hidden = None if shown else True
-    with tqdm(total=plan.epochs, desc=plan.name, unit=" epochs", disable=hidden) as bar:
-
-        def tell(report: "EpochReport") -> None:
-            line = (
-                f"epoch {report.epoch}/{plan.epochs}  loss {report.loss:.4f}  "
-                f"accuracy {percents(report.accuracy)}  leave {percents(report.exit_share)}  "
-                f"cost {report.relative_cost:.1%}  {report.seconds:.1f} s"
-            )
-            tqdm.write(line, file=sys.stderr)
-            if report.warning:
-                tqdm.write(f"warning: {report.warning}", file=sys.stderr)
-            bar.update(report.epoch - bar.n)
-
-        yield tell
 
 
 @app.command()

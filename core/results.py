@@ -3,58 +3,63 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.card import Card, OperatingPoint
+from core.card import Card, SplitFigures
 from core.errors import UserError
 from core.files import atomic_path
+from core.tuning.sizes import accuracy_by_size, size_curve
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-SHOWN = ("lossless", "balanced", "fast")
+DROPS = {0.0: "nothing lost", 0.005: "≤ 0.5 points", 0.01: "≤ 1 point"}
+"""What the operating points of the table may lose on calibration, and how its head says that."""
+MATCHED = 0.005
+"""The one whose compute a plain network of another size is given."""
 
 
 def results_table(cards: Sequence[Card]) -> str:
-    """Return a Markdown table of early-exit models beside their plain networks, on test.
+    """Return a Markdown table of early-exit models beside plain networks, on test.
 
-    One row per operating point that is `SHOWN`: chosen on calibration, reported on test. EENet
-    first, which this project is about.
+    Each cell is an operating point, chosen on calibration and reported on test: its relative cost,
+    and what it loses or gains against the plain network of the same backbone. EENet first, which
+    this project is about; of each data set, the largest network first.
     """
-    lines = [
-        "| model | operating point | accuracy | plain network | difference | relative cost |"
-        " leave at exit |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for card in sorted(cards, key=lambda card: card.method != "eenet"):
-        points = [point for point in card.operating_points if point.name in SHOWN]
-        for number, point in enumerate(points):
-            lines.append(_row(card, point, first=number == 0))
-        if not points and card.num_exits > 1:
-            lines.append(_whole(card))
+    early = [card for card in cards if card.num_exits > 1]
+    early.sort(key=lambda card: (card.method != "eenet", card.dataset, -card.plain_macs))
+    head = ["early-exit network", "data", "plain network", *DROPS.values(), "being small instead"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for card in early:
+        plain = card.reference_accuracy("test")
+        cells = [
+            f"`{card.name}`",
+            card.dataset,
+            f"{plain:.2%} with {card.plain_macs / 1e6:.1f} M MACs",
+        ]
+        cells += [_cell(_point(card, drop), plain) for drop in DROPS]
+        lines.append(f"| {' | '.join([*cells, _instead(card, cards)])} |")
     return "\n".join(lines)
 
 
-def _row(card: Card, point: OperatingPoint, first: bool) -> str:
-    shares = " · ".join(f"{share:.1%}" for share in point.test.exit_share)
-    return _cells(
-        f"`{card.name}`" if first else "",
-        f"{point.name} (≤ {point.max_drop * 100:g} points)",
-        card,
-        point.test.accuracy,
-        f"**{point.test.relative_cost:.1%}**",
-        shares,
-    )
+def _point(card: Card, drop: float) -> SplitFigures | None:
+    """The cheapest operating point that may lose so much: one that saves no more is left out."""
+    points = [point for point in card.operating_points if point.max_drop <= drop]
+    return points[-1].test if points else None
 
 
-def _whole(card: Card) -> str:
-    """A row for a model that comes near its plain network nowhere: run to its end."""
-    accuracy = card.per_exit_accuracy["test"][-1]
-    return _cells(f"`{card.name}`", "never early (out of reach)", card, accuracy, "100.0%", "–")
+def _cell(point: SplitFigures | None, plain: float) -> str:
+    if point is None:
+        return "–"
+    return f"**{point.relative_cost:.1%}** ({100 * (point.accuracy - plain):+.2f})"
 
 
-def _cells(name: str, point: str, card: Card, accuracy: float, cost: str, shares: str) -> str:
-    plain = difference = "–"
-    if card.plain is not None:
-        plain = f"{card.plain.test_accuracy:.2%}"
-        difference = f"{(accuracy - card.plain.test_accuracy) * 100:+.2f} points"
-    return f"| {' | '.join([name, point, f'{accuracy:.2%}', plain, difference, cost, shares])} |"
+def _instead(card: Card, cards: Sequence[Card]) -> str:
+    """What a plain network reaches with the compute of the matched operating point."""
+    point = _point(card, MATCHED)
+    if point is None:
+        return "–"
+    curve = size_curve(cards, card.dataset)
+    accuracy = accuracy_by_size(curve, point.relative_cost * card.plain_macs)
+    if accuracy is None:
+        return "none so small"
+    return f"{accuracy:.1%} ({100 * (accuracy - point.accuracy):+.1f})"
 
 
 def models_table(cards: Sequence[Card]) -> str:

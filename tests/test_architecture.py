@@ -19,7 +19,7 @@ FLOORS = {
     4: ("inference", "report", "card"),
     5: ("shelf", "models", "tuning", "results", "selection", "changes", "compare"),
     6: ("training", "bench", "printing", "scoring"),
-    7: ("options", "cli_edgecloud", "cli_methods", "cli", "__main__"),
+    7: ("options", "cli_edgecloud", "cli_methods", "cli_train", "cli", "__main__"),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 

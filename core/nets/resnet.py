@@ -33,28 +33,49 @@ def _stages(
     in_channels: int,
     widths: tuple[int, ...],
     depths: tuple[int, ...],
+    strides: tuple[int, ...],
 ) -> list[Block]:
     blocks = []
     for stage, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
         for number in range(1, depth + 1):
-            stride = 2 if stage > 1 and number == 1 else 1
+            stride = strides[stage - 1] if number == 1 else 1
             module = residual_block(kind, in_channels, width, stride)
             in_channels = width * kind.expansion
             blocks.append(Block(f"stage{stage}_{number}", module, in_channels))
     return blocks
 
 
-def small_resnet(in_channels: int, *, depth: int) -> Trunk:
-    """6n+2 layers: 3×3 stem, three stages of n basic blocks with 16, 32 and 64 channels."""
-    stem = nn.Sequential(
+def _stem(in_channels: int, width: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
         OrderedDict(
-            conv=nn.Conv2d(in_channels, 16, 3, padding=1, bias=False),
-            norm=nn.BatchNorm2d(16),
+            conv=nn.Conv2d(in_channels, width, 3, stride, 1, bias=False),
+            norm=nn.BatchNorm2d(width),
             relu=nn.ReLU(),
         )
     )
+
+
+def small_resnet(in_channels: int, *, depth: int) -> Trunk:
+    """6n+2 layers: 3×3 stem, three stages of n basic blocks with 16, 32 and 64 channels."""
     n = (depth - 2) // 6
-    return Trunk([Block("stem", stem, 16), *_stages(BasicBlock, 16, (16, 32, 64), (n, n, n))])
+    stages = _stages(BasicBlock, 16, (16, 32, 64), (n, n, n), (1, 2, 2))
+    return Trunk([Block("stem", _stem(in_channels, 16), 16), *stages])
+
+
+def late_resnet(in_channels: int, *, stride: int = 1) -> Trunk:
+    """Made for early exits on small images: few and thin layers before 8×8, wide ones after.
+
+    A narrow block looks at all pixels, two blocks with stride 2 bring 128 channels at a quarter of
+    the resolution for an eighth of the compute; from there on every exit reads features of whole
+    objects, and three quarters of the compute stand in the last three blocks, for the few images
+    that need them. 18 layers.
+
+    Args:
+        in_channels: of the images, 32×32.
+        stride: of the stem; 2 for images of 64×64.
+    """
+    blocks = _stages(BasicBlock, 16, (16, 64, 128, 256), (1, 1, 3, 3), (1, 2, 2, 1))
+    return Trunk([Block("stem", _stem(in_channels, 16, stride), 16), *blocks])
 
 
 def large_resnet(
@@ -69,11 +90,15 @@ def large_resnet(
             pool=nn.MaxPool2d(3, 2, 1),
         )
     )
-    return Trunk([Block("stem", stem, 64), *_stages(kind, 64, (64, 128, 256, 512), depths)])
+    stages = _stages(kind, 64, (64, 128, 256, 512), depths, (1, 2, 2, 2))
+    return Trunk([Block("stem", stem, 64), *stages])
 
 
-for _depth in (20, 32, 44, 56, 110):
+for _depth in (8, 14, 20, 32, 44, 56, 110):
     TRUNKS.register(f"resnet{_depth}")(partial(small_resnet, depth=_depth))
+
+TRUNKS.register("late18")(late_resnet)
+TRUNKS.register("late18-64")(partial(late_resnet, stride=2))
 
 TRUNKS.register("resnet18")(partial(large_resnet, kind=BasicBlock, depths=(2, 2, 2, 2)))
 TRUNKS.register("resnet34")(partial(large_resnet, kind=BasicBlock, depths=(3, 4, 6, 3)))

@@ -332,6 +332,23 @@ def test_train_makes_a_model_that_the_other_commands_take(
     assert main([*command, "--resume"]) == 0
 
 
+def test_seeds_trains_once_per_seed_and_shows_the_spread(
+    capsys: Capture, bars_root: Path, tmp_path: Path
+) -> None:
+    command = ["seeds", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "runs")]
+    command += ["--data", str(bars_root), "--seed", "4", "--seed", "7"]
+    (tmp_path / "log.md").write_text("<!-- seeds tiny: begin --><!-- seeds tiny: end -->")
+    table = shown(capsys, *command, "--update", tmp_path / "log.md")
+    assert "| mean | standard deviation | seed 4 | seed 7 |" in table
+    assert table.strip() in (tmp_path / "log.md").read_text()
+    made = [card_of(tmp_path / "runs" / f"tiny-seed{seed}" / "model") for seed in (4, 7)]
+    figures = answered(capsys, *command)["figures"]  # reads what was trained before
+    last = figures[f"exit 3 ({made[0].exit_names[-1]}), accuracy"]
+    assert last["values"] == [card.per_exit_accuracy["test"][-1] for card in made]
+    assert made[0].sha256 != made[1].sha256
+    assert "--seed at least twice" in refused(capsys, *command[:-2])
+
+
 def test_an_interrupted_training_says_how_to_go_on(
     capsys: Capture, bars_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

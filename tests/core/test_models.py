@@ -14,16 +14,17 @@ from core.data.splits import load_split
 from core.errors import UserError
 from core.models import Model, card_of, list_models, load, save, sha256, shipped_table
 from core.nets.cost import count
+from core.nets.network import ExitNetwork
 from core.policy import Policy
 from core.routing import decide
-from core.training.publish import figures
+from core.table import ExitTable
+from core.training.publish import figures, round_weights
 from tests.core.networks import network, noise, spec
 
 
-def write_model(folder: Path) -> Path:
-    made = network(head="plain")
+def measured_of(made: ExitNetwork) -> Measured:
     cost = count(made, 1, 28)
-    measured = Measured(
+    return Measured(
         name="tiny",
         title="Tiny",
         method="eenet",
@@ -45,9 +46,17 @@ def write_model(folder: Path) -> Path:
         ),
         command="python -m core train tiny",
     )
-    probe = Model(made, card_with(measured), folder, torch.device("cpu"))
-    table = probe.table(noise(20), labels=np.arange(20) % 10)
-    save(folder, made, measured, {"calibration": table, "test": table})
+
+
+def table_of(made: ExitNetwork) -> ExitTable:
+    probe = Model(made, card_with(measured_of(made)), Path(), torch.device("cpu"))
+    return probe.table(noise(20), labels=np.arange(20) % 10)
+
+
+def write_model(folder: Path) -> Path:
+    made = network(head="plain")
+    table = table_of(made)
+    save(folder, made, measured_of(made), {"calibration": table, "test": table})
     return folder
 
 
@@ -69,6 +78,26 @@ def test_a_saved_model_answers_as_before(folder: Path) -> None:
         atol=2e-5,
     )
     assert model.card.num_exits == 3
+
+
+def test_weights_are_stored_in_half_precision_where_that_loses_nothing(tmp_path: Path) -> None:
+    made = network(head="plain")
+    round_weights(made)
+    with torch.no_grad():
+        made.heads["final"].softmax_branch.weight[0, 0] = 1 / 3  # type: ignore[index, union-attr]
+    save(tmp_path, made, measured_of(made), {"test": table_of(made)})
+    stored = load_file(tmp_path / "weights.safetensors")
+    ours = made.state_dict()
+    assert {str(stored[name].dtype) for name in stored} == {
+        "torch.float16",
+        "torch.float32",
+        "torch.int64",
+    }
+    assert stored["heads.final.softmax_branch.weight"].dtype == torch.float32
+    loaded = load(tmp_path).network.state_dict()
+    for name, tensor in ours.items():
+        assert loaded[name].dtype == tensor.dtype
+        assert torch.equal(loaded[name], tensor)
 
 
 def test_batch_size_does_not_change_answers(folder: Path) -> None:
