@@ -6,7 +6,7 @@ from functools import partial
 from torch import nn
 from torchvision.models.resnet import BasicBlock
 
-from core.nets.resnet import residual_block
+from core.nets.residual import residual_block
 from core.nets.trunk import TRUNKS, Block, Trunk
 
 

@@ -5,14 +5,17 @@ and confidence branch read: the flattened features, their global average, or the
 batch norm and ReLU.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
 
 from core.nets.confidence import EVIDENCE
+from core.nets.residual import residual_block
 from core.registry import Registry
 
 
@@ -81,6 +84,42 @@ for _depth in (1, 2, 3):
     HEADS.register(f"conv{_depth}")(_convolutions(_depth))
 
 
+RESIDUAL = re.compile(r"res(\d+(?:-\d+)*)")
+"""A head like "res32-64-64": one residual block per number, its channels."""
+COARSEST = 8
+
+
+def _residual(widths: tuple[int, ...]) -> Reader:
+    def read(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
+        channels, size, _ = shape
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        for number, width in enumerate(widths):
+            stride = 2 if size > COARSEST else 1
+            size = -(-size // stride)
+            layers[f"block{number}"] = residual_block(BasicBlock, channels, width, stride)
+            channels = width
+        layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+        return nn.Sequential(layers), channels
+
+    return read
+
+
+def reader(kind: str) -> Reader:
+    """Return what makes the reader of a kind of head: one of `HEADS`, or a small residual network.
+
+    "res32-64-64" is three residual blocks with so many channels, each of which halves the
+    resolution as long as that is above 8×8. An exit that reads features of few layers is as good as
+    the layers of its own, and their compute counts.
+
+    Raises:
+        UserError: there is no such kind.
+    """
+    found = RESIDUAL.fullmatch(kind)
+    if found:
+        return _residual(tuple(int(width) for width in found[1].split("-")))
+    return HEADS[kind]
+
+
 class Head(nn.Module):
     """A classifier and, for an early exit that learns when to stop, a confidence branch.
 
@@ -99,7 +138,7 @@ class Head(nn.Module):
         """Make a head of a registered ``kind`` for features of ``shape`` (C, H, W).
 
         Args:
-            kind: a name in `HEADS`.
+            kind: a name in `HEADS`, or the widths of a small residual network, see `reader`.
             shape: of the features.
             num_classes: K.
             confidence: the `EVIDENCE` of the confidence branch; None for no such branch.
@@ -107,7 +146,7 @@ class Head(nn.Module):
                 ln σ(s), so that their softmax, σ(s) / Σ σ(s), keeps all ratios.
         """
         super().__init__()
-        self.reader, width = HEADS[kind](shape)
+        self.reader, width = reader(kind)(shape)
         self.softmax_branch = nn.Linear(width, num_classes)
         self.sigmoid = sigmoid
         self.evidence = None if confidence is None else EVIDENCE[confidence]

@@ -6,26 +6,8 @@ from functools import partial
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from core.nets.residual import residual_block
 from core.nets.trunk import TRUNKS, Block, Trunk
-
-
-def residual_block(
-    kind: type[BasicBlock | Bottleneck], in_channels: int, width: int, stride: int
-) -> BasicBlock | Bottleneck:
-    """torchvision's residual block, (B, C, H, W) to (B, width × expansion, H/stride, W/stride)."""
-    out_channels = width * kind.expansion
-    shortcut = None
-    if stride != 1 or in_channels != out_channels:
-        shortcut = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
-            nn.BatchNorm2d(out_channels),
-        )
-    block = kind(in_channels, width, stride, shortcut)
-    block.relu = nn.ReLU()  # torchvision's is in place, which breaks attribution
-    # Starting each block as the identity trains better in few epochs (Goyal et al., 2017).
-    last_norm = block.bn2 if isinstance(block, BasicBlock) else block.bn3
-    nn.init.zeros_(last_norm.weight)
-    return block
 
 
 def _stages(
@@ -62,20 +44,15 @@ def small_resnet(in_channels: int, *, depth: int) -> Trunk:
     return Trunk([Block("stem", _stem(in_channels, 16), 16), *stages])
 
 
-def late_resnet(in_channels: int, *, stride: int = 1) -> Trunk:
-    """Made for early exits on small images: few and thin layers before 8×8, wide ones after.
+def wide_resnet(in_channels: int) -> Trunk:
+    """A wide residual network (Zagoruyko & Komodakis, 2016) behind a thin entrance.
 
-    A narrow block looks at all pixels, two blocks with stride 2 bring 128 channels at a quarter of
-    the resolution for an eighth of the compute; from there on every exit reads features of whole
-    objects, and three quarters of the compute stand in the last three blocks, for the few images
-    that need them. 18 layers.
-
-    Args:
-        in_channels: of the images, 32×32.
-        stride: of the stem; 2 for images of 64×64.
+    For small images. Two blocks of 16 channels, a twentieth of the compute, are all that a first
+    exit needs below it if its head is a small network itself; three stages of two blocks with 48,
+    96 and 192 channels follow. 18 layers.
     """
-    blocks = _stages(BasicBlock, 16, (16, 64, 128, 256), (1, 1, 3, 3), (1, 2, 2, 1))
-    return Trunk([Block("stem", _stem(in_channels, 16, stride), 16), *blocks])
+    blocks = _stages(BasicBlock, 16, (16, 48, 96, 192), (2, 2, 2, 2), (1, 1, 2, 2))
+    return Trunk([Block("stem", _stem(in_channels, 16), 16), *blocks])
 
 
 def large_resnet(
@@ -97,8 +74,7 @@ def large_resnet(
 for _depth in (8, 14, 20, 32, 44, 56, 110):
     TRUNKS.register(f"resnet{_depth}")(partial(small_resnet, depth=_depth))
 
-TRUNKS.register("late18")(late_resnet)
-TRUNKS.register("late18-64")(partial(late_resnet, stride=2))
+TRUNKS.register("wide18")(wide_resnet)
 
 TRUNKS.register("resnet18")(partial(large_resnet, kind=BasicBlock, depths=(2, 2, 2, 2)))
 TRUNKS.register("resnet34")(partial(large_resnet, kind=BasicBlock, depths=(3, 4, 6, 3)))

@@ -5,7 +5,7 @@ from core.errors import UserError
 from core.nets.build import assemble, build, named
 from core.nets.confidence import answer_summary
 from core.nets.cost import count
-from core.nets.heads import HEADS
+from core.nets.heads import HEADS, Head
 from core.nets.placement import PLACEMENTS, place
 from core.nets.spec import NetworkSpec
 from core.nets.torchvision_trunks import PREFIX
@@ -55,7 +55,7 @@ def test_no_module_works_in_place(backbone: str) -> None:
     assert not [m for m in trunk.modules() if getattr(m, "inplace", False)]
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", [*HEADS, "res4", "res4-6"])
 def test_heads_say_logits_and_confidence(head: str) -> None:
     made = network(head=head)
     outputs = made(torch.zeros(3, 1, 28, 28))
@@ -71,6 +71,22 @@ def test_heads_may_differ_from_exit_to_exit() -> None:
     channels = 4  # conv2 doubles them twice
     assert made.heads["block1"].softmax_branch.in_features % channels == 0
     assert cost.head_macs[0] > 10 * cost.head_macs[1]
+
+
+def test_a_residual_head_halves_the_resolution_down_to_eight_pixels() -> None:
+    head = Head("res32-64-48", (16, 32, 32), 10, "both")
+    sizes = []
+    for name, block in head.reader.named_children():
+        block.register_forward_hook(lambda _, __, out: sizes.append(tuple(out.shape[1:])))
+        assert name
+    assert head(torch.zeros(2, 16, 32, 32)).logits.shape == (2, 10)
+    assert sizes[:3] == [(32, 16, 16), (64, 8, 8), (48, 8, 8)]
+
+
+@pytest.mark.parametrize("kind", ["res", "res-8", "res8-", "tail"])
+def test_an_unknown_kind_of_head_is_a_sentence(kind: str) -> None:
+    with pytest.raises(UserError, match=f"expected the name of a head, but got '{kind}'"):
+        Head(kind, (4, 8, 8), 10)
 
 
 def test_as_many_heads_as_exits() -> None:
