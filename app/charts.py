@@ -340,7 +340,18 @@ def every_method(
             line={"color": colours().ink, "width": 1.5, "dash": "dot"},
             hoverinfo="skip",
         )
-    _stars(figure, plain, cost_format)
+    figure.add_scatter(
+        x=[spot.cost for spot in plain],
+        y=[spot.accuracy for spot in plain],
+        name="plain networks",
+        mode="markers+text",
+        text=[spot.name for spot in plain],
+        textposition="top center",
+        textfont={"size": 12, "color": colours().ink},
+        cliponaxis=False,
+        marker={"symbol": "star", "size": 13, "color": colours().ink},
+        hovertemplate=f"%{{text}}, plain<br>accuracy %{{y:.2%}}<br>{cost_format}<extra></extra>",
+    )
     figure.update_xaxes(
         title="MACs per image, logarithmic", type="log", dtick="D2", tickformat=".3~s"
     )

@@ -43,7 +43,9 @@ def every_method(dataset: str, names: Sequence[str]) -> None:
         return
     found = [resources.standing(card.name) for card in rivals]
     plain = {
-        card.name: charts.Spot(card.title, card.plain_macs, card.per_exit_accuracy["test"][-1])
+        card.name: charts.Spot(
+            card.spec.backbone, card.plain_macs, card.per_exit_accuracy["test"][-1]
+        )
         for card in cards
         if card.dataset == dataset and card.num_exits == 1
     }

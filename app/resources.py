@@ -58,10 +58,15 @@ def threads() -> int:
 
 
 def model_names() -> list[str]:
-    """Return the models to choose from: with early exits, trained in this session, plain ones."""
+    """Return the models to choose from: EENets, other early-exit models, plain ones."""
     own = workshop.names()
     everybodys = [name for name in list_models(models_folder()) if name not in own]
-    return sorted([*everybodys, *own], key=lambda name: card_of(name).num_exits == 1)
+
+    def rank(name: str) -> tuple[bool, bool]:
+        card = card_of(name)
+        return card.num_exits == 1, card.method != "eenet"
+
+    return sorted([*everybodys, *own], key=rank)
 
 
 def folder_of(name: str) -> Path:
