@@ -116,11 +116,9 @@ def _can_train(plan: "Recipe", name: str) -> None:
 
 def _use(device: str, threads: int | None) -> None:
     from core.models import checked_device
-    from core.training.device import keep_freed_memory
 
     checked_device(device)
     use_threads(threads)
-    keep_freed_memory()
 
 
 def _train(

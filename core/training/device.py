@@ -1,15 +1,10 @@
 """Data and arithmetic on the device that trains."""
 
-import ctypes
-import sys
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-"""Parameters of glibc's mallopt, as its malloc.h numbers them."""
 
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
@@ -19,22 +14,6 @@ def uses_bfloat16(precision: str, device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep what freed tensors leave, instead of handing it back to the system.
-
-    Each step frees and takes the same activations; given back, every page of them has to be mapped
-    and cleared anew, a fifth of a deep network's training time on two CPU cores. For the rest of
-    the process, so not for a server. Without effect where the library is not glibc.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        mallopt(M_TOP_PAD, 2**26)
 
 
 def to_device(images: np.ndarray[Any, Any], device: torch.device) -> Tensor:

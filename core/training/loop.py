@@ -90,7 +90,9 @@ class Trainer:
         self.mean = torch.tensor(mean, device=device)[:, None, None]
         self.std = torch.tensor(std, device=device)[:, None, None]
         self.normalisation = (mean, std)
-        self.crops = CropAndFlip(to_device(train.images, device), recipe.crop_pad, recipe.flip)
+        self.crops = CropAndFlip(
+            to_device(train.images, device), recipe.crop_pad, recipe.flip, recipe.cutout
+        )
         self.labels = torch.from_numpy(train.labels).to(device)
         self.calibration = to_device(calibration.images, device)
         self.calibration_labels = torch.from_numpy(calibration.labels).to(device)

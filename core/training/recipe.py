@@ -96,6 +96,8 @@ class Recipe(_Strict):
     weight_decay: float = 5e-4
     crop_pad: int = Field(default=0, ge=0)
     flip: bool = False
+    cutout: int = Field(default=0, ge=0)
+    """Side of the square that is hidden in each training image, in pixels."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     phases: tuple[Phase, ...] = Field(min_length=1)
     edge_cloud: EdgeCloud | None = None

@@ -42,3 +42,18 @@ def test_the_same_seed_gives_the_same_crops() -> None:
     )
     assert torch.equal(one, two)
     assert not torch.equal(one, three)
+
+
+def test_cutout_hides_one_square_of_each_image_in_the_mean_colour() -> None:
+    originals = images(1, size=12)
+    crops = CropAndFlip(originals, 0, flip=False, cutout=4)
+    got = crops.batch(torch.zeros(300, dtype=torch.int64), torch.Generator().manual_seed(0))
+    changed = (got != originals).any(dim=1)  # (B, H, W)
+    assert (got.movedim(1, 3)[changed] == crops.mean.flatten()).all()
+    heights, widths = changed.any(dim=2).sum(dim=1), changed.any(dim=1).sum(dim=1)
+    assert heights.max() == widths.max() == 4
+    assert heights.min() >= 2  # a centre on the edge leaves half of the square
+    areas = changed.sum(dim=(1, 2))
+    assert (areas >= heights * widths - 2).all()  # a pixel may have that colour already
+    assert len({one.numpy().tobytes() for one in changed}) > 100  # of 144: each draws its own
+    assert changed.any(dim=0).all()
