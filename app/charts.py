@@ -283,15 +283,19 @@ def accuracy_and_cost(
         )
     _stars(figure, plain, cost_format)
     if in_macs:  # networks of other sizes lie apart by factors, and would stick to the edges
-        figure.update_xaxes(
-            title="MACs per image, logarithmic", type="log", dtick="D2", tickformat=".3~s"
-        )
+        _macs_axis(figure)
     else:
         figure.update_xaxes(
             title="relative cost (plain network = 100 %)", tickformat=".0%", rangemode="tozero"
         )
     figure.update_yaxes(title="accuracy", tickformat=".1%")
     return styled(figure, 430)
+
+
+def _macs_axis(figure: go.Figure) -> None:
+    figure.update_xaxes(
+        title="MACs per image, logarithmic", type="log", dtick="D2", tickformat=".3~s"
+    )
 
 
 def _stars(figure: go.Figure, plain: Sequence[Spot], cost_format: str) -> None:
@@ -352,8 +356,6 @@ def every_method(
         marker={"symbol": "star", "size": 13, "color": colours().ink},
         hovertemplate=f"%{{text}}, plain<br>accuracy %{{y:.2%}}<br>{cost_format}<extra></extra>",
     )
-    figure.update_xaxes(
-        title="MACs per image, logarithmic", type="log", dtick="D2", tickformat=".3~s"
-    )
+    _macs_axis(figure)
     figure.update_yaxes(title="accuracy", tickformat=".1%")
     return styled(figure, 480)

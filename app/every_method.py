@@ -24,12 +24,16 @@ def every_method(dataset: str, names: Sequence[str]) -> None:
     """
     cards = [resources.card_of(name) for name in names]
     rivals = [card for card in cards if card.dataset == dataset and card.num_exits > 1]
+    sizes = size_curve(cards, dataset)
     st.html(
         section(
             f"Every method on {dataset}",
-            "Each by its own score; thresholds chosen on calibration, shown on test. An early-exit "
-            "network earns its keep above the dotted line: below it, a smaller plain network is "
-            "as good.",
+            "Each by its own score; thresholds chosen on calibration, shown on test."
+            + (
+                " The dotted line joins plain networks: below it, being small does as well."
+                if len(sizes) > 1
+                else ""
+            ),
         )
     )
     if st.session_state.get(_SHOWN) != dataset:
@@ -56,7 +60,7 @@ def every_method(dataset: str, names: Sequence[str]) -> None:
                 for card, one in zip(rivals, found, strict=True)
             ],
             list(plain.values()),
-            [plain[one.name] for one in size_curve(cards, dataset)],
+            [plain[one.name] for one in sizes],
         ),
         key="every-method-chart",
         config=charts.CONFIG,

@@ -81,12 +81,17 @@ def seeds(
         raise UserError(
             f"expected --seed at least twice, but got {numbers}: one seed has no spread."
         )
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UserError(
+            "expected one process, but torchrun started several: train them by `train`."
+        )
     _can_train(plan, recipe)
     _use(device, threads)
 
     def train_once(one: "Recipe", folder: Path, command: str) -> None:
         resume = (folder / "checkpoint.safetensors").exists()
-        _train(one, folder, resume=resume, data=data, device=device, command=command)
+        again = "the same command goes on."
+        _train(one, folder, resume=resume, data=data, device=device, command=command, again=again)
 
     cards = [card_of(model_with_seed(recipe, number, out, train_once)) for number in numbers]
     found = spreads(cards)
@@ -129,6 +134,7 @@ def _train(
     data: Path | None,
     device: str,
     command: str | None = None,
+    again: str = "add --resume to go on.",
 ) -> Card | None:
     """Train and publish; None in a process that does not lead. An interrupt says how to go on."""
     from core.training.loop import train as run
@@ -143,7 +149,7 @@ def _train(
         return publish(plan, result, folder / "model", data, device, command)
     except KeyboardInterrupt:
         if leads and (folder / "checkpoint.safetensors").exists():
-            note(f"Stopped. {folder} keeps every finished epoch: add --resume to go on.")
+            note(f"Stopped. {folder} keeps every finished epoch: {again}")
         elif leads:
             note("Stopped before the first epoch was finished: there is nothing to resume.")
         raise typer.Exit(INTERRUPTED) from None

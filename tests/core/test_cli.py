@@ -333,7 +333,7 @@ def test_train_makes_a_model_that_the_other_commands_take(
 
 
 def test_seeds_trains_once_per_seed_and_shows_the_spread(
-    capsys: Capture, bars_root: Path, tmp_path: Path
+    capsys: Capture, bars_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ["seeds", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "runs")]
     command += ["--data", str(bars_root), "--seed", "4", "--seed", "7"]
@@ -347,6 +347,27 @@ def test_seeds_trains_once_per_seed_and_shows_the_spread(
     assert last["values"] == [card.per_exit_accuracy["test"][-1] for card in made]
     assert made[0].sha256 != made[1].sha256
     assert "--seed at least twice" in refused(capsys, *command[:-2])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "torchrun" in refused(capsys, *command)
+
+
+def test_seeds_that_are_interrupted_go_on_by_the_same_command(
+    capsys: Capture, bars_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = loop.Trainer.train_epoch
+
+    def interrupted_later(trainer: loop.Trainer) -> object:
+        if trainer.epoch == 1:
+            raise KeyboardInterrupt
+        return whole(trainer)
+
+    command = ["seeds", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "runs")]
+    command += ["--data", str(bars_root), "--seed", "4", "--seed", "7"]
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(loop.Trainer, "train_epoch", interrupted_later)
+        assert main(command) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert main(command) == 0
 
 
 def test_an_interrupted_training_says_how_to_go_on(
