@@ -6,6 +6,7 @@ import torch
 
 from core.errors import UserError
 from core.nets import (  # noqa: F401  (they register their trunks)
+    airbench,
     densenet,
     eenet8,
     resnet,

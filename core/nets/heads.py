@@ -7,7 +7,7 @@ batch norm and ReLU.
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -38,6 +38,19 @@ Reader = Callable[[tuple[int, int, int]], tuple[nn.Module, int]]
 HEADS: Registry[Reader] = Registry("head")
 
 
+class Scale(nn.Module):
+    """Multiply by a constant."""
+
+    def __init__(self, factor: float) -> None:
+        """Multiply by ``factor``."""
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map any shape to the same."""
+        return features * self.factor
+
+
 @HEADS.register("plain")
 def plain(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
     """Read every feature, flattened."""
@@ -49,6 +62,15 @@ def plain(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
 def pool(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
     """Read each channel's global average."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), shape[0]
+
+
+@HEADS.register("maxpool")
+def maxpool(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
+    """Read a ninth of each channel's global maximum (airbench: Jordan, arXiv 2404.00498).
+
+    Maxima are large; a classifier that reads them learns too fast to be stable.
+    """
+    return nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), Scale(1 / 9)), shape[0]
 
 
 @HEADS.register("bnpool")
@@ -63,17 +85,24 @@ def bnpool(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
     return nn.Sequential(reader), shape[0]
 
 
-def _convolutions(depth: int) -> Reader:
+def _strided(widths: Sequence[int]) -> Reader:
     def read(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         channels = shape[0]
-        for index in range(depth):
-            layers[f"conv{index}"] = nn.Conv2d(channels, 2 * channels, 3, 2, 1, bias=False)
-            layers[f"norm{index}"] = nn.BatchNorm2d(2 * channels)
+        for index, width in enumerate(widths):
+            layers[f"conv{index}"] = nn.Conv2d(channels, width, 3, 2, 1, bias=False)
+            layers[f"norm{index}"] = nn.BatchNorm2d(width)
             layers[f"relu{index}"] = nn.ReLU()
-            channels *= 2
+            channels = width
         layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
         return nn.Sequential(layers), channels
+
+    return read
+
+
+def _doubling(depth: int) -> Reader:
+    def read(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
+        return _strided([shape[0] * 2**number for number in range(1, depth + 1)])(shape)
 
     return read
 
@@ -81,15 +110,13 @@ def _convolutions(depth: int) -> Reader:
 for _depth in (1, 2, 3):
     # Stride 2 and twice the channels each: every layer costs the same. Early features are no
     # objects yet; a few layers of its own let an exit make some (PTEENet, arXiv 2501.02508).
-    HEADS.register(f"conv{_depth}")(_convolutions(_depth))
+    HEADS.register(f"conv{_depth}")(_doubling(_depth))
 
 
-RESIDUAL = re.compile(r"res(\d+(?:-\d+)*)")
-"""A head like "res32-64-64": one residual block per number, its channels."""
 COARSEST = 8
 
 
-def _residual(widths: tuple[int, ...]) -> Reader:
+def _residual(widths: Sequence[int]) -> Reader:
     def read(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
         channels, size, _ = shape
         layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -104,19 +131,24 @@ def _residual(widths: tuple[int, ...]) -> Reader:
     return read
 
 
-def reader(kind: str) -> Reader:
-    """Return what makes the reader of a kind of head: one of `HEADS`, or a small residual network.
+SIZED: dict[str, Callable[[Sequence[int]], Reader]] = {"strided": _strided, "res": _residual}
+"""Heads whose kind names the channels of their layers: "strided128-256", "res32-64-64"."""
+WIDTHS = re.compile(rf"({'|'.join(SIZED)})(\d+(?:-\d+)*)")
 
-    "res32-64-64" is three residual blocks with so many channels, each of which halves the
-    resolution as long as that is above 8×8. An exit that reads features of few layers is as good as
-    the layers of its own, and their compute counts.
+
+def reader(kind: str) -> Reader:
+    """Return what makes the reader of a kind of head: one of `HEADS`, or one with named widths.
+
+    "strided128-256" is two 3×3 convolutions of stride 2 with so many channels; "res32-64-64" three
+    residual blocks, each of which halves the resolution as long as that is above 8×8. An exit that
+    reads features of few layers is as good as the layers of its own, and their compute counts.
 
     Raises:
         UserError: there is no such kind.
     """
-    found = RESIDUAL.fullmatch(kind)
+    found = WIDTHS.fullmatch(kind)
     if found:
-        return _residual(tuple(int(width) for width in found[1].split("-")))
+        return SIZED[found[1]]([int(width) for width in found[2].split("-")])
     return HEADS[kind]
 
 
@@ -138,7 +170,7 @@ class Head(nn.Module):
         """Make a head of a registered ``kind`` for features of ``shape`` (C, H, W).
 
         Args:
-            kind: a name in `HEADS`, or the widths of a small residual network, see `reader`.
+            kind: a name in `HEADS`, or one with the widths of its layers, see `reader`.
             shape: of the features.
             num_classes: K.
             confidence: the `EVIDENCE` of the confidence branch; None for no such branch.

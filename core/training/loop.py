@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from core.data.prepared import ImageSet
 from core.data.splits import load_split
 from core.errors import UserError
+from core.nets.airbench import SAMPLES, Whitening
 from core.nets.build import build
 from core.nets.cost import count
 from core.nets.network import ExitNetwork
@@ -93,6 +94,10 @@ class Trainer:
         self.crops = CropAndFlip(
             to_device(train.images, device), recipe.crop_pad, recipe.flip, recipe.cutout
         )
+        if recipe.start_from is None:
+            for module in self.network.modules():
+                if isinstance(module, Whitening):
+                    module.fit(self._normalised(to_device(train.images[:SAMPLES], device)))
         self.labels = torch.from_numpy(train.labels).to(device)
         self.calibration = to_device(calibration.images, device)
         self.calibration_labels = torch.from_numpy(calibration.labels).to(device)
@@ -146,8 +151,7 @@ class Trainer:
         for step in range(steps):
             indices = self.peers.share(order[step * size : (step + 1) * size]).to(self.device)
             rate = learning_rate(phase, (within + step / steps) / phase.epochs)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
+            set_rate(self.optimizer, rate)
             images = self._normalised(self.crops.batch(indices, crops))
             self.optimizer.zero_grad(set_to_none=True)
             with self._precision():
@@ -197,6 +201,7 @@ class Trainer:
             costs=self.costs,
             lambda_cost=phase.lambda_cost,
             exit_weights=torch.tensor(weights, device=self.device),
+            label_smoothing=phase.label_smoothing,
             tags=self.tags[indices] if self.tags is not None else None,
         )
         loss = LOSSES[name](batch)
@@ -330,16 +335,27 @@ def _check_fit(recipe: Recipe, images: ImageSet) -> None:
 
 
 def optimizer_of(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser of a recipe, its rate still to be set."""
+    """Return the optimiser of a recipe, its rate still to be set: "times" in a group scales it."""
+    biases = [
+        module.bias
+        for module in network.modules()
+        if isinstance(module, nn.BatchNorm2d) and recipe.norm_bias_rate != 1
+    ]
+    apart = {id(bias) for bias in biases}
+    rest = [parameter for parameter in network.parameters() if id(parameter) not in apart]
+    decay, times = recipe.weight_decay, recipe.norm_bias_rate
+    groups = [{"params": rest, "times": 1.0, "weight_decay": decay}]
+    if biases:
+        groups.append({"params": biases, "times": times, "weight_decay": decay / times})
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(network.parameters(), lr=0.0, weight_decay=recipe.weight_decay)
-    return torch.optim.SGD(
-        network.parameters(),
-        lr=0.0,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.momentum > 0,
-    )
+        return torch.optim.Adam(groups, lr=0.0)
+    return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of an optimiser that `optimizer_of` made."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["times"]
 
 
 def train(

@@ -32,6 +32,8 @@ class Phase(_Strict):
     """Weight of each exit's classifier in v0, the final one included; all 1 if not given."""
     floor: float = Field(default=0.0, ge=0)
     """Weight of Σ NLL(y_i), added to any loss so that no exit's classifier ever starves."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """ε in v0: what the exits should answer is the label with 1 − ε, every class with ε / K."""
     distillation: float = Field(default=0.0, ge=0)
     """Weight of the self-distillation from the final exit into the early ones."""
     temperature: float = Field(default=2.0, gt=0)
@@ -94,6 +96,9 @@ class Recipe(_Strict):
     optimizer: Literal["sgd", "adam"] = "sgd"
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    norm_bias_rate: float = Field(default=1.0, gt=0)
+    """How many times faster than the rest the biases of batch norms learn; they decay as the rest
+    does (64 in airbench: Jordan, arXiv 2404.00498, §3.4)."""
     crop_pad: int = Field(default=0, ge=0)
     flip: bool = False
     cutout: int = Field(default=0, ge=0)

@@ -14,7 +14,7 @@ from core.training.edgecloud.halves import checked, part_of, split_index
 from core.training.edgecloud.link import Inbox, Link
 from core.training.edgecloud.quantise import batch_bytes, unpack_batch
 from core.training.edgecloud.supervision import own_loss
-from core.training.loop import optimizer_of
+from core.training.loop import optimizer_of, set_rate
 from core.training.recipe import Phase, Recipe
 from core.training.schedule import learning_rate
 
@@ -81,8 +81,7 @@ class CloudTrainer:
         return {"loss": loss, "seconds": seconds, "waited": inbox.waited}
 
     def _step(self, features: Tensor, labels: Tensor, phase: Phase, rate: float) -> Tensor:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
         loss = features.new_zeros(())
         with self._precision():

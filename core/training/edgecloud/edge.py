@@ -13,7 +13,7 @@ from core.training.edgecloud.link import Link, Outbox
 from core.training.edgecloud.quantise import pack_batch
 from core.training.edgecloud.supervision import own_loss
 from core.training.edgecloud.traffic import EpochTraffic
-from core.training.loop import Trainer
+from core.training.loop import Trainer, set_rate
 from core.training.recipe import Phase, Recipe
 from core.training.schedule import learning_rate
 
@@ -117,8 +117,7 @@ class EdgeTrainer(Trainer):
     def _step(
         self, images: Tensor, labels: Tensor, phase: Phase, rate: float, outbox: Outbox
     ) -> Tensor:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
         loss = images.new_zeros(())
         features = images

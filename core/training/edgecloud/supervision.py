@@ -12,8 +12,8 @@ def own_loss(logits: Tensor, labels: Tensor, phase: Phase, exit_index: int) -> T
     Args:
         logits: (B, K).
         labels: (B,).
-        phase: with the exits' weights.
+        phase: with the exits' weights and how far the labels are smoothed.
         exit_index: which exit it is.
     """
     weight = 1.0 if phase.exit_weights is None else phase.exit_weights[exit_index]
-    return weight * F.cross_entropy(logits.float(), labels)
+    return weight * F.cross_entropy(logits.float(), labels, label_smoothing=phase.label_smoothing)

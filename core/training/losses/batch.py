@@ -22,6 +22,7 @@ class LossInputs:
         lambda_cost: λ, the price of computation in units of loss.
         exit_weights: (E,) weight of each exit's own classifier loss in v0.
         tags: (B,) the exit each sample is assigned to (v4), else None.
+        label_smoothing: ε, what of the labels' weight all classes share in v0.
     """
 
     logits: Tensor
@@ -31,6 +32,7 @@ class LossInputs:
     lambda_cost: float
     exit_weights: Tensor
     tags: Tensor | None = None
+    label_smoothing: float = 0.0
 
     def likelihoods(self) -> Tensor:
         """(B, E) log y_i[y]: each exit's log probability of the true class."""

@@ -1,5 +1,6 @@
 """Every exit learns to answer by itself: deep supervision and what goes with it."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -8,8 +9,12 @@ from core.training.losses.batch import LOSSES, LossInputs
 
 @LOSSES.register("v0")
 def v0(batch: LossInputs) -> Tensor:
-    """Deep supervision: Σ_i w_i NLL(y_i)."""
-    return -(batch.likelihoods() * batch.exit_weights).sum(dim=1).mean()
+    """Deep supervision: Σ_i w_i ((1 − ε) NLL(y_i) + ε mean_k −log y_i[k])."""
+    likelihoods = batch.likelihoods()
+    if batch.label_smoothing:
+        every = batch.logits.log_softmax(dim=2).mean(dim=2)  # (B, E)
+        likelihoods = torch.lerp(likelihoods, every, batch.label_smoothing)
+    return -(likelihoods * batch.exit_weights).sum(dim=1).mean()
 
 
 @LOSSES.register("correctness")

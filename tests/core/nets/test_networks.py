@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from core.errors import UserError
 from core.nets.build import assemble, build, named
@@ -55,7 +56,7 @@ def test_no_module_works_in_place(backbone: str) -> None:
     assert not [m for m in trunk.modules() if getattr(m, "inplace", False)]
 
 
-@pytest.mark.parametrize("head", [*HEADS, "res4", "res4-6"])
+@pytest.mark.parametrize("head", [*HEADS, "res4", "res4-6", "strided4-6"])
 def test_heads_say_logits_and_confidence(head: str) -> None:
     made = network(head=head)
     outputs = made(torch.zeros(3, 1, 28, 28))
@@ -83,7 +84,20 @@ def test_a_residual_head_halves_the_resolution_down_to_eight_pixels() -> None:
     assert sizes[:3] == [(32, 16, 16), (64, 8, 8), (48, 8, 8)]
 
 
-@pytest.mark.parametrize("kind", ["res", "res-8", "res8-", "tail"])
+def test_a_strided_head_names_the_channels_of_its_layers() -> None:
+    head = Head("strided24-40", (16, 12, 12), 10)
+    shapes = [m.weight.shape for m in head.reader.modules() if isinstance(m, nn.Conv2d)]
+    assert shapes == [(24, 16, 3, 3), (40, 24, 3, 3)]
+    assert head.softmax_branch.in_features == 40
+
+
+def test_a_maxpool_head_reads_a_ninth_of_the_maxima() -> None:
+    features = torch.randn(5, 7, 4, 4, generator=torch.Generator().manual_seed(0))
+    read = Head("maxpool", (7, 4, 4), 10).reader(features)
+    assert torch.allclose(read, features.amax(dim=(2, 3)) / 9)
+
+
+@pytest.mark.parametrize("kind", ["res", "res-8", "res8-", "strided", "tail"])
 def test_an_unknown_kind_of_head_is_a_sentence(kind: str) -> None:
     with pytest.raises(UserError, match=f"expected the name of a head, but got '{kind}'"):
         Head(kind, (4, 8, 8), 10)

@@ -2,6 +2,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ import torch
 from core.data.prepared import write_prepared
 from core.errors import UserError
 from core.training.checkpoint import load_checkpoint, save_checkpoint
-from core.training.loop import Trainer, train
+from core.training.loop import Trainer, set_rate, train
 from core.training.recipe import Recipe
 from tests.core.training.recipes import bars, tiny_recipe
 
 CPU = torch.device("cpu")
+SETS = bars(128, 0), bars(64, 1)
 PHASES = {
     "v0 with momentum": [{"epochs": 4, "learning_rate": 0.1, "warmup": 0.2}],
     "two-stage": [
@@ -44,7 +46,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def trainer(recipe: Recipe) -> Trainer:
-    return Trainer(recipe, bars(128, 0), bars(64, 1), CPU)
+    return Trainer(recipe, *SETS, CPU)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -68,6 +70,40 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
         assert torch.equal(tensor, part.network.state_dict()[name]), name
     assert [r.loss for r in part.history] == [r.loss for r in reports]
     assert part.best_epoch == straight.best_epoch
+
+
+def test_the_biases_of_batch_norms_learn_at_their_own_rate() -> None:
+    recipe = tiny_recipe(
+        [{"epochs": 1, "learning_rate": 0.1}], norm_bias_rate=50.0, weight_decay=0.2, momentum=0
+    )
+    made = trainer(recipe)
+    norm = next(m for m in made.network.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    with torch.no_grad():
+        norm.weight.fill_(2.0)
+        norm.bias.fill_(2.0)
+    for parameter in made.network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    set_rate(made.optimizer, 0.1)
+    made.optimizer.step()
+    decayed = 0.1 * 0.2 * 2.0
+    assert torch.allclose(norm.weight, torch.tensor(2 - 0.1 - decayed))
+    assert torch.allclose(norm.bias, torch.tensor(2 - 50 * 0.1 - decayed))
+
+
+def test_a_whitening_is_computed_from_the_training_images() -> None:
+    network = {"backbone": "airbench-small", "exits": ["group1_2"], "head": "pool"}
+    sizes = {"num_classes": 2, "in_channels": 1, "image_size": 32}
+    recipe = tiny_recipe([{"epochs": 1, "learning_rate": 0.01}], network=network | sizes)
+    large = [replace(one, images=one.images.repeat(4, 1).repeat(4, 2)) for one in SETS]
+    made = Trainer(recipe, *large, CPU)
+    layer = made.network.trunk.blocks.stem.whiten
+    before = layer.weight.clone()
+    images = torch.from_numpy(large[0].images).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        first = layer(made._normalised(images))[:, 0] - layer.bias[0]
+    assert float(first.square().mean()) == pytest.approx(1, rel=0.02)
+    made.train_epoch()
+    assert torch.equal(layer.weight, before)
 
 
 def test_training_learns(root: Path, tmp_path: Path) -> None:

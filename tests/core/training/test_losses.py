@@ -1,7 +1,9 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from core.errors import UserError
@@ -62,6 +64,16 @@ def expected(name: str, inputs: LossInputs) -> Tensor:
 def test_loss_in_log_space_equals_the_formula(name: str) -> None:
     inputs = batch()
     torch.testing.assert_close(LOSSES[name](inputs), expected(name, inputs))
+
+
+def test_smoothed_labels_give_every_class_its_share() -> None:
+    inputs = replace(batch(), label_smoothing=0.3)
+    each = [
+        F.cross_entropy(logits, inputs.labels, label_smoothing=0.3)
+        for logits in inputs.logits.unbind(1)
+    ]
+    expected = (torch.stack(each) * inputs.exit_weights).sum()
+    torch.testing.assert_close(LOSSES["v0"](inputs), expected)
 
 
 def test_v4_pays_for_the_tagged_exit_and_balances_its_classes() -> None:
