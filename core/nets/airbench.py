@@ -27,9 +27,12 @@ class Whitening(nn.Conv2d):
     eigenvalue. They are not trained: only the biases are (§3.2 of the paper).
     """
 
-    def __init__(self, in_channels: int) -> None:
-        """Make filters (2·4·C, C, 2, 2), random until `fit` is called."""
-        super().__init__(in_channels, 2 * in_channels * PATCH**2, PATCH)
+    def __init__(self, in_channels: int, stride: int = 1) -> None:
+        """Make filters (2·4·C, C, 2, 2), random until `fit` is called.
+
+        With a ``stride`` of 2 the patches do not overlap: half the resolution, nothing lost.
+        """
+        super().__init__(in_channels, 2 * in_channels * PATCH**2, PATCH, stride)
         weight = self.weight.detach().clone()
         del self.weight
         self.register_buffer("weight", weight)
@@ -81,6 +84,7 @@ def airbench(
     widths: tuple[int, int, int],
     depths: tuple[int, int, int] = (2, 2, 2),
     pools: tuple[bool, bool, bool] = (True, True, True),
+    stride: int = 1,
 ) -> Trunk:
     """Three groups of convolutions behind a whitening of 2×2 patches.
 
@@ -89,8 +93,9 @@ def airbench(
         widths: channels of each group.
         depths: convolutions of each group: after the first, one more or two in a residual pair.
         pools: whether a 2×2 max pool follows the first convolution of a group.
+        stride: of the whitening: 2 for images of 64×64 pixels.
     """
-    whitening = Whitening(in_channels)
+    whitening = Whitening(in_channels, stride)
     channels = whitening.out_channels
     stem = nn.Sequential(OrderedDict(whiten=whitening, act=nn.GELU()))
     blocks = [Block("stem", stem, channels, exit_allowed=False)]
@@ -113,6 +118,6 @@ TRUNKS.register("airbench94")(partial(airbench, widths=(64, 256, 256)))
 TRUNKS.register("airbench96")(partial(airbench, widths=(128, 512, 512), depths=(3, 3, 3)))
 # A first group as thin as airbench94's keeps an exit after it cheap. What comes later is deeper and
 # stays at 7×7 pixels, where the same compute takes a quarter of the weights.
-TRUNKS.register("airbench-large")(
-    partial(airbench, widths=(64, 256, 384), depths=(2, 3, 3), pools=(True, True, False))
-)
+_large = partial(airbench, widths=(64, 256, 384), depths=(2, 3, 3), pools=(True, True, False))
+TRUNKS.register("airbench-large")(_large)
+TRUNKS.register("airbench-large-64")(partial(_large, stride=2))

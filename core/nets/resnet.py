@@ -27,32 +27,18 @@ def _stages(
     return blocks
 
 
-def _stem(in_channels: int, width: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        OrderedDict(
-            conv=nn.Conv2d(in_channels, width, 3, stride, 1, bias=False),
-            norm=nn.BatchNorm2d(width),
-            relu=nn.ReLU(),
-        )
-    )
-
-
 def small_resnet(in_channels: int, *, depth: int) -> Trunk:
     """6n+2 layers: 3×3 stem, three stages of n basic blocks with 16, 32 and 64 channels."""
     n = (depth - 2) // 6
     stages = _stages(BasicBlock, 16, (16, 32, 64), (n, n, n), (1, 2, 2))
-    return Trunk([Block("stem", _stem(in_channels, 16), 16), *stages])
-
-
-def wide_resnet(in_channels: int) -> Trunk:
-    """A wide residual network (Zagoruyko & Komodakis, 2016) behind a thin entrance.
-
-    For small images. Two blocks of 16 channels, a twentieth of the compute, are all that a first
-    exit needs below it if its head is a small network itself; three stages of two blocks with 48,
-    96 and 192 channels follow. 18 layers.
-    """
-    blocks = _stages(BasicBlock, 16, (16, 48, 96, 192), (2, 2, 2, 2), (1, 1, 2, 2))
-    return Trunk([Block("stem", _stem(in_channels, 16), 16), *blocks])
+    stem = nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(in_channels, 16, 3, padding=1, bias=False),
+            norm=nn.BatchNorm2d(16),
+            relu=nn.ReLU(),
+        )
+    )
+    return Trunk([Block("stem", stem, 16), *stages])
 
 
 def large_resnet(
@@ -73,8 +59,6 @@ def large_resnet(
 
 for _depth in (8, 14, 20, 32, 44, 56, 110):
     TRUNKS.register(f"resnet{_depth}")(partial(small_resnet, depth=_depth))
-
-TRUNKS.register("wide18")(wide_resnet)
 
 TRUNKS.register("resnet18")(partial(large_resnet, kind=BasicBlock, depths=(2, 2, 2, 2)))
 TRUNKS.register("resnet34")(partial(large_resnet, kind=BasicBlock, depths=(3, 4, 6, 3)))

@@ -8,30 +8,31 @@ from torch import Tensor
 class CropAndFlip:
     """Random crops of a reflect-padded image and random mirror images, each sample its own.
 
-    The padded images stay on the device as bytes; one gather per batch makes the crops. A square of
-    each may be hidden (cutout: DeVries & Taylor, arXiv 1708.04552).
+    The padded images stay on the device as bytes; one gather per batch makes the crops.
     """
 
-    def __init__(self, images: Tensor, pad: int, flip: bool, cutout: int = 0) -> None:
+    def __init__(self, images: Tensor, pad: int, flip: bool) -> None:
         """Take all images (N, C, H, W) uint8.
 
         Args:
             images: on the device.
             pad: pixels on each side, so far may a crop be off the middle.
             flip: whether half of the crops are mirrored.
-            cutout: side of the square that is painted in the mean colour. Its centre is anywhere,
-                so that part of it may lie outside.
         """
         self.height, self.width = images.shape[2:]
-        self.pad, self.flip, self.cutout = pad, flip, cutout
+        self.pad, self.flip = pad, flip
         colour = images.sum(dim=(0, 2, 3), dtype=torch.int64) // images[:, 0].numel()
         self.mean = colour.to(torch.uint8)[:, None, None]
         self.padded = _reflect(images, pad) if pad else images
 
-    def batch(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the augmented images (B, C, H, W) uint8 of ``indices`` (B,).
+    def batch(self, indices: Tensor, generator: torch.Generator, cutout: int = 0) -> Tensor:
+        """Return augmented images (B, C, H, W) uint8.
 
-        ``generator`` lives on the CPU, so the same seed gives the same crops on every device.
+        Args:
+            indices: of the images, (B,).
+            generator: on the CPU, so that the same seed gives the same crops on every device.
+            cutout: side of a square of each image that is painted in the mean colour (DeVries &
+                Taylor, arXiv 1708.04552). Its centre is anywhere: part of it may lie outside.
         """
         count = len(indices)
         device = self.padded.device
@@ -45,23 +46,24 @@ class CropAndFlip:
         rows, columns = rows.to(device), columns.to(device)
         crops = self.padded[indices[:, None, None], :, rows[:, :, None], columns[:, None, :]]
         crops = crops.permute(0, 3, 1, 2)  # (B, H, W, C) gathered, channels_last for free
-        if self.cutout:
-            hidden = self._hidden(count, generator).to(device)
+        if cutout:
+            hidden = self._hidden(count, cutout, generator).to(device)
             crops = torch.where(hidden, self.mean, crops)
         return crops
 
-    def _hidden(self, count: int, generator: torch.Generator) -> Tensor:
+    def _hidden(self, count: int, cutout: int, generator: torch.Generator) -> Tensor:
         """Which pixels are painted over: (B, 1, H, W) bool."""
         rows, columns = (
-            self._covered(size, count, generator) for size in (self.height, self.width)
+            _covered(size, count, cutout, generator) for size in (self.height, self.width)
         )
         return rows[:, None, :, None] & columns[:, None, None, :]
 
-    def _covered(self, size: int, count: int, generator: torch.Generator) -> Tensor:
-        """Which rows, or columns, the squares cover: (B, size) bool."""
-        start = torch.randint(size, (count, 1), generator=generator) - self.cutout // 2
-        places = torch.arange(size)
-        return (places >= start) & (places < start + self.cutout)
+
+def _covered(size: int, count: int, cutout: int, generator: torch.Generator) -> Tensor:
+    """Which rows, or columns, the squares cover: (B, size) bool."""
+    start = torch.randint(size, (count, 1), generator=generator) - cutout // 2
+    places = torch.arange(size)
+    return (places >= start) & (places < start + cutout)
 
 
 def _reflect(images: Tensor, pad: int) -> Tensor:

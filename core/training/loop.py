@@ -91,9 +91,7 @@ class Trainer:
         self.mean = torch.tensor(mean, device=device)[:, None, None]
         self.std = torch.tensor(std, device=device)[:, None, None]
         self.normalisation = (mean, std)
-        self.crops = CropAndFlip(
-            to_device(train.images, device), recipe.crop_pad, recipe.flip, recipe.cutout
-        )
+        self.crops = CropAndFlip(to_device(train.images, device), recipe.crop_pad, recipe.flip)
         if recipe.start_from is None:
             for module in self.network.modules():
                 if isinstance(module, Whitening):
@@ -152,7 +150,7 @@ class Trainer:
             indices = self.peers.share(order[step * size : (step + 1) * size]).to(self.device)
             rate = learning_rate(phase, (within + step / steps) / phase.epochs)
             set_rate(self.optimizer, rate)
-            images = self._normalised(self.crops.batch(indices, crops))
+            images = self._normalised(self.crops.batch(indices, crops, phase.cutout))
             self.optimizer.zero_grad(set_to_none=True)
             with self._precision():
                 outputs = self.model(images)

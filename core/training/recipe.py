@@ -44,6 +44,8 @@ class Phase(_Strict):
     targets: Literal["labels", "network"] = "labels"
     """What the exits learn to answer: the labels, or what the final exit answers (no labels
     needed)."""
+    cutout: int = Field(default=0, ge=0)
+    """Side of the square that is hidden in each training image, in pixels."""
     learning_rate: float = Field(gt=0)
     """The peak of the schedule."""
     schedule: Literal["cosine", "step", "constant"] = "cosine"
@@ -101,8 +103,6 @@ class Recipe(_Strict):
     does (64 in airbench: Jordan, arXiv 2404.00498, §3.4)."""
     crop_pad: int = Field(default=0, ge=0)
     flip: bool = False
-    cutout: int = Field(default=0, ge=0)
-    """Side of the square that is hidden in each training image, in pixels."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     phases: tuple[Phase, ...] = Field(min_length=1)
     edge_cloud: EdgeCloud | None = None

@@ -46,8 +46,8 @@ def test_the_same_seed_gives_the_same_crops() -> None:
 
 def test_cutout_hides_one_square_of_each_image_in_the_mean_colour() -> None:
     originals = images(1, size=12)
-    crops = CropAndFlip(originals, 0, flip=False, cutout=4)
-    got = crops.batch(torch.zeros(300, dtype=torch.int64), torch.Generator().manual_seed(0))
+    crops = CropAndFlip(originals, 0, flip=False)
+    got = crops.batch(torch.zeros(300, dtype=torch.int64), torch.Generator().manual_seed(0), 4)
     changed = (got != originals).any(dim=1)  # (B, H, W)
     assert (got.movedim(1, 3)[changed] == crops.mean.flatten()).all()
     heights, widths = changed.any(dim=2).sum(dim=1), changed.any(dim=1).sum(dim=1)
