@@ -16,6 +16,7 @@ from core.nets.trunk import TRUNKS, Block, Trunk
 
 PATCH = 2
 EPSILON = 5e-4
+CHUNK = 500
 SAMPLES = 5000
 """As many images are enough to compute the whitening from."""
 
@@ -40,13 +41,17 @@ class Whitening(nn.Conv2d):
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
         """Compute the filters from normalised images (B, C, H, W)."""
-        windows = images.double().unfold(2, PATCH, 1).unfold(3, PATCH, 1)  # (B, C, H', W', 2, 2)
-        patches = windows.permute(0, 2, 3, 1, 4, 5).reshape(-1, self.weight[0].numel())
-        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
-        filters = (
-            (vectors / (values + EPSILON).sqrt()).T.flip(0).reshape(-1, *self.weight.shape[1:])
-        )
-        self.weight.copy_(torch.cat([filters, -filters]))
+        size = self.weight[0].numel()
+        total = torch.zeros(size, size, dtype=torch.float64, device=images.device)
+        count = 0
+        for chunk in torch.split(images, CHUNK):
+            windows = chunk.double().unfold(2, PATCH, 1).unfold(3, PATCH, 1)  # (B, C, H', W', 2, 2)
+            patches = windows.permute(0, 2, 3, 1, 4, 5).reshape(-1, size)
+            total += patches.T @ patches
+            count += len(patches)
+        values, vectors = torch.linalg.eigh(total / count)
+        filters = (vectors / (values + EPSILON).sqrt()).T.flip(0)  # the largest first
+        self.weight.copy_(torch.cat([filters, -filters]).view_as(self.weight))
 
 
 def _unit(in_channels: int, channels: int, pool: bool) -> nn.Sequential:
