@@ -32,13 +32,14 @@ from core.training.losses import (
     LOSSES,
     LossInputs,
     assign_tags,
+    distillation,
     in_full_precision,
-    self_distillation,
 )
 from core.training.progress import LIVE_THRESHOLD, EpochReport, warning_about
 from core.training.recipe import Phase, Recipe
 from core.training.schedule import learning_rate
 from core.training.start_from import Normalisation, start_from
+from core.training.teacher import Teacher
 
 EVALUATION_BATCH = 500
 
@@ -99,6 +100,7 @@ class Trainer:
         self.labels = torch.from_numpy(train.labels).to(device)
         self.calibration = to_device(calibration.images, device)
         self.calibration_labels = torch.from_numpy(calibration.labels).to(device)
+        self.teacher = Teacher(recipe.teacher, spec, str(device)) if recipe.teacher else None
         self.optimizer = optimizer_of(recipe, self.network)
         self.training: str | None = None  # what the current phase trains
         self.bfloat16 = uses_bfloat16(recipe.precision, device)
@@ -150,12 +152,14 @@ class Trainer:
             indices = self.peers.share(order[step * size : (step + 1) * size]).to(self.device)
             rate = learning_rate(phase, (within + step / steps) / phase.epochs)
             set_rate(self.optimizer, rate)
-            images = self._normalised(self.crops.batch(indices, crops, phase.cutout))
+            pixels = self.crops.batch(indices, crops, phase.cutout)
+            images = self._normalised(pixels)
             self.optimizer.zero_grad(set_to_none=True)
             with self._precision():
                 outputs = self.model(images)
+                known = self.teacher(pixels) if self.teacher and phase.distillation else None
             name = phase.loss_at(within * steps + step)
-            loss = self._loss(phase, name, *in_full_precision(outputs), indices)
+            loss = self._loss(phase, name, *in_full_precision(outputs), indices, known)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             total += loss.detach()
@@ -187,6 +191,7 @@ class Trainer:
         logits: Tensor,
         confidence: Tensor | None,
         indices: Tensor,
+        known: Tensor | None,
     ) -> Tensor:
         exits = logits.shape[1]
         weights = phase.exit_weights or (1.0,) * exits
@@ -209,7 +214,7 @@ class Trainer:
         if phase.floor:
             loss = loss - phase.floor * batch.likelihoods().sum(dim=1).mean()
         if phase.distillation:
-            loss = loss + phase.distillation * self_distillation(logits, phase.temperature)
+            loss = loss + phase.distillation * distillation(logits, phase.temperature, known)
         return loss
 
     def _normalised(self, images: Tensor) -> Tensor:

@@ -35,9 +35,10 @@ class Phase(_Strict):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """ε in v0: what the exits should answer is the label with 1 − ε, every class with ε / K."""
     distillation: float = Field(default=0.0, ge=0)
-    """Weight of the self-distillation from the final exit into the early ones."""
+    """Weight of what the exits learn from the recipe's teacher; without one, the early exits learn
+    from the final one."""
     temperature: float = Field(default=2.0, gt=0)
-    """τ of the self-distillation."""
+    """τ of the distillation."""
     trains: Literal["all", "exits", "confidence"] = "all"
     """What may change, batch statistics included: everything, the early exits' heads on a frozen
     network, or their confidence branches alone."""
@@ -88,6 +89,9 @@ class Recipe(_Strict):
     start_from: str | None = None
     """A trained network whose trunk and final head to begin with: a model, its folder, a file of
     weights (.safetensors, .pth, .pt) or torchvision's, "torchvision:DEFAULT"."""
+    teacher: str | None = None
+    """A trained network that all exits learn from, in phases with distillation: a model or its
+    folder."""
     mean: tuple[float, ...] | None = None
     """Per channel, of images in [0, 1], with `std`: how images are normalised. If not given, as the
     network to begin with was trained, where that is known; else by the training images."""
@@ -119,6 +123,12 @@ class Recipe(_Strict):
                 )
         if self.std is not None and min(self.std) <= 0:
             raise ValueError(f"expected every one of `std` to be above 0, but got {self.std}")
+        return self
+
+    @model_validator(mode="after")
+    def _listens_to_its_teacher(self) -> "Recipe":
+        if self.teacher is not None and not any(phase.distillation for phase in self.phases):
+            raise ValueError("expected a phase with `distillation`, as there is a `teacher`")
         return self
 
     @property

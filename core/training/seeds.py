@@ -51,7 +51,7 @@ def model_with_seed(name: str, seed: int, runs: Path, train: Train) -> Path | st
         return model
     base = {
         field: str(model_with_seed(value, seed, runs, train))
-        for field in ("plain", "start_from")
+        for field in ("plain", "start_from", "teacher")
         if (value := getattr(recipe, field)) in recipe_names()
     }
     plan = recipe.model_copy(update={"seed": seed, **base})

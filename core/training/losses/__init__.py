@@ -7,17 +7,17 @@ from core.training.losses.batch import LOSSES, Loss, LossInputs, in_full_precisi
 from core.training.losses.eenet import assign_tags, mixtures
 from core.training.losses.exclusion import exclusion
 from core.training.losses.joint import gated, gates
-from core.training.losses.supervision import self_distillation
+from core.training.losses.supervision import distillation
 
 __all__ = [
     "LOSSES",
     "Loss",
     "LossInputs",
     "assign_tags",
+    "distillation",
     "exclusion",
     "gated",
     "gates",
     "in_full_precision",
     "mixtures",
-    "self_distillation",
 ]

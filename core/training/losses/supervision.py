@@ -29,15 +29,22 @@ def correctness(batch: LossInputs) -> Tensor:
     return v0(batch) + F.binary_cross_entropy_with_logits(logits, right)
 
 
-def self_distillation(logits: Tensor, temperature: float) -> Tensor:
-    """Let the early exits learn from the final one: mean over exits of τ² KL(y_{E−1} ‖ y_i).
+def distillation(logits: Tensor, temperature: float, teacher: Tensor | None = None) -> Tensor:
+    """Let exits learn from who knows better: mean over the exits of τ² KL(teacher ‖ y_i).
 
-    Both sides softened by the temperature τ; no gradient reaches the teacher
-    (Zhang et al., "Be Your Own Teacher", 2019).
+    Both sides are softened by the temperature τ; no gradient reaches the teacher.
+
+    Args:
+        logits: of all exits, (B, E, K).
+        temperature: τ.
+        teacher: logits (B, K) that all exits learn from. If not given, the final exit teaches the
+            early ones (Zhang et al., "Be Your Own Teacher", 2019).
     """
-    if logits.shape[1] == 1:
+    if teacher is None:
+        teacher, logits = logits[:, -1], logits[:, :-1]
+    if logits.shape[1] == 0:
         return logits.new_zeros(())
-    teacher = (logits[:, -1:].detach() / temperature).log_softmax(dim=2)
-    students = (logits[:, :-1] / temperature).log_softmax(dim=2)
-    divergence = (teacher.exp() * (teacher - students)).sum(dim=2)
+    known = (teacher.detach()[:, None] / temperature).log_softmax(dim=2)
+    students = (logits / temperature).log_softmax(dim=2)
+    divergence = (known.exp() * (known - students)).sum(dim=2)
     return divergence.mean() * temperature**2

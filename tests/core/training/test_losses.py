@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.errors import UserError
-from core.training.losses import LOSSES, LossInputs, assign_tags, mixtures, self_distillation
+from core.training.losses import LOSSES, LossInputs, assign_tags, distillation, mixtures
 
 COSTS = torch.tensor([0.2, 0.5, 1.1])
 LAMBDA = 0.7
@@ -125,11 +125,25 @@ def test_a_higher_price_tags_earlier_exits() -> None:
 
 def test_self_distillation_teaches_the_early_exits_only() -> None:
     inputs = batch()
-    loss = self_distillation(inputs.logits, temperature=2.0)
+    loss = distillation(inputs.logits, temperature=2.0)
     loss.backward()
     gradient = inputs.logits.grad
     assert gradient is not None
     assert gradient[:, :2].abs().sum() > 0
     assert gradient[:, 2].abs().sum() == 0
     same = inputs.logits.detach()[:, -1:].expand(-1, 3, -1)
-    assert float(self_distillation(same, 2.0)) == pytest.approx(0, abs=1e-6)
+    assert float(distillation(same, 2.0)) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_teacher_teaches_all_exits() -> None:
+    inputs = batch()
+    teacher = torch.randn(6, 4, generator=torch.Generator().manual_seed(3), requires_grad=True)
+    loss = distillation(inputs.logits, 2.0, teacher)
+    each = [
+        F.kl_div((logits / 2).log_softmax(1), (teacher / 2).softmax(1), reduction="batchmean")
+        for logits in inputs.logits.unbind(1)
+    ]
+    torch.testing.assert_close(loss, 4 * torch.stack(each).mean())
+    loss.backward()
+    assert teacher.grad is None
+    assert (inputs.logits.grad.abs().sum(dim=(0, 2)) > 0).all()

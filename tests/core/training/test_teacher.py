@@ -1,0 +1,54 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from core.data.splits import load_split
+from core.errors import UserError
+from core.models import load
+from core.training.loop import Trainer
+from core.training.recipe import Recipe
+from core.training.teacher import Teacher
+from tests.core.training.recipes import bars, tiny_recipe
+
+CPU = torch.device("cpu")
+MNIST = {"num_classes": 10, "in_channels": 1, "image_size": 28}
+
+
+def pupil(**changes: object) -> Recipe:
+    phase = {"epochs": 4, "learning_rate": 0.1, "exit_weights": [0, 0, 0], "distillation": 1.0}
+    network = {"backbone": "eenet8", "exits": ["block1", "block2"]} | MNIST
+    return tiny_recipe([phase], network=network, teacher="eenet8-mnist", **changes)
+
+
+def test_exits_learn_from_a_teacher_without_any_labels() -> None:
+    digits = load_split("mnist-samples", "train")
+    unknown = replace(digits, labels=digits.labels * 0)
+    made = Trainer(pupil(), unknown, load_split("mnist-samples", "calibration"), CPU)
+    *_, last = made.epochs()
+    assert last.accuracy[0] > 0.4  # of ten classes
+    assert min(last.accuracy[1:]) > 0.8
+    assert made.teacher is not None
+    assert not any(name.startswith("teacher") for name in made.checkpoint().tensors)
+
+
+def test_a_teacher_answers_like_the_model() -> None:
+    model = load("eenet8-mnist")
+    images = load_split("mnist-samples", "test").images[:20]
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+    made = Teacher("eenet8-mnist", pupil().network, "cpu")
+    expected = torch.tensor(model.table(images).probabilities[:, -1], dtype=torch.float32)
+    torch.testing.assert_close(made(pixels).softmax(1), expected, atol=1e-3, rtol=0)
+
+
+def test_a_teacher_of_other_images_is_a_sentence() -> None:
+    recipe = tiny_recipe(
+        [{"epochs": 1, "learning_rate": 0.1, "distillation": 1.0}], teacher="eenet8-mnist"
+    )
+    with pytest.raises(UserError, match="same `num_classes` as the network, 2, but it has 10"):
+        Trainer(recipe, bars(32, 0), bars(32, 1), CPU)
+
+
+def test_a_teacher_whom_no_phase_listens_to_is_a_mistake() -> None:
+    with pytest.raises(UserError, match="a phase with `distillation`, as there is a `teacher`"):
+        tiny_recipe(teacher="eenet8-mnist")
