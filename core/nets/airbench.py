@@ -120,7 +120,6 @@ def airbench(
 
 TRUNKS.register("airbench-small")(partial(airbench, widths=(32, 128, 128)))
 TRUNKS.register("airbench94")(partial(airbench, widths=(64, 256, 256)))
-TRUNKS.register("airbench96")(partial(airbench, widths=(128, 512, 512), depths=(3, 3, 3)))
 # A first group as thin as airbench94's keeps an exit after it cheap. What comes later is deeper and
 # stays at 7×7 pixels, where the same compute takes a quarter of the weights.
 _large = partial(airbench, widths=(64, 256, 384), depths=(2, 3, 3), pools=(True, True, False))

@@ -339,17 +339,14 @@ def _check_fit(recipe: Recipe, images: ImageSet) -> None:
 
 def optimizer_of(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     """Return the optimiser of a recipe, its rate still to be set: "times" in a group scales it."""
-    biases = [
-        module.bias
-        for module in network.modules()
-        if isinstance(module, nn.BatchNorm2d) and recipe.norm_bias_rate != 1
-    ]
+    biases = [m.bias for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     apart = {id(bias) for bias in biases}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in apart]
     decay, times = recipe.weight_decay, recipe.norm_bias_rate
-    groups = [{"params": rest, "times": 1.0, "weight_decay": decay}]
-    if biases:
-        groups.append({"params": biases, "times": times, "weight_decay": decay / times})
+    groups = [
+        {"params": rest, "times": 1.0, "weight_decay": decay},
+        {"params": biases, "times": times, "weight_decay": decay / times},
+    ]
     if recipe.optimizer == "adam":
         return torch.optim.Adam(groups, lr=0.0)
     return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
