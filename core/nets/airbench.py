@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.nets.heads import Head
+from core.nets.residual import ResidualPair, unit
 from core.nets.trunk import TRUNKS, Block, Trunk
 
 PATCH = 2
@@ -54,31 +55,6 @@ class Whitening(nn.Conv2d):
         self.weight.copy_(torch.cat([filters, -filters]).view_as(self.weight))
 
 
-def _unit(in_channels: int, channels: int, pool: bool) -> nn.Sequential:
-    layers: OrderedDict[str, nn.Module] = OrderedDict(
-        conv=nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
-    )
-    if pool:
-        layers["pool"] = nn.MaxPool2d(2)
-    layers |= {"norm": nn.BatchNorm2d(channels), "act": nn.GELU()}
-    return nn.Sequential(layers)
-
-
-class ResidualPair(nn.Module):
-    """Two units of the same width around which a shortcut leads: (B, C, H, W) to the same."""
-
-    def __init__(self, channels: int) -> None:
-        """Make both units."""
-        super().__init__()
-        self.first = _unit(channels, channels, pool=False)
-        self.second = _unit(channels, channels, pool=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Add to the features what the two units make of them."""
-        seen: Tensor = self.second(self.first(features))
-        return features + seen
-
-
 def _final(shape: tuple[int, int, int], num_classes: int) -> nn.Module:
     return Head("maxpool", shape, num_classes)
 
@@ -106,8 +82,8 @@ def airbench(
     blocks = [Block("stem", stem, channels, exit_allowed=False)]
     groups = zip(widths, depths, pools, strict=True)
     for group, (width, depth, pool) in enumerate(groups, start=1):
-        blocks.append(Block(f"group{group}_1", _unit(channels, width, pool), width))
-        rest = ResidualPair(width) if depth == 3 else _unit(width, width, pool=False)
+        blocks.append(Block(f"group{group}_1", unit(channels, width, pool=pool), width))
+        rest = ResidualPair(width) if depth == 3 else unit(width, width)
         blocks.append(Block(f"group{group}_2", rest, width))
         channels = width
     trunk = Trunk(blocks, _final, initialise=False)

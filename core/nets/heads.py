@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
 
 from core.nets.confidence import EVIDENCE
-from core.nets.residual import residual_block
+from core.nets.residual import ResidualPair, unit
 from core.registry import Registry
 
 
@@ -113,35 +112,34 @@ for _depth in (1, 2, 3):
     HEADS.register(f"conv{_depth}")(_doubling(_depth))
 
 
-COARSEST = 8
-
-
-def _residual(widths: Sequence[int]) -> Reader:
+def _deep(widths: Sequence[int]) -> Reader:
     def read(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
-        channels, size, _ = shape
         layers: OrderedDict[str, nn.Module] = OrderedDict()
+        channels = None
         for number, width in enumerate(widths):
-            stride = 2 if size > COARSEST else 1
-            size = -(-size // stride)
-            layers[f"block{number}"] = residual_block(BasicBlock, channels, width, stride)
+            if width == channels:
+                layers[f"pair{number}"] = ResidualPair(width)
+            else:
+                layers[f"unit{number}"] = unit(channels or shape[0], width, stride=2)
             channels = width
         layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
-        return nn.Sequential(layers), channels
+        return nn.Sequential(layers), widths[-1]
 
     return read
 
 
-SIZED: dict[str, Callable[[Sequence[int]], Reader]] = {"strided": _strided, "res": _residual}
-"""Heads whose kind names the channels of their layers: "strided128-256", "res32-64-64"."""
+SIZED: dict[str, Callable[[Sequence[int]], Reader]] = {"strided": _strided, "deep": _deep}
+"""Heads whose kind names the channels of their layers: "strided128-256", "deep64-64-128"."""
 WIDTHS = re.compile(rf"({'|'.join(SIZED)})(\d+(?:-\d+)*)")
 
 
 def reader(kind: str) -> Reader:
     """Return what makes the reader of a kind of head: one of `HEADS`, or one with named widths.
 
-    "strided128-256" is two 3×3 convolutions of stride 2 with so many channels; "res32-64-64" three
-    residual blocks, each of which halves the resolution as long as that is above 8×8. An exit that
-    reads features of few layers is as good as the layers of its own, and their compute counts.
+    "strided128-256" is two 3×3 convolutions of stride 2 with so many channels. In "deep64-64-128"
+    a new width is such a convolution, too, and a width repeated is a residual pair of convolutions.
+    An exit that reads features of few layers is as good as the layers of its own, and their compute
+    counts: depth earns more than width.
 
     Raises:
         UserError: there is no such kind.

@@ -1,13 +1,18 @@
-"""The residual block, of which trunks and heads are made (He et al., 2015)."""
+"""What trunks and heads are made of: residual blocks, units and pairs of units."""
 
-from torch import nn
+from collections import OrderedDict
+
+from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 
 def residual_block(
     kind: type[BasicBlock | Bottleneck], in_channels: int, width: int, stride: int
 ) -> BasicBlock | Bottleneck:
-    """torchvision's residual block, (B, C, H, W) to (B, width × expansion, H/stride, W/stride)."""
+    """torchvision's residual block, (B, C, H, W) to (B, width × expansion, H/stride, W/stride).
+
+    He et al., 2015.
+    """
     out_channels = width * kind.expansion
     shortcut = None
     if stride != 1 or in_channels != out_channels:
@@ -21,3 +26,33 @@ def residual_block(
     last_norm = block.bn2 if isinstance(block, BasicBlock) else block.bn3
     nn.init.zeros_(last_norm.weight)
     return block
+
+
+def unit(in_channels: int, channels: int, *, stride: int = 1, pool: bool = False) -> nn.Sequential:
+    """Make a 3×3 convolution with its norm and GELU, (B, C, H, W) to (B, channels, H', W').
+
+    A ``stride`` of 2, or a 2×2 max ``pool`` after the convolution, halves the resolution; the
+    latter sees four times as much, and costs that.
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict(
+        conv=nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
+    )
+    if pool:
+        layers["pool"] = nn.MaxPool2d(2)
+    layers |= {"norm": nn.BatchNorm2d(channels), "act": nn.GELU()}
+    return nn.Sequential(layers)
+
+
+class ResidualPair(nn.Module):
+    """Two units of the same width around which a shortcut leads: (B, C, H, W) to the same."""
+
+    def __init__(self, channels: int) -> None:
+        """Make both units."""
+        super().__init__()
+        self.first = unit(channels, channels)
+        self.second = unit(channels, channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Add to the features what the two units make of them."""
+        seen: Tensor = self.second(self.first(features))
+        return features + seen

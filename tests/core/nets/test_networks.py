@@ -56,7 +56,7 @@ def test_no_module_works_in_place(backbone: str) -> None:
     assert not [m for m in trunk.modules() if getattr(m, "inplace", False)]
 
 
-@pytest.mark.parametrize("head", [*HEADS, "res4", "res4-6", "strided4-6"])
+@pytest.mark.parametrize("head", [*HEADS, "deep4", "deep4-4-6", "strided4-6"])
 def test_heads_say_logits_and_confidence(head: str) -> None:
     made = network(head=head)
     outputs = made(torch.zeros(3, 1, 28, 28))
@@ -74,14 +74,21 @@ def test_heads_may_differ_from_exit_to_exit() -> None:
     assert cost.head_macs[0] > 10 * cost.head_macs[1]
 
 
-def test_a_residual_head_halves_the_resolution_down_to_eight_pixels() -> None:
-    head = Head("res32-64-48", (16, 32, 32), 10, "both")
+def test_a_deep_head_halves_the_resolution_at_each_new_width() -> None:
+    head = Head("deep32-32-48", (16, 32, 32), 10, "both")
     sizes = []
-    for name, block in head.reader.named_children():
+    for block in head.reader.children():
         block.register_forward_hook(lambda _, __, out: sizes.append(tuple(out.shape[1:])))
-        assert name
     assert head(torch.zeros(2, 16, 32, 32)).logits.shape == (2, 10)
-    assert sizes[:3] == [(32, 16, 16), (64, 8, 8), (48, 8, 8)]
+    assert sizes[:3] == [(32, 16, 16), (32, 16, 16), (48, 8, 8)]
+
+
+def test_a_repeated_width_in_a_deep_head_is_a_residual_pair() -> None:
+    head = Head("deep8-8", (4, 8, 8), 10)
+    features = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    first, pair = list(head.reader)[:2]
+    nn.init.zeros_(pair.second.norm.weight)
+    assert torch.equal(pair(first(features)), first(features))
 
 
 def test_a_strided_head_names_the_channels_of_its_layers() -> None:
@@ -97,7 +104,7 @@ def test_a_maxpool_head_reads_a_ninth_of_the_maxima() -> None:
     assert torch.allclose(read, features.amax(dim=(2, 3)) / 9)
 
 
-@pytest.mark.parametrize("kind", ["res", "res-8", "res8-", "strided", "tail"])
+@pytest.mark.parametrize("kind", ["deep", "deep-8", "deep8-", "strided", "tail"])
 def test_an_unknown_kind_of_head_is_a_sentence(kind: str) -> None:
     with pytest.raises(UserError, match=f"expected the name of a head, but got '{kind}'"):
         Head(kind, (4, 8, 8), 10)
