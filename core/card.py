@@ -83,6 +83,11 @@ class TrainingFacts(_Strict):
     workers: int
     edge_cloud: EdgeCloudFacts | None = None
 
+    @property
+    def start_from(self) -> str | None:
+        """The trained network whose weights the run began with; its own training comes on top."""
+        return self.recipe.get("start_from")
+
 
 class Measured(_Strict):
     """A card but for what only the finished files can tell."""

@@ -72,9 +72,10 @@ def models_table(cards: Sequence[Card]) -> str:
         parameters = sum(card.stage_parameters) + sum(card.head_parameters)
         accuracies = " · ".join(f"{value:.1%}" for value in card.per_exit_accuracy["test"])
         training = card.training
+        begun = f" after `{training.start_from}`" if training.start_from else ""
         lines.append(
             f"| `{card.name}` | {card.spec.backbone} | {card.plain_macs / 1e6:.2f} | "
-            f"{parameters:,} | {accuracies} | {training.epochs} epochs, "
+            f"{parameters:,} | {accuracies} | {training.epochs} epochs{begun}, "
             f"{training.seconds / 60:.0f} min on {training.hardware} |"
         )
     return "\n".join(lines)

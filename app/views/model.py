@@ -227,7 +227,8 @@ def _heads(card: Card) -> str:
 def _trained(card: Card) -> str:
     training = card.training
     epochs = wording.plural(training.epochs, "epoch")
-    return f"{epochs} in {wording.patience(training.seconds)}"
+    begun = f", after those of {training.start_from}" if training.start_from else ""
+    return f"{epochs} in {wording.patience(training.seconds)}{begun}"
 
 
 def _again(card: Card) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from core.errors import UserError
 from core.models import card_of, list_models
-from core.results import BEGIN, END, results_table, with_results
+from core.results import BEGIN, END, models_table, results_table, with_results
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -23,6 +23,12 @@ def test_every_early_exit_model_stands_beside_its_plain_network() -> None:
     for name in early:
         assert f"`{name}`" in table
         assert card_of(name).plain is not None
+
+
+def test_a_model_that_began_as_another_says_so() -> None:
+    rows = models_table([card_of("pteenet20-cifar10"), card_of("resnet20-cifar10")]).splitlines()
+    assert "12 epochs after `resnet20-cifar10`, " in rows[-2]
+    assert "90 epochs, " in rows[-1]
 
 
 def test_only_what_stands_between_the_marks_is_replaced() -> None:
