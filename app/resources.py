@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from core.training.edgecloud.plan import TrainingTimes
     from core.tuning.control import Controlled, Rehearsal
 
+EXAMPLES = 200
+"""How many test images stand in where no samples ship."""
+
 
 def models_folder() -> Path:
     """Return the folder of models: `$EENET_MODELS`, else the one that ships with the project."""
@@ -244,6 +247,20 @@ def test_images(dataset: str) -> ImageSet | None:
 @st.cache_resource(max_entries=2, show_spinner="Reading the test images …")
 def _test_images(dataset: str, root: str, changed: int) -> ImageSet:
     return load_prepared(dataset, "test", Path(root))
+
+
+def examples(card: Card) -> ImageSet | None:
+    """Return images to try a network on: those that ship, else some of the test images on disk.
+
+    Raises:
+        UserError: none ship, and the data set on the disk is damaged.
+    """
+    shipped = samples(card.dataset)
+    found = test_images(card.dataset) if shipped is None else None
+    if found is None or found.classes != card.classes:
+        return shipped
+    apart = max(len(found) // EXAMPLES, 1)  # they may be sorted by class
+    return found.select(np.arange(0, len(found), apart)[:EXAMPLES])
 
 
 def asked_samples(name: str) -> ExitTable | None:

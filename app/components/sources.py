@@ -53,7 +53,7 @@ def pictures(card: Card) -> tuple[list[Picture], int] | None:
     Returns:
         The pictures and which of them is looked at, or None when there is nothing to look at.
     """
-    samples = resources.samples(card.dataset)
+    samples = resources.examples(card)
     place = st.container()
     _choosers(card, samples)
     own = _own_pictures(card)
@@ -216,7 +216,7 @@ def _opened(own: Own, card: Card, turn: str | None) -> Picture:
     if own.label is not None and own.dataset == card.dataset:
         return Picture(pixels, own.name, label=own.label, notes=notes, uploaded=True)
     if not own.drawn:
-        samples = resources.samples(card.dataset)
+        samples = resources.examples(card)
         unlike = hint(pixels, samples.images) if samples is not None else None
         if unlike:
             return Picture(pixels, own.name, notes=notes, uploaded=True, warning=unlike)

@@ -106,9 +106,12 @@ def _why(card: Card, view: state.View) -> None:
 
 
 def _what(card: Card, view: state.View) -> None:
-    samples = resources.samples(card.dataset)
+    samples = resources.examples(card)
     if samples is None:
-        st.info(f"No sample images ship for {card.dataset}.", icon=":material/image:")
+        st.info(
+            f"No images of {card.dataset} ship, and the data set is not on this machine.",
+            icon=":material/image:",
+        )
         return
     table = resources.asked_all(view.model, samples.images)
     odd = np.flatnonzero((table.answers != table.answers[:, -1:]).any(axis=1)).tolist()

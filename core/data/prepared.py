@@ -135,8 +135,14 @@ def read_image_set(path: Path, name: str, split: str) -> ImageSet:
             f"expected `classes` in {path} to be a list of strings,"
             f" but got {classes.dtype} of shape {classes.shape}; prepare the data set again."
         )
-    _check(images, labels, names := tuple(str(one) for one in classes), str(path))
+    _check(images, labels, names := _first_synonyms(classes.tolist()), str(path))
     return ImageSet.counted(name, split, images, labels.astype(np.int64), names)
+
+
+def _first_synonyms(names: list[str]) -> tuple[str, ...]:
+    """ "ladybug, ladybeetle, lady beetle", as WordNet names a class, is a ladybug to us."""
+    short = tuple(name.partition(",")[0].strip() or name for name in names)
+    return short if len(set(short)) == len(names) else tuple(names)
 
 
 def write_prepared(

@@ -9,7 +9,8 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.components.sources import Own
-from core.data.samples import load_samples
+from core.data.prepared import write_prepared
+from core.data.samples import load_samples, sample_names
 from core.models import load
 from core.policy import Policy
 from core.routing import decide
@@ -19,10 +20,11 @@ from core.spoil import SPOILERS, spoil
 from tests.app.pages import errors, html, leaves_at, link, opened, policy, reading
 
 MODEL = "eenet8-mnist"
+NO_SAMPLES = "airbench-large-tiny"  # its images may not be passed on
 
 
-def with_upload(content: bytes, name: str, kind: str = "image/png") -> AppTest:
-    app = opened(f"model={MODEL}")
+def with_upload(content: bytes, name: str, kind: str = "image/png", model: str = MODEL) -> AppTest:
+    app = opened(f"model={model}")
     app.file_uploader[0].upload(name, content, kind)
     return app.run()
 
@@ -35,12 +37,46 @@ def png(pixels: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize("name", list_models())
 def test_every_model_shows_its_ladder(name: str) -> None:
-    app = opened(f"model={name}")
-    assert errors(app) == []
     card = card_of(name)
+    if card.dataset in sample_names():
+        app = opened(f"model={name}")
+    else:
+        app = with_upload(png(load_samples("cifar10").images[0]), "cat.png", model=name)
+    assert errors(app) == []
     assert html(app).count("data-exit=") == card.num_exits
     assert policy(app) == card.default_policy
     assert reading(app, "Answer") in card.classes
+
+
+def test_where_no_images_ship_it_asks_for_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EENET_DATA", str(tmp_path))
+    app = opened(f"model={NO_SAMPLES}")
+    assert errors(app) == []
+    assert [one.value for one in app.info] == [
+        "No images of tiny-imagenet ship, and the data set is not on this machine: "
+        "upload a picture to begin."
+    ]
+
+
+@pytest.mark.parametrize("stranger", [False, True])
+def test_where_no_images_ship_those_on_the_disk_stand_in(
+    stranger: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EENET_DATA", str(tmp_path))
+    classes = card_of(NO_SAMPLES).classes
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 64, 64, 3), dtype=np.uint8)
+    labels = np.arange(600) // 3
+    written = classes[::-1] if stranger else classes
+    write_prepared("tiny-imagenet", "test", pixels, labels, written, tmp_path)
+    app = opened(f"model={NO_SAMPLES}&sample=7")
+    assert errors(app) == []
+    if stranger:  # other images of the same name
+        assert len(app.info) == 1
+    else:
+        assert "Sample 8 of 200" in html(app)
+        assert f"it is {classes[7]}" in html(app) or reading(app, "Answer") == classes[7]
 
 
 def test_it_opens_with_an_early_exit_model_and_its_default_policy() -> None:

@@ -1,4 +1,4 @@
-"""Small networks for tests: fresh weights, but with statistics as after some training."""
+"""Small networks for tests, with fresh weights but statistics as after some training; images."""
 
 import numpy as np
 import torch
@@ -6,6 +6,8 @@ import torchvision
 from numpy.typing import NDArray
 from torch import nn
 
+from core.card import Card
+from core.data.samples import load_samples, sample_names
 from core.nets.build import build
 from core.nets.network import ExitNetwork
 from core.nets.spec import NetworkSpec
@@ -44,6 +46,15 @@ def network(seed: int = 0, **changes: object) -> ExitNetwork:
 
 def noise(count: int, size: int = 28, channels: int = 1, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (count, size, size, channels), np.uint8)
+
+
+def images_for(card: Card) -> NDArray[np.uint8]:
+    """The samples that ship for a model, or CIFAR-10's, enlarged, where none do."""
+    if card.dataset in sample_names():
+        return load_samples(card.dataset).images
+    images = load_samples("cifar10").images
+    times = card.spec.image_size // images.shape[1]
+    return images.repeat(times, axis=1).repeat(times, axis=2)
 
 
 def torchvision_module(name: str, num_classes: int = 5, classifier: bool = True) -> nn.Module:

@@ -6,7 +6,6 @@ import torch
 from numpy.typing import NDArray
 
 from core.criteria import CRITERIA
-from core.data.samples import load_samples
 from core.errors import UserError
 from core.inference import normalised_batches, run_all_exits, run_with_skipping
 from core.models import list_models, load
@@ -15,7 +14,7 @@ from core.nets.network import ExitNetwork
 from core.policy import Policy
 from core.routing import decide
 from core.table import ExitTable
-from tests.core.networks import network, noise
+from tests.core.networks import images_for, network, noise
 
 BATCH_SIZES = (1, 7, 256)
 CPU = torch.device("cpu")
@@ -181,7 +180,7 @@ def test_a_policy_of_another_number_of_exits_is_refused() -> None:
 @pytest.mark.parametrize("name", list_models())
 def test_shipped_models_skip_as_their_tables_say(name: str, batch_size: int) -> None:
     model = load(name)
-    images = load_samples(model.card.dataset).images[:300]
+    images = images_for(model.card)[:300]
     table = model.table(images)
     for criterion in CRITERIA:
         if table.num_exits == 1 or (

@@ -5,11 +5,10 @@ import pytest
 import torch
 from captum.attr import LayerGradCam
 
-from core.data.samples import load_samples
 from core.errors import UserError
 from core.models import list_models, load
 from core.saliency import SALIENCY, grad_cam
-from tests.core.networks import network
+from tests.core.networks import images_for, network
 
 
 @pytest.mark.parametrize("exit_index", range(3))
@@ -123,7 +122,7 @@ def test_no_such_exit_or_class(name: str, exit_index: int, target: int) -> None:
 @pytest.mark.parametrize("name", list_models())
 def test_shipped_models_show_where_each_exit_looked(name: str) -> None:
     model = load(name)
-    picture = load_samples(model.card.dataset).images[:1]
+    picture = images_for(model.card)[:1]
     table, image = model.table(picture), model.normalised(picture)
     for exit_index in range(model.card.num_exits):
         for method in ("grad_cam", "saliency"):

@@ -32,6 +32,21 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert pets.labels.dtype == pets.ids.dtype == np.int64
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (("ladybug, ladybeetle", "chimpanzee, chimp"), ("ladybug", "chimpanzee")),
+        (("crane, a bird", "crane, a machine"), ("crane, a bird", "crane, a machine")),
+    ],
+)
+def test_of_synonyms_the_first_names_the_class_if_it_is_one(
+    written: tuple[str, ...], read: tuple[str, ...], tmp_path: Path
+) -> None:
+    images = np.zeros((2, 4, 4, 3), np.uint8)
+    write_prepared("words", "train", images, np.arange(2), written, tmp_path)
+    assert load_prepared("words", "train", tmp_path).classes == read
+
+
 @pytest.mark.parametrize("index", [[2, 0], np.array([True, False, True, False]), []])
 def test_selecting_keeps_images_labels_and_ids_together(index: Any) -> None:
     whole = ImageSet("pets", "test", IMAGES, LABELS, CLASSES, np.arange(10, 14))
