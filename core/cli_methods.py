@@ -58,7 +58,7 @@ def methods_text(cards: Sequence[Card], found: Sequence[Standing], timed: "dict[
     head = [
         "| method | model | decides by |",
         *(f" at most {budget:.0%} |" for budget in BUDGETS),
-        *(f" {100 * drop:g} points |" for drop in DROPS),
+        *(f" {100 * drop:g} point{'' if drop == 0.01 else 's'} |" for drop in DROPS),
     ]
     if timed:
         head.append(f" time at {TIMED_BUDGET:.0%} |")

@@ -15,7 +15,7 @@ from core.table import ExitTable
 from core.tuning.front import Front, best_within_cost, cheapest_within_drop, front
 from core.tuning.replay import replay
 
-BUDGETS = (0.5, 0.6, 0.7, 0.8)
+BUDGETS = (0.25, 0.5, 0.6, 0.7, 0.8)
 DROPS = (0.005, 0.01, 0.02)
 
 

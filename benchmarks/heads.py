@@ -1,0 +1,98 @@
+"""What should the first exit's own layers be?
+
+    python -m benchmarks.heads
+
+For each place and kind of head, a trained plain network's blocks up to there and a fresh head learn
+to answer, alone, for a few epochs on a part of the training images. Printed: the compute up to that
+exit, and its accuracy on calibration.
+"""
+
+import copy
+from collections.abc import Callable
+from itertools import accumulate
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.data.splits import load_split
+from core.models import load
+from core.nets.cost import block_macs, head_macs
+from core.nets.heads import Head
+from core.training.augment import CropAndFlip
+from core.training.device import to_device
+
+MODEL = "airbench-large-cifar10"
+IMAGES, EPOCHS, BATCH, RATE = 15_000, 6, 256, 0.1
+CANDIDATES = (
+    ("group1_2", "strided128-256"),
+    ("group1_1", "deep96-96-192"),
+    ("group1_2", "deep64-64-64-128"),
+    ("group1_2", "deep96-96-192"),
+)
+CPU = torch.device("cpu")
+
+
+def main() -> None:
+    """Print a line per candidate."""
+    model = load(MODEL)
+    spec, trunk = model.card.spec, model.network.trunk
+    train, calibration = (load_split(model.card.dataset, one) for one in ("train", "calibration"))
+    crops = CropAndFlip(to_device(train.images[:IMAGES], CPU), pad=3, flip=True)
+    labels = torch.from_numpy(train.labels[:IMAGES])
+    mean, std = (torch.tensor(one)[:, None, None] for one in (model.card.mean, model.card.std))
+    shapes = trunk.output_shapes(spec.in_channels, spec.image_size)
+    reached = list(accumulate(block_macs(trunk, spec.in_channels, spec.image_size)))
+
+    def normalised(pixels: Tensor) -> Tensor:
+        images = (pixels.float() / 255 - mean) / std
+        return images.contiguous(memory_format=torch.channels_last)
+
+    for place, kind in CANDIDATES:
+        torch.manual_seed(0)
+        block = trunk.names.index(place)
+        head = Head(kind, shapes[block], spec.num_classes)
+        cost = (reached[block] + head_macs(head, shapes[block])) / model.card.plain_macs
+        exit_alone = nn.Sequential(copy.deepcopy(trunk.blocks[: block + 1]), head)
+        learn(exit_alone.to(memory_format=torch.channels_last), crops, labels, normalised)
+        right = 0
+        for rows in torch.arange(len(calibration)).split(500):
+            pixels = to_device(calibration.images[rows.numpy()], CPU)
+            answers = answer(exit_alone, normalised(pixels)).argmax(dim=1)
+            right += int((answers == torch.from_numpy(calibration.labels[rows.numpy()])).sum())
+        print(f"{place:9} {kind:18} {cost:6.1%}  {right / len(calibration):.1%}", flush=True)
+
+
+def learn(
+    exit_alone: nn.Module,
+    crops: CropAndFlip,
+    labels: Tensor,
+    normalised: Callable[[Tensor], Tensor],
+) -> None:
+    """Train for all epochs, at a rate that falls to nothing."""
+    optimizer = torch.optim.SGD(
+        exit_alone.parameters(), RATE, 0.85, weight_decay=1e-3, nesterov=True
+    )
+    steps = EPOCHS * (IMAGES // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps, pct_start=0.1)
+    generator = torch.Generator().manual_seed(0)
+    exit_alone.train()
+    for _ in range(EPOCHS):
+        for rows in torch.randperm(IMAGES, generator=generator).split(BATCH)[: IMAGES // BATCH]:
+            logits = answer(exit_alone, normalised(crops.batch(rows, generator)))
+            optimizer.zero_grad()
+            F.cross_entropy(logits, labels[rows], label_smoothing=0.1).backward()
+            optimizer.step()
+            schedule.step()
+    exit_alone.eval()
+
+
+def answer(exit_alone: nn.Module, images: Tensor) -> Tensor:
+    """Return logits (B, K) in float32."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits: Tensor = exit_alone(images).logits
+    return logits.float()
+
+
+if __name__ == "__main__":
+    main()
