@@ -140,7 +140,7 @@ def read_image_set(path: Path, name: str, split: str) -> ImageSet:
 
 
 def _first_synonyms(names: list[str]) -> tuple[str, ...]:
-    """ "ladybug, ladybeetle, lady beetle", as WordNet names a class, is a ladybug to us."""
+    """Of the synonyms by which WordNet names a class, "ladybug, lady beetle", keep the first."""
     short = tuple(name.partition(",")[0].strip() or name for name in names)
     return short if len(set(short)) == len(names) else tuple(names)
 
