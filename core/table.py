@@ -237,6 +237,10 @@ class ExitTable:
             entropy=self._entropy(),
         )
 
+    def as_kept(self) -> "ExitTable":
+        """Return what a file keeps of the table: with many classes, just the likeliest."""
+        return self.truncated() if self.num_classes > MOST_CLASSES_IN_FULL else self
+
     def _entropy(self) -> FloatArray:
         return normalised_entropy(self.probabilities) if self.entropy is None else self.entropy
 
@@ -267,8 +271,7 @@ def save_tables(path: Path | str, tables: Mapping[str, ExitTable]) -> None:
     arrays: dict[str, NDArray[Any]] = {}
     for split, table in tables.items():
         _check_complete(table)
-        if table.num_classes > MOST_CLASSES_IN_FULL:
-            table = table.truncated()
+        table = table.as_kept()
         fields: dict[str, NDArray[Any] | None] = {
             "probabilities": _quantised_probabilities(table),
             "confidence": _quantised(table.confidence),

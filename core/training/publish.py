@@ -85,7 +85,7 @@ def publish(
     for split, images in (("calibration", calibration), ("test", test)):
         batches = normalised_batches(images.images, result.mean, result.std, place, BATCH_SIZE)
         probabilities, confidence = run_all_exits(network, batches)
-        tables[split] = ExitTable(
+        table = ExitTable(
             probabilities=probabilities,
             confidence=confidence,
             labels=images.labels,
@@ -94,6 +94,7 @@ def publish(
             head_costs=cost.head_costs,
             classes=classes,
         )
+        tables[split] = table.as_kept()  # what a policy reads must be there for whoever uses it
     plain = _plain(recipe)
     measured = Measured(
         name=recipe.name,
