@@ -130,7 +130,7 @@ def test_nothing_sticks_out(
         color_scheme="dark" if scheme == "dark" else "light",
     )
     page.goto(address + path)
-    page.locator(last).wait_for(timeout=PATIENCE)
+    page.locator(last).first.wait_for(timeout=PATIENCE)
     main = page.get_by_test_id("stMain")
     wide, room = main.evaluate("element => [element.scrollWidth, element.clientWidth]")
     assert wide <= room
