@@ -208,6 +208,23 @@ def confusion(table: ExitTable, exit_index: int) -> IntArray:
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
+def most_mixed_up(counts: IntArray, limit: int) -> IntArray:
+    """Return up to ``limit`` classes, in order: the pairs that are taken for each other most often.
+
+    Args:
+        counts: ``(K, K)`` as `confusion` gives them.
+        limit: at least 2.
+    """
+    mistakes = np.triu(counts + counts.T, 1)
+    kept: set[int] = set()
+    for pair in np.argsort(-mistakes, axis=None, kind="stable"):
+        first, second = divmod(int(pair), len(counts))
+        if not mistakes[first, second] or len(kept | {first, second}) > limit:
+            break
+        kept |= {first, second}
+    return np.array(sorted(kept), dtype=np.int64)
+
+
 def score_histogram(
     scores: NDArray[np.floating], right: BoolArray, bins: int
 ) -> tuple[IntArray, IntArray]:

@@ -22,6 +22,7 @@ from core.report import (
     classes_left,
     confusion,
     evaluate,
+    most_mixed_up,
     reliability,
 )
 from core.table import ExitTable
@@ -151,13 +152,24 @@ def _honesty(card: Card, view: state.View) -> None:
             alt="Reliability diagram: how often answers of a probability are right",
         )
     with mixed_up:
+        counts = confusion(table, exit_index)
+        shown = list(range(len(counts)))
+        if len(counts) > _MOST_CLASSES:
+            shown = most_mixed_up(counts, _FEWER_CLASSES).tolist()
         st.plotly_chart(
-            charts.confusion(confusion(table, exit_index), card.classes),
+            charts.confusion(counts[shown][:, shown], [card.classes[one] for one in shown]),
             key="confusion",
             config=charts.CONFIG,
             alt="Confusion matrix without the right answers",
         )
+        if len(shown) < len(card.classes):
+            st.caption(
+                f"Of {len(card.classes)} classes the {len(shown)} that are mixed up most often."
+            )
 
+
+_MOST_CLASSES, _FEWER_CLASSES = 20, 12
+"""How many a confusion matrix can show, and how many of more it does."""
 
 _WITHIN_DROP, _WITHIN_COST = "lose at most", "spend at most"
 _VALIDATED, _PROMISE = "right as often", "promise"

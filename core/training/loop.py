@@ -148,6 +148,7 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         rate = phase.learning_rate
         self._prepare(phase)
+        teacher = self.teacher if phase.distillation and not phase.self_taught else None
         for step in range(steps):
             indices = self.peers.share(order[step * size : (step + 1) * size]).to(self.device)
             rate = learning_rate(phase, (within + step / steps) / phase.epochs)
@@ -157,7 +158,7 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             with self._precision():
                 outputs = self.model(images)
-                known = self.teacher(pixels) if self.teacher and phase.distillation else None
+                known = teacher(pixels) if teacher else None
             name = phase.loss_at(within * steps + step)
             loss = self._loss(phase, name, *in_full_precision(outputs), indices, known)
             loss.backward()  # type: ignore[no-untyped-call]

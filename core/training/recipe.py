@@ -37,6 +37,8 @@ class Phase(_Strict):
     distillation: float = Field(default=0.0, ge=0)
     """Weight of what the exits learn from the recipe's teacher; without one, the early exits learn
     from the final one."""
+    self_taught: bool = False
+    """Whether the early exits learn from the final one even where the recipe has a teacher."""
     temperature: float = Field(default=2.0, gt=0)
     """τ of the distillation."""
     trains: Literal["all", "exits", "confidence"] = "all"
@@ -127,7 +129,8 @@ class Recipe(_Strict):
 
     @model_validator(mode="after")
     def _listens_to_its_teacher(self) -> "Recipe":
-        if self.teacher is not None and not any(phase.distillation for phase in self.phases):
+        listening = (phase.distillation and not phase.self_taught for phase in self.phases)
+        if self.teacher is not None and not any(listening):
             raise ValueError("expected a phase with `distillation`, as there is a `teacher`")
         return self
 

@@ -15,6 +15,7 @@ from core.report import (
     evaluate,
     exits_alone,
     flips,
+    most_mixed_up,
     reliability,
     saved,
     score_histogram,
@@ -176,3 +177,14 @@ def test_confusion_counts_every_labelled_sample() -> None:
         assert found.sum(axis=1).tolist() == np.bincount(table.labels, minlength=4).tolist()
     unknown = changed(table, labels=np.full(80, -1))
     assert confusion(unknown, 0).sum() == 0
+
+
+def test_the_classes_that_are_mixed_up_most_often() -> None:
+    counts = np.diag([50, 60, 70, 80, 90])
+    counts[0, 3], counts[3, 0] = 2, 3
+    counts[1, 4], counts[2, 4] = 4, 1
+    assert most_mixed_up(counts, 2).tolist() == [0, 3]
+    assert most_mixed_up(counts, 3).tolist() == [0, 3]
+    assert most_mixed_up(counts, 4).tolist() == [0, 1, 3, 4]
+    assert most_mixed_up(counts, 5).tolist() == [0, 1, 2, 3, 4]
+    assert most_mixed_up(np.diag([1, 2, 3]), 3).tolist() == []

@@ -1,10 +1,14 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from core.data.prepared import ImageSet
 from core.errors import UserError
 from core.nets.build import build
+from core.table import MOST_CLASSES_IN_FULL, ExitTable
+from core.training import publish as publishing
 from core.training.loop import TrainingResult
 from core.training.publish import publish
 from tests.core.training.recipes import tiny_recipe
@@ -19,3 +23,27 @@ def test_weights_that_are_not_numbers_are_not_published(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"heads\.block1\.softmax_branch\.bias is not: train again"):
         publish(recipe, result, tmp_path / "model", None)
     assert not (tmp_path / "model").exists()
+
+
+def test_policies_read_only_what_is_kept_of_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes = MOST_CLASSES_IN_FULL + 5
+    recipe = tiny_recipe()
+    network = recipe.network.model_copy(update={"num_classes": classes})
+    recipe = recipe.model_copy(update={"network": network})
+    random = np.random.default_rng(0)
+
+    def split(dataset: str, name: str, data: Path | None) -> ImageSet:
+        images = random.integers(0, 256, (60, 8, 8, 1)).astype(np.uint8)
+        names = tuple(f"class {number}" for number in range(classes))
+        return ImageSet.counted(dataset, name, images, np.arange(60) % classes, names)
+
+    seen: list[ExitTable] = []
+    monkeypatch.setattr(publishing, "load_split", split)
+    monkeypatch.setattr(
+        publishing, "operating_points", lambda *tables: seen.extend(tables[:2]) or ()
+    )
+    made = TrainingResult(build(network).eval(), [], 0, 0.0, (0.5,), (0.5,), False, 1)
+    publish(recipe, made, tmp_path / "model", None)
+    assert [table.top_classes is not None for table in seen] == [True, True]

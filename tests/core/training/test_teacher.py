@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -15,10 +16,12 @@ CPU = torch.device("cpu")
 MNIST = {"num_classes": 10, "in_channels": 1, "image_size": 28}
 
 
-def pupil(**changes: object) -> Recipe:
-    phase = {"epochs": 4, "learning_rate": 0.1, "exit_weights": [0, 0, 0], "distillation": 1.0}
+UNLABELLED = {"epochs": 4, "learning_rate": 0.1, "exit_weights": [0, 0, 0], "distillation": 1.0}
+
+
+def pupil(*phases: dict[str, Any]) -> Recipe:
     network = {"backbone": "eenet8", "exits": ["block1", "block2"]} | MNIST
-    return tiny_recipe([phase], network=network, teacher="eenet8-mnist", **changes)
+    return tiny_recipe(list(phases) or [UNLABELLED], network=network, teacher="eenet8-mnist")
 
 
 def test_exits_learn_from_a_teacher_without_any_labels() -> None:
@@ -49,6 +52,19 @@ def test_a_teacher_of_other_images_is_a_sentence() -> None:
         Trainer(recipe, bars(32, 0), bars(32, 1), CPU)
 
 
-def test_a_teacher_whom_no_phase_listens_to_is_a_mistake() -> None:
+def test_a_phase_may_do_without_the_teacher() -> None:
+    phase = {"epochs": 1, "learning_rate": 0.1, "distillation": 1.0, "self_taught": True}
+    apart = pupil(phase, phase | {"self_taught": False})
+    alone = apart.model_copy(update={"teacher": None})
+    digits = load_split("mnist-samples", "train"), load_split("mnist-samples", "calibration")
+    expected = Trainer(alone, *digits, CPU).train_epoch()
+    made = Trainer(apart, *digits, CPU)
+    assert made.train_epoch().loss == expected.loss
+    assert made.train_epoch().loss != expected.loss
+
+
+@pytest.mark.parametrize("changes", [{}, {"distillation": 1.0, "self_taught": True}])
+def test_a_teacher_whom_no_phase_listens_to_is_a_mistake(changes: dict[str, Any]) -> None:
+    phase = {"epochs": 1, "learning_rate": 0.1} | changes
     with pytest.raises(UserError, match="a phase with `distillation`, as there is a `teacher`"):
-        tiny_recipe(teacher="eenet8-mnist")
+        tiny_recipe([phase], teacher="eenet8-mnist")
