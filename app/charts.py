@@ -149,7 +149,8 @@ def confusion(counts: IntArray, classes: Sequence[str]) -> go.Figure:
         showscale=False,
         xgap=2,
         ygap=2,
-        texttemplate="%{z:.0f}" if len(classes) <= 20 else None,
+        text=[[f"{count:.0f}" if count > 0 else "" for count in row] for row in wrong],
+        texttemplate="%{text}" if len(classes) <= 20 else None,
         textfont={"color": colours().ink},
         hovertemplate="%{y} taken for %{x}: %{z:,} times<extra></extra>",
     )

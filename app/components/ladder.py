@@ -71,7 +71,10 @@ def widths(costs: Sequence[float]) -> list[float]:
 def _block(rung: Rung, index: int, width: float, left_at: int) -> str:
     state = "lit" if index <= left_at else "dark"
     size = wording.macs(rung.stage_macs) + " MACs"
-    label = f"<b>Stage {index + 1}</b><span>{size}</span>" if width > 15 else f"<b>{index + 1}</b>"
+    label = f"<b>{index + 1}</b>"
+    if width > 15:
+        word = "Stage " if width > 20 else "<span>Stage </span>"  # gone on a telephone
+        label = f"<b>{word}{index + 1}</b><span>{size}</span>"
     skipped = '<i class="ee-skipped">skipped</i>' if width > 24 else ""
     return (
         f'<div class="ee-block" data-stage="{index}" data-state="{state}" '
