@@ -30,8 +30,10 @@ class OperatingPoint(_Strict):
     """A policy chosen on the calibration split, and what it achieved there and on test."""
 
     name: str
-    max_drop: float
+    max_drop: float | None = None
     """How much accuracy, against the plain network on calibration, it was allowed to lose."""
+    max_cost: float | None = None
+    """What it was allowed to spend on calibration, in units of the plain network."""
     policy: dict[str, Any]
     calibration: SplitFigures
     test: SplitFigures
@@ -184,10 +186,16 @@ class Card(Measured):
         return figures[split]
 
     @property
+    def default_point(self) -> OperatingPoint | None:
+        """Of the operating points that may lose so much, the one that loses least."""
+        drops = (point for point in self.operating_points if point.max_drop is not None)
+        return next(drops, None)
+
+    @property
     def default_policy(self) -> Policy:
-        """The operating point that loses least; where there is none, run everything."""
-        if self.operating_points:
-            return Policy.from_dict(self.operating_points[0].policy)
+        """That of `default_point`; where there is none, run everything."""
+        if self.default_point is not None:
+            return Policy.from_dict(self.default_point.policy)
         return Policy.never("max_probability", self.num_exits)
 
 

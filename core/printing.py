@@ -72,7 +72,7 @@ def evaluation_text(figures: dict[str, Any], card: Card, policy: Policy) -> str:
 
 def model_facts(card: Card) -> dict[str, Any]:
     """Return what the list of models tells about one, figures on the test split."""
-    point = card.operating_points[0].test if card.operating_points else None
+    point = card.default_point.test if card.default_point else None
     accuracy = card.per_exit_accuracy["test"]
     return {
         "name": card.name,

@@ -11,6 +11,8 @@ from core.tuning.sizes import accuracy_by_size, size_curve
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 DROPS = {0.0: "nothing lost", 0.005: "≤ 0.5 points", 0.01: "≤ 1 point"}
 """What the operating points of the table may lose on calibration, and how its head says that."""
+COSTS = {0.25: "within 25 %", 0.2: "within 20 %"}
+"""What others may spend, likewise."""
 MATCHED = 0.005
 """The one whose compute a plain network of another size is given."""
 
@@ -24,7 +26,8 @@ def results_table(cards: Sequence[Card]) -> str:
     """
     early = [card for card in cards if card.num_exits > 1]
     early.sort(key=lambda card: (card.method != "eenet", card.dataset, -card.plain_macs))
-    head = ["early-exit network", "data", "plain network", *DROPS.values(), "being small instead"]
+    allowed = [*DROPS.values(), *COSTS.values()]
+    head = ["early-exit network", "data", "plain network", *allowed, "being small instead"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for card in early:
         plain = card.reference_accuracy("test")
@@ -34,14 +37,26 @@ def results_table(cards: Sequence[Card]) -> str:
             f"{plain:.2%} with {card.plain_macs / 1e6:.1f} M MACs",
         ]
         cells += [_cell(_point(card, drop), plain) for drop in DROPS]
+        cells += [_cell(_within(card, cost), plain) for cost in COSTS]
         lines.append(f"| {' | '.join([*cells, _instead(card, cards)])} |")
     return "\n".join(lines)
 
 
 def _point(card: Card, drop: float) -> SplitFigures | None:
     """The cheapest operating point that may lose so much: one that saves no more is left out."""
-    points = [point for point in card.operating_points if point.max_drop <= drop]
+    points = [
+        point
+        for point in card.operating_points
+        if point.max_drop is not None and point.max_drop <= drop
+    ]
     return points[-1].test if points else None
+
+
+def _within(card: Card, cost: float) -> SplitFigures | None:
+    """The most accurate one on calibration that spends so little there."""
+    points = [point for point in card.operating_points if point.calibration.relative_cost <= cost]
+    best = max(points, key=lambda point: point.calibration.accuracy, default=None)
+    return None if best is None else best.test
 
 
 def _cell(point: SplitFigures | None, plain: float) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import resources, state, wording
-from core.card import Card
+from core.card import Card, OperatingPoint
 from core.criteria import CRITERIA
 from core.errors import UserError
 from core.policy import Policy
@@ -13,7 +13,8 @@ from core.policy import Policy
 OWN, NEVER = "your own", "never"
 POINT_HELP = (
     "Ready-made thresholds: the cheapest ones that lose no more accuracy than this against the "
-    "plain network. They were chosen on the calibration split."
+    "plain network, or the most accurate ones that spend no more compute than this. They were "
+    "chosen on the calibration split."
 )
 
 
@@ -111,11 +112,17 @@ def point_title(card: Card, name: str) -> str:
     """Return what an operating point allows, or that it is none."""
     if name == NEVER:
         return "Never early: run the whole network"
-    drops = {point.name: point.max_drop for point in card.operating_points}
-    if name not in drops:
-        return "Your own thresholds"
-    allows = f"lose at most {wording.points(drops[name])}" if drops[name] else "lose nothing"
-    return f"{name.capitalize()}: {allows}"
+    for point in card.operating_points:
+        if point.name == name:
+            return f"{name.capitalize()}: {allows(point)}"
+    return "Your own thresholds"
+
+
+def allows(point: OperatingPoint) -> str:
+    """Return what a policy of an operating point may lose or spend."""
+    if point.max_cost is not None:
+        return f"spend at most {wording.percent(point.max_cost, 0)}"
+    return f"lose at most {wording.points(point.max_drop)}" if point.max_drop else "lose nothing"
 
 
 def _criterion(card: Card, policy: Policy) -> None:

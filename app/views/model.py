@@ -271,7 +271,7 @@ def _accuracies(card: Card) -> None:
 
 _POINT_COLUMNS = (
     Column("name", "Operating point"),
-    Column("drop", "May lose", "Accuracy, against the reference on calibration."),
+    Column("allowed", "May", "On calibration; accuracy against the reference."),
     Column("criterion", "Criterion", "The score that decides."),
     Column("thresholds", "Thresholds", "An image leaves at the first exit that scores higher."),
     Column("calibration", "Calibration", "Accuracy at relative cost."),
@@ -300,7 +300,7 @@ def _points(card: Card) -> None:
         rows.append(
             [
                 point.name.capitalize(),
-                wording.points(point.max_drop) if point.max_drop else "nothing",
+                controls.allows(point),
                 CRITERIA[policy.criterion].title,
                 " · ".join(
                     wording.score(level) if on else "off"

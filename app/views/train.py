@@ -370,8 +370,8 @@ def _models() -> None:
         card = resources.card_of(name)
         cells = [card.title, str(card.training.epochs)]
         cells.append(" · ".join(map(wording.percent, card.per_exit_accuracy["test"])))
-        if card.operating_points:
-            figures = card.operating_points[0].test
+        if card.default_point:
+            figures = card.default_point.test
             cells += [wording.percent(figures.accuracy), wording.percent(figures.relative_cost)]
         rows.append(cells)
     st.html(table(_COLUMNS, rows))

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ from core.report import evaluate
 from core.table import ExitTable
 from core.training.loop import TrainingResult
 from core.training.recipe import Recipe
-from core.tuning.best import cheapest_of_all, fronts_of
+from core.tuning.best import best_of_all, cheapest_of_all, fronts_of
 
 OPERATING_POINTS = {
     "lossless": 0.0,
@@ -38,6 +39,8 @@ OPERATING_POINTS = {
     "fastest": 0.02,
 }
 """Name of each operating point, and how much accuracy it may lose against the plain network."""
+BUDGETS = {"quarter": 0.25, "fifth": 0.2}
+"""Name of each that may only spend so much, in units of the plain network."""
 
 
 def publish(
@@ -148,8 +151,9 @@ def operating_points(
     """Choose each operating point on ``calibration`` and report it on ``test``.
 
     The cheapest policy of any criterion that loses no more than the point allows, against the
-    plain network on the same split (without one, against the final exit). A point that cannot be
-    reached, or that allows more without saving more, is left out.
+    plain network on the same split (without one, against the final exit); then the most accurate
+    that spends no more. A point that cannot be reached, or whose policy another has already, is
+    left out.
     """
     if calibration.num_exits == 1:
         return ()
@@ -158,21 +162,26 @@ def operating_points(
         reference = plain.calibration_accuracy
     fronts = fronts_of(calibration, available(calibration))
     points: list[OperatingPoint] = []
-    for name, max_drop in OPERATING_POINTS.items():
-        try:
-            policy = cheapest_of_all(calibration, fronts, reference, max_drop)
-        except UserError:  # out of reach
-            continue
-        if not points or points[-1].policy != policy.to_dict():
+
+    def add(name: str, policy: Policy, **allowed: float) -> None:
+        if all(point.policy != policy.to_dict() for point in points):
             points.append(
                 OperatingPoint(
                     name=name,
-                    max_drop=max_drop,
+                    **allowed,
                     policy=policy.to_dict(),
                     calibration=figures(calibration, policy),
                     test=figures(test, policy),
                 )
             )
+
+    for name, max_drop in OPERATING_POINTS.items():
+        with suppress(UserError):  # out of reach
+            policy = cheapest_of_all(calibration, fronts, reference, max_drop)
+            add(name, policy, max_drop=max_drop)
+    for name, max_cost in BUDGETS.items():
+        with suppress(UserError):
+            add(name, best_of_all(calibration, fronts, max_cost), max_cost=max_cost)
     return tuple(points)
 
 

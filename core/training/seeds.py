@@ -80,7 +80,7 @@ def spreads(cards: Sequence[Card]) -> dict[str, Spread]:
             for point in card.operating_points
             if point.max_drop == first.max_drop
         ]
-        if len(points) == len(cards):
+        if first.max_drop is not None and len(points) == len(cards):
             label = f"{first.name} (≤ {first.max_drop * 100:g} points)"
             found[f"{label}, accuracy"] = Spread(tuple(point.test.accuracy for point in points))
             if "plain network, accuracy" in found:

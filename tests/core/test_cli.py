@@ -107,8 +107,8 @@ def test_models_lists_every_model(capsys: Capture) -> None:
         card = card_of(one["name"])
         assert one["per_exit_accuracy"] == list(card.per_exit_accuracy["test"])
         assert one["macs"] == card.plain_macs
-        if card.operating_points:
-            assert one["accuracy"] == card.operating_points[0].test.accuracy
+        if card.default_point:
+            assert one["accuracy"] == card.default_point.test.accuracy
     text = shown(capsys, "models")
     assert all(f"\n{name} " in text for name in list_models())
 

@@ -7,6 +7,7 @@ import torch
 from core.data.prepared import ImageSet
 from core.errors import UserError
 from core.nets.build import build
+from core.shelf import card_of, shipped_table
 from core.table import MOST_CLASSES_IN_FULL, ExitTable
 from core.training import publish as publishing
 from core.training.loop import TrainingResult
@@ -47,3 +48,24 @@ def test_policies_read_only_what_is_kept_of_a_table(
     made = TrainingResult(build(network).eval(), [], 0, 0.0, (0.5,), (0.5,), False, 1)
     publish(recipe, made, tmp_path / "model", None)
     assert [table.top_classes is not None for table in seen] == [True, True]
+
+
+def test_operating_points_keep_to_what_they_may_lose_and_spend() -> None:
+    name = "eenet-airbench-large-cifar10"
+    card = card_of(name)
+    tables = shipped_table(name, "calibration"), shipped_table(name, "test")
+    points = publishing.operating_points(*tables, card.plain)
+    reference = card.reference_accuracy("calibration")
+    for point in points:
+        if point.max_drop is not None:
+            assert point.calibration.accuracy >= reference - point.max_drop - 1e-9
+        else:
+            assert point.max_cost is not None
+            assert point.calibration.relative_cost <= point.max_cost
+    quarter, fifth = (point for point in points if point.max_cost is not None)
+    assert (quarter.name, fifth.name) == ("quarter", "fifth")
+    assert quarter.calibration.accuracy > fifth.calibration.accuracy
+    for name, max_drop in publishing.OPERATING_POINTS.items():
+        point = next((point for point in points if point.name == name), None)
+        if point is not None and fifth.calibration.accuracy >= reference - max_drop:
+            assert point.calibration.relative_cost <= fifth.calibration.relative_cost
