@@ -19,7 +19,7 @@ app: $(VENV)/.app-ready
 	$(BIN)/python -m streamlit run app/main.py
 
 test: $(VENV)/.test-ready
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.test-ready
 	$(BIN)/python -m ruff check .
