@@ -321,7 +321,7 @@ def every_method(
     Args:
         lines: for each a name, MACs (M,) and accuracies (M,).
         plain: networks without early exits.
-        sizes: those of them that no smaller one beats, by size; joined by a line.
+        sizes: the best of them, by size; joined by a line.
     """
     cost_format = "%{x:.3s} MACs"
     figure = go.Figure()

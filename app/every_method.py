@@ -46,11 +46,11 @@ def every_method(dataset: str, names: Sequence[str]) -> None:
             st.rerun()
         return
     found = [resources.standing(card.name) for card in rivals]
-    plain = {
-        card.name: charts.Spot(
+    plain = {  # the best of each backbone comes last, and stays
+        card.spec.backbone: charts.Spot(
             card.spec.backbone, card.plain_macs, card.per_exit_accuracy["test"][-1]
         )
-        for card in cards
+        for card in sorted(cards, key=lambda card: card.per_exit_accuracy["test"][-1])
         if card.dataset == dataset and card.num_exits == 1
     }
     st.plotly_chart(
@@ -60,7 +60,7 @@ def every_method(dataset: str, names: Sequence[str]) -> None:
                 for card, one in zip(rivals, found, strict=True)
             ],
             list(plain.values()),
-            [plain[one.name] for one in sizes],
+            [charts.Spot(one.name, one.macs, one.accuracy) for one in sizes],
         ),
         key="every-method-chart",
         config=charts.CONFIG,

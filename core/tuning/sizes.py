@@ -22,7 +22,11 @@ class PlainNetwork:
 
 
 def size_curve(cards: Sequence[Card], dataset: str) -> list[PlainNetwork]:
-    """Return the plain networks of a data set that no smaller one beats, smallest first."""
+    """Return the best plain networks of a data set, smallest first.
+
+    No smaller one beats them, nor does a line between a smaller and a larger one over log MACs: a
+    network that learned badly is no rival.
+    """
     plains = sorted(
         (card.plain_macs, -card.per_exit_accuracy["test"][-1], card.name)
         for card in cards
@@ -30,9 +34,16 @@ def size_curve(cards: Sequence[Card], dataset: str) -> list[PlainNetwork]:
     )
     curve: list[PlainNetwork] = []
     for macs, minus_accuracy, name in plains:
-        if not curve or -minus_accuracy > curve[-1].accuracy:
-            curve.append(PlainNetwork(name, macs, -minus_accuracy))
+        network = PlainNetwork(name, macs, -minus_accuracy)
+        if not curve or network.accuracy > curve[-1].accuracy:
+            while len(curve) > 1 and _slope(curve[-2], curve[-1]) <= _slope(curve[-1], network):
+                curve.pop()
+            curve.append(network)
     return curve
+
+
+def _slope(low: PlainNetwork, high: PlainNetwork) -> float:
+    return (high.accuracy - low.accuracy) / log(high.macs / low.macs)
 
 
 def accuracy_by_size(curve: Sequence[PlainNetwork], macs: float) -> float | None:

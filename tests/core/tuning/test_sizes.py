@@ -31,6 +31,15 @@ def test_the_curve_holds_the_plain_networks_that_no_smaller_one_beats() -> None:
     assert size_curve(CARDS, "cats") == []  # type: ignore[arg-type]
 
 
+def test_a_network_below_the_line_between_two_others_is_no_rival() -> None:
+    above = [*CARDS, card("medium", 200, 0.81), card("tiny", 50, 0.5)]
+    names = [one.name for one in size_curve(above, "birds")]  # type: ignore[arg-type]
+    assert names == ["tiny", "small", "medium", "large"]
+    below = [*CARDS, card("medium", 200, 0.79), card("dull", 150, 0.71), card("tiny", 25, 0.69)]
+    names = [one.name for one in size_curve(below, "birds")]  # type: ignore[arg-type]
+    assert names == ["tiny", "large"]
+
+
 @pytest.mark.parametrize(
     ("macs", "accuracy"), [(99, None), (100, 0.7), (200, 0.8), (400, 0.9), (4000, 0.9)]
 )
