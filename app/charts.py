@@ -18,6 +18,8 @@ SERIES = (  # colour, dash and marker, so that no line is known by its colour al
     ("#7d8796", "longdash", "cross"),
     ("#a8862b", "solid", "x"),
     ("#6a6fd0", "dash", "star"),
+    ("#3a9fb0", "longdashdot", "hexagon"),
+    ("#a8705a", "dot", "triangle-down"),
 )
 _STARS = ("star", "hexagram", "star-square")
 CONFIG = {"displayModeBar": False}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from app.charts import SERIES
 from core.methods import own_criterion
 from core.policy import Policy
 from core.report import classes_left
@@ -102,3 +103,9 @@ def test_every_model_opens_on_every_page_with_its_own_score(page: str, name: str
     card = card_of(name)
     criterion = own_criterion(card.method, card.criteria)
     assert errors(opened_page(page, f"model={name}&criterion={criterion}")) == []
+
+
+def test_no_two_methods_of_a_chart_look_alike() -> None:
+    assert len({symbol for _, _, symbol in SERIES}) == len(SERIES)
+    for dataset in {card.dataset for card in map(card_of, list_models()) if card.num_exits > 1}:
+        assert len(rivals(dataset)) <= len(SERIES)
