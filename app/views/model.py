@@ -271,7 +271,7 @@ def _accuracies(card: Card) -> None:
 
 _POINT_COLUMNS = (
     Column("name", "Operating point"),
-    Column("allowed", "May", "On calibration; accuracy against the reference."),
+    Column("allowed", "Allowed to", "On calibration; accuracy against the reference."),
     Column("criterion", "Criterion", "The score that decides."),
     Column("thresholds", "Thresholds", "An image leaves at the first exit that scores higher."),
     Column("calibration", "Calibration", "Accuracy at relative cost."),
