@@ -271,12 +271,12 @@ def _accuracies(card: Card) -> None:
 
 _POINT_COLUMNS = (
     Column("name", "Operating point"),
-    Column("allowed", "Allowed to", "On calibration; accuracy against the reference."),
+    Column("allowed", "May", "On calibration; accuracy against the reference."),
     Column("criterion", "Criterion", "The score that decides."),
     Column("thresholds", "Thresholds", "An image leaves at the first exit that scores higher."),
     Column("calibration", "Calibration", "Accuracy at relative cost."),
     Column("test", "Test", "Accuracy at relative cost."),
-    Column("share", "Leave at exit", "Part of the test images, exit by exit."),
+    Column("share", "Leave, %", "Part of the test images, exit by exit."),
 )
 
 
@@ -300,7 +300,7 @@ def _points(card: Card) -> None:
         rows.append(
             [
                 point.name.capitalize(),
-                controls.allows(point),
+                controls.allows(point).replace(" at most", ""),
                 CRITERIA[policy.criterion].title,
                 " · ".join(
                     wording.score(level) if on else "off"
@@ -311,7 +311,7 @@ def _points(card: Card) -> None:
                     f"{wording.percent(figures.relative_cost)}"
                     for figures in (point.calibration, point.test)
                 ),
-                " · ".join(map(wording.percent, point.test.exit_share)),
+                " · ".join(f"{100 * one:.0f}" for one in point.test.exit_share),
             ]
         )
     st.html(table(_POINT_COLUMNS, rows))
