@@ -30,7 +30,7 @@ def every_method(dataset: str, names: Sequence[str]) -> None:
             f"Every method on {dataset}",
             "Each by its own score; thresholds chosen on calibration, shown on test."
             + (
-                " The dotted line joins plain networks: below it, being small does as well."
+                " The dotted line joins the best plain networks: below it, small ones do as well."
                 if len(sizes) > 1
                 else ""
             ),

@@ -114,15 +114,15 @@ def point_title(card: Card, name: str) -> str:
         return "Never early: run the whole network"
     for point in card.operating_points:
         if point.name == name:
-            return f"{name.capitalize()}: {allows(point)}"
+            return f"{name.capitalize()}: may {allows(point)}"
     return "Your own thresholds"
 
 
 def allows(point: OperatingPoint) -> str:
     """Return what a policy of an operating point may lose or spend."""
     if point.max_cost is not None:
-        return f"spend at most {wording.percent(point.max_cost, 0)}"
-    return f"lose at most {wording.points(point.max_drop)}" if point.max_drop else "lose nothing"
+        return f"spend {wording.percent(point.max_cost, 0)}"
+    return f"lose {wording.points(point.max_drop)}" if point.max_drop else "lose nothing"
 
 
 def _criterion(card: Card, policy: Policy) -> None:

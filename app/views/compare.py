@@ -19,7 +19,7 @@ from core.compare import Comparison, Differences, compare, differences, in_macs
 from core.criteria import CRITERIA
 from core.data.prepared import ImageSet
 from core.errors import UserError
-from core.policy import read_thresholds, write_thresholds
+from core.policy import Policy, read_thresholds, write_thresholds
 from core.report import Report
 from core.table import CostArray
 
@@ -106,13 +106,10 @@ def _other(a: Side, peers: Sequence[str]) -> tuple[state.View, str]:
 
 def _another(a: Side, peers: Sequence[str]) -> state.View:
     """Return something worth comparing A with: its boldest operating point, or another model."""
-    points = [
-        one
-        for name, one in controls.point_policies(a.card).items()
-        if name != controls.NEVER and one != a.view.policy
-    ]
-    if points:
-        return state.View(a.view.model, points[-1])
+    points = sorted(a.card.operating_points, key=lambda point: point.calibration.relative_cost)
+    for policy in (Policy.from_dict(point.policy) for point in points):
+        if policy != a.view.policy:
+            return state.View(a.view.model, policy)
     others = [name for name in peers if name != a.view.model]
     model = others[0] if others else a.view.model
     return state.View(model, resources.card_of(model).default_policy)

@@ -300,7 +300,7 @@ def _points(card: Card) -> None:
         rows.append(
             [
                 point.name.capitalize(),
-                controls.allows(point).replace(" at most", ""),
+                controls.allows(point),
                 CRITERIA[policy.criterion].title,
                 " · ".join(
                     wording.score(level) if on else "off"
