@@ -27,7 +27,7 @@ def every_method(dataset: str, names: Sequence[str]) -> None:
     sizes = size_curve(cards, dataset)
     st.html(
         section(
-            f"Every method on {dataset}",
+            f"Every method on {wording.dataset(dataset)}",
             "Each by its own score; thresholds chosen on calibration, shown on test."
             + (
                 " The dotted line joins the best plain networks: below it, small ones do as well."

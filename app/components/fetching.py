@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import resources
+from app import resources, wording
 from app.components.waiting import waiting
 from app.guard import sentences
 from core.data.sources import can_download
@@ -30,7 +30,7 @@ def fetching(dataset: str, missing: str) -> None:
     if not can_download(dataset):
         return
     clicked = st.button(
-        f"Download {dataset}",
+        f"Download {wording.dataset(dataset)}",
         icon=":material/cloud_download:",
         help="To the machine that this page comes from, once for all its visitors. You may look at "
         "other pages meanwhile.",

@@ -46,7 +46,7 @@ def crossing(counts: IntArray, names_a: Sequence[str], names_b: Sequence[str]) -
         names_a: of the exits of A.
         names_b: of those of B.
     """
-    head = "".join(f'<th scope="col">{B}: {escape(name)}</th>' for name in names_b)
+    head = "".join(f'<th scope="col">{B} <br>{escape(name)}</th>' for name in names_b)
     most = max(int(counts.max()), 1)
     rows = "".join(
         f'<tr><th scope="row">{A}: {escape(name)}</th>'

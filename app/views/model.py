@@ -195,7 +195,7 @@ def _known(card: Card) -> None:
         ("Method", _method(card.method)),
         ("Backbone", card.spec.backbone),
         ("Heads", _heads(card)),
-        ("Data set", card.dataset),
+        ("Data set", wording.dataset(card.dataset)),
         ("Parameters", f"{card.all_parameters:,}"),
         ("Trained for", _trained(card)),
         ("Weights of", f"epoch {training.best_epoch}, the best on calibration"),

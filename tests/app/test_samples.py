@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import wording
 from app import resources
 from app.browsing import Browsing, from_query
 from app.components import brush
@@ -277,7 +278,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
 
 
 def download(app: AppTest) -> AppTest:
-    next(one for one in app.button if one.label == "Download mnist").click().run()
+    next(one for one in app.button if one.label == "Download MNIST").click().run()
     return app
 
 
@@ -297,7 +298,7 @@ def test_a_data_set_is_downloaded_while_one_looks_on(source: Source) -> None:
     assert len(tiles(app)) == 48  # what is there can be looked at meanwhile
     other = opened(QUERY)
     assert other.get("progress")  # somebody else waits for the same
-    assert not [one for one in other.button if one.label == "Download mnist"]
+    assert not [one for one in other.button if one.label == "Download MNIST"]
     source.let_go.set()
     arrived()
     app.run()
@@ -316,7 +317,7 @@ def test_a_download_can_be_called_off(source: Source, empty_root: Path) -> None:
     app.run()
     assert errors(app) == []
     assert list(empty_root.iterdir()) == []
-    assert [one for one in app.button if one.label == "Download mnist"]
+    assert [one for one in app.button if one.label == "Download MNIST"]
 
 
 def test_a_download_that_fails_is_a_sentence_and_may_be_tried_again(source: Source) -> None:
@@ -338,7 +339,7 @@ def test_a_download_that_fails_is_a_sentence_and_may_be_tried_again(source: Sour
 def test_one_download_at_a_time(source: Source) -> None:
     download(opened(QUERY))
     app = opened("model=resnet20-cifar10")
-    next(one for one in app.button if one.label == "Download cifar10").click().run()
+    next(one for one in app.button if one.label == "Download CIFAR-10").click().run()
     assert "mnist is being downloaded" in errors(app)[0]
     assert not app.exception
 
@@ -348,7 +349,7 @@ def test_what_cannot_be_downloaded_says_what_to_do_instead(name: str) -> None:
     app = opened(f"model={name}&of=test")
     dataset = card_of(name).dataset
     offered = [one.label for one in app.button if one.label.startswith("Download")]
-    assert offered == ([f"Download {dataset}"] if can_download(dataset) else [])
+    assert offered == ([f"Download {wording.dataset(dataset)}"] if can_download(dataset) else [])
     command = f"python -m core data prepare {dataset}"
     assert (f"{command} --from DIR" in app.info[0].value) != bool(offered)
 
