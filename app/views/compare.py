@@ -365,7 +365,8 @@ def _measured(a: Side, b: Side) -> "dict[int, Race]":
     images = _images(a.card)
     if images is None:
         raise UserError(
-            f"expected pictures of {wording.dataset(a.card.dataset)} to run the networks on, but there are none; "
+            f"expected pictures of {wording.dataset(a.card.dataset)} to run the networks on, "
+            "but there are none; "
             f"fetch them with `python -m core data prepare {a.card.dataset}`."
         )
     entries = [(side.view.model, side.view.policy) for side in (a, b)]

@@ -109,7 +109,8 @@ def _what(card: Card, view: state.View) -> None:
     samples = resources.examples(card)
     if samples is None:
         st.info(
-            f"No images of {wording.dataset(card.dataset)} ship, and the data set is not on this machine.",
+            f"No images of {wording.dataset(card.dataset)} ship, and the data set is not on this "
+            "machine.",
             icon=":material/image:",
         )
         return

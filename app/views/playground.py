@@ -47,8 +47,8 @@ def page() -> None:
         chosen = sources.pictures(card)
         if chosen is None:
             st.info(
-                f"No images of {wording.dataset(card.dataset)} ship, and the data set is not on this machine: "
-                "upload a picture to begin.",
+                f"No images of {wording.dataset(card.dataset)} ship, and the data set is not on "
+                "this machine: upload a picture to begin.",
                 icon=":material/upload:",
             )
             state.write_url()

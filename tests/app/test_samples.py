@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import wording
-from app import resources
+from app import resources, wording
 from app.browsing import Browsing, from_query
 from app.components import brush
 from core.data.prepared import ImageSet, write_prepared
