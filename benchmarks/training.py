@@ -1,15 +1,18 @@
 """Images per second of the training loop, beside the loop a user would write with torchvision.
 
-    python -m benchmarks.training [--images 3840] [--backbone resnet20]
+    python -m benchmarks.training [--images 3840] [--backbone resnet20] [--rounds 5]
 
-The same network, loss, batch size, augmentation and optimiser on the same machine, one after the
-other: this project's loop (batched tensors, bfloat16 where the processor has it, channels_last)
-and a DataLoader over PIL images with torchvision transforms in float32. Random images: speed does
-not depend on what they show. The first batches of both warm up and are not counted.
+The same network, loss, batch size, augmentation and optimiser on the same machine, in turns: this
+project's loop (batched tensors, bfloat16 where the processor has it, channels_last) and a
+DataLoader over PIL images with torchvision transforms in float32. Random images: speed does not
+depend on what they show. The first pass of each warms up and is not counted; of the others, the
+median ratio of a turn is reported.
 """
 
 import argparse
+import statistics
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -69,31 +72,48 @@ def recipe(backbone: str) -> Recipe:
     return parse_recipe(content, "benchmark")
 
 
-def ours(backbone: str, train: ImageSet, device: torch.device) -> float:
-    """Images per second of the project's loop."""
+Pass = Callable[[], None]  # once over the images
+
+
+def ours(backbone: str, train: ImageSet, device: torch.device) -> Pass:
+    """The project's loop."""
     trainer = Trainer(recipe(backbone), train, train.select(np.arange(100)), device)
-    trainer.train_epoch()
-    start = time.perf_counter()
-    phase, within = trainer.recipe.phase_at(1)
-    trainer._pass_over_data(phase, within)
-    return len(train) / (time.perf_counter() - start)
+    phase, _ = trainer.recipe.phase_at(0)
+
+    def once() -> None:
+        trainer._pass_over_data(phase, 0)
+        _done(device)
+
+    return once
 
 
-def theirs(backbone: str, train: ImageSet, device: torch.device) -> float:
-    """Images per second of the plain loop."""
+def theirs(backbone: str, train: ImageSet, device: torch.device) -> Pass:
+    """The plain loop."""
     network = build(recipe(backbone).network).to(device).train()
     optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=5e-4, nesterov=True)
     loader = DataLoader(Pictures(train.images, train.labels), 128, shuffle=True, drop_last=True)
-    seconds = 0.0
-    for _ in range(2):
-        start = time.perf_counter()
+
+    def once() -> None:
         for images, labels in loader:
             optimizer.zero_grad()
             loss = F.cross_entropy(network(images.to(device)).logits[:, -1], labels.to(device))
             loss.backward()
             optimizer.step()
-        seconds = time.perf_counter() - start
-    return len(train) / seconds
+        _done(device)
+
+    return once
+
+
+def _done(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def speed(once: Pass, images: int) -> float:
+    """Images per second of one pass."""
+    start = time.perf_counter()
+    once()
+    return images / (time.perf_counter() - start)
 
 
 def main() -> None:
@@ -102,6 +122,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=3840)
     parser.add_argument("--backbone", default="resnet20")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     random = np.random.default_rng(0)
     train = ImageSet.counted(
@@ -112,12 +133,16 @@ def main() -> None:
         tuple("0123456789"),
     )
     device = torch.device(arguments.device)
-    fast = ours(arguments.backbone, train, device)
-    slow = theirs(arguments.backbone, train, device)
+    loops = [make(arguments.backbone, train, device) for make in (ours, theirs)]
+    for once in loops:
+        once()
+    turns = [[speed(once, len(train)) for once in loops] for _ in range(arguments.rounds)]
+    fast, slow = (statistics.median(speeds) for speeds in zip(*turns, strict=True))
+    ratios = sorted(mine / plain for mine, plain in turns)
     print(f"{arguments.backbone}, {torch.get_num_threads()} threads, {device}")
     print(f"this project   {fast:8.0f} images/s")
     print(f"plain loop     {slow:8.0f} images/s")
-    print(f"ratio          {fast / slow:8.2f}")
+    print(f"ratio          {statistics.median(ratios):8.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
 
 
 if __name__ == "__main__":
