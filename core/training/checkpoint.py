@@ -19,9 +19,10 @@ class Checkpoint:
     """A training run between two epochs.
 
     Attributes:
-        tensors: network weights ("network.…"), optimiser state ("optimizer.…") and, for v4, the
-            samples' tags ("tags").
-        facts: JSON values: the recipe, epochs done, history, the best epoch, seconds spent.
+        tensors: network weights ("network.…"), optimiser state ("optimizer.…"), for v4 the
+            samples' tags ("tags"), and the mean of weights, if any ("mean.…").
+        facts: JSON values: the recipe, epochs done, history, the best epoch, seconds spent,
+            of how many weights the mean is.
     """
 
     tensors: dict[str, Tensor]

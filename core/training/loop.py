@@ -19,6 +19,7 @@ from core.nets.build import build
 from core.nets.cost import count
 from core.nets.network import ExitNetwork
 from core.training.augment import CropAndFlip
+from core.training.averaging import MeanWeights
 from core.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -105,6 +106,7 @@ class Trainer:
         self.training: str | None = None  # what the current phase trains
         self.bfloat16 = uses_bfloat16(recipe.precision, device)
         self.tags: Tensor | None = None
+        self.mean_weights = MeanWeights()
         self.epoch = 0
         self.history: list[EpochReport] = []
         self.best_epoch = 0
@@ -127,6 +129,9 @@ class Trainer:
         if phase.loss == "v4" and (self.tags is None or within == 0):
             self.tags = self._tags(phase)
         loss, rate = self._pass_over_data(phase, within)
+        if phase.average and within == phase.epochs - 1:
+            with self._precision():
+                self.mean_weights.take(self.network, self._batches(phase))
         if phase.loss == "v4":
             self.tags = self._tags(phase)
         self.epoch += 1
@@ -166,6 +171,13 @@ class Trainer:
             total += loss.detach()
         mean = float(self.peers.sum(total)) / steps / self.peers.count
         return mean, rate
+
+    def _batches(self, phase: Phase) -> Iterator[Tensor]:
+        """All training images once, augmented: the same on every process."""
+        crops = torch.Generator().manual_seed(self.recipe.seed)
+        for indices in torch.split(torch.arange(len(self.labels)), self.recipe.batch_size):
+            pixels = self.crops.batch(indices.to(self.device), crops, phase.cutout)
+            yield self._normalised(pixels)
 
     def _prepare(self, phase: Phase) -> None:
         """Freeze what the phase does not train: no gradient, no decay, no batch statistics."""
@@ -289,11 +301,13 @@ class Trainer:
         tensors |= optimizer_tensors(self.network, self.optimizer)
         if self.tags is not None:
             tensors["tags"] = self.tags
+        tensors |= {f"mean.{name}": t for name, t in self.mean_weights.tensors.items()}
         facts = {
             "recipe": self.recipe.model_dump(mode="json"),
             "epoch": self.epoch,
             "best_epoch": self.best_epoch,
             "seconds": self.seconds,
+            "averaged": self.mean_weights.count,
             "history": [asdict(report) for report in self.history],
         }
         return Checkpoint(tensors, facts)
@@ -319,6 +333,9 @@ class Trainer:
         restore_optimizer(self.network, self.optimizer, checkpoint.part("optimizer"))
         tags = checkpoint.tensors.get("tags")
         self.tags = None if tags is None else tags.to(self.device)
+        mean = checkpoint.part("mean")
+        self.mean_weights.tensors = {name: t.to(self.device) for name, t in mean.items()}
+        self.mean_weights.count = checkpoint.facts.get("averaged", 0)
         self.epoch = checkpoint.facts["epoch"]
         self.best_epoch = checkpoint.facts["best_epoch"]
         self.seconds = checkpoint.facts["seconds"]

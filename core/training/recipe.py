@@ -49,6 +49,9 @@ class Phase(_Strict):
     needed)."""
     cutout: int = Field(default=0, ge=0)
     """Side of the square that is hidden in each training image, in pixels."""
+    average: bool = False
+    """Whether it ends with the mean of the weights at its own end and at those of the phases before
+    that have this, too."""
     learning_rate: float = Field(gt=0)
     """The peak of the schedule."""
     schedule: Literal["cosine", "step", "constant"] = "cosine"
@@ -61,6 +64,12 @@ class Phase(_Strict):
         if value is not None:
             LOSSES[value]
         return value
+
+    @model_validator(mode="after")
+    def _averages_all(self) -> "Phase":
+        if self.average and self.trains != "all":
+            raise ValueError("expected `average` only where a phase trains everything")
+        return self
 
     def loss_at(self, step: int) -> str:
         """Return the name of the loss of the ``step``-th batch of the phase, from 0."""

@@ -44,11 +44,13 @@ def checked(recipe: Recipe) -> EdgeCloud:
             "from its own exits' loss alone, but it does: set `confidence = false`."
         )
     for phase in recipe.phases:
-        if (phase.loss, phase.trains, phase.floor, phase.distillation) != ("v0", "all", 0, 0):
+        asked = (phase.loss, phase.trains, phase.floor, phase.distillation, phase.average)
+        if asked != ("v0", "all", 0, 0, False):
             raise UserError(
                 f"expected every phase of the recipe {recipe.name} to train everything with the "
                 "loss v0 alone, as no exit knows what those beyond the link say, but one does "
-                "not: leave out its `loss`, `trains`, `floor` and `distillation`."
+                "not: leave out its `loss`, `trains`, `floor`, `distillation` and "
+                "`average`."
             )
     return recipe.edge_cloud
 

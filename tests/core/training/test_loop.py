@@ -29,6 +29,10 @@ PHASES = {
         {"epochs": 2, "learning_rate": 0.1},
         {"epochs": 2, "learning_rate": 0.1, "loss": "correctness", "trains": "confidence"},
     ],
+    "averaged": [
+        {"epochs": 2, "learning_rate": 0.1, "average": True},
+        {"epochs": 2, "learning_rate": 0.1, "average": True},
+    ],
     "heads, then gates": [
         {"epochs": 1, "learning_rate": 0.1, "trains": "exits"},
         {"epochs": 3, "learning_rate": 0.1, "loss": "gated", "then": "gates", "turn": 5},
