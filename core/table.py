@@ -238,8 +238,15 @@ class ExitTable:
         )
 
     def as_kept(self) -> "ExitTable":
-        """Return what a file keeps of the table: with many classes, just the likeliest."""
-        return self.truncated() if self.num_classes > MOST_CLASSES_IN_FULL else self
+        """Return what a file keeps of the table: in 16 bits; with many classes, the likeliest."""
+        table = self.truncated() if self.num_classes > MOST_CLASSES_IN_FULL else self
+        confidence = table.confidence
+        return replace(
+            table,
+            probabilities=_restored(_quantised_probabilities(table)),
+            confidence=None if confidence is None else _restored(_quantised(confidence)),
+            entropy=_restored(_quantised(table._entropy())),
+        )
 
     def _entropy(self) -> FloatArray:
         return normalised_entropy(self.probabilities) if self.entropy is None else self.entropy
@@ -274,7 +281,7 @@ def save_tables(path: Path | str, tables: Mapping[str, ExitTable]) -> None:
         table = table.as_kept()
         fields: dict[str, NDArray[Any] | None] = {
             "probabilities": _quantised_probabilities(table),
-            "confidence": _quantised(table.confidence),
+            "confidence": None if table.confidence is None else _quantised(table.confidence),
             "entropy": _quantised(table._entropy()),
             "top_classes": table.top_classes,
             "labels": table.labels,
@@ -355,8 +362,7 @@ def _table(path: Path, split: str, arrays: dict[str, NDArray[Any]]) -> ExitTable
                 "was the file written by something else?"
             )
     values: dict[str, Any] = {
-        name: array.astype(np.float32) / np.float32(FIXED_POINT) if _FIELDS[name] == "u" else array
-        for name, array in arrays.items()
+        name: _restored(array) if _FIELDS[name] == "u" else array for name, array in arrays.items()
     }
     try:
         if values["classes"].ndim != 1:
@@ -383,8 +389,14 @@ def _check_complete(table: ExitTable) -> None:
         )
 
 
-def _quantised(values: FloatArray | None) -> NDArray[np.uint16] | None:
-    return None if values is None else np.rint(values * FIXED_POINT).astype(np.uint16)
+def _quantised(values: FloatArray) -> NDArray[np.uint16]:
+    fixed: NDArray[np.uint16] = np.rint(values * FIXED_POINT).astype(np.uint16)
+    return fixed
+
+
+def _restored(fixed: NDArray[np.uint16]) -> FloatArray:
+    values: FloatArray = fixed.astype(np.float32) / np.float32(FIXED_POINT)
+    return values
 
 
 def _quantised_probabilities(table: ExitTable) -> NDArray[np.uint16]:

@@ -55,7 +55,7 @@ def test_where_no_images_ship_it_asks_for_one(
     app = opened(f"model={NO_SAMPLES}")
     assert errors(app) == []
     assert [one.value for one in app.info] == [
-        "No images of tiny-imagenet ship, and the data set is not on this machine: "
+        "No images of Tiny-ImageNet ship, and the data set is not on this machine: "
         "upload a picture to begin."
     ]
 

@@ -241,3 +241,12 @@ def test_damage_is_the_users_business_never_a_crash(
     except UserError as error:
         tables, complaint = {}, str(error)
     assert tables or str(path) in complaint
+
+
+@pytest.mark.parametrize("classes", [3, 30])
+def test_what_is_kept_is_what_a_file_gives_back(tmp_path: Path, classes: int) -> None:
+    table = random_table(classes=classes)
+    save_tables(tmp_path / "tables.npz", {"test": table})
+    stored, kept = load_tables(tmp_path / "tables.npz")["test"], table.as_kept()
+    for name in ("probabilities", "confidence", "entropy", "top_classes"):
+        np.testing.assert_array_equal(getattr(kept, name), getattr(stored, name))
