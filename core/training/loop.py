@@ -173,10 +173,12 @@ class Trainer:
         return mean, rate
 
     def _batches(self, phase: Phase) -> Iterator[Tensor]:
-        """All training images once, augmented: the same on every process."""
-        crops = torch.Generator().manual_seed(self.recipe.seed)
-        for indices in torch.split(torch.arange(len(self.labels)), self.recipe.batch_size):
-            pixels = self.crops.batch(indices.to(self.device), crops, phase.cutout)
+        """The training images once, mixed and augmented: the same on every process."""
+        random = torch.Generator().manual_seed(self.recipe.seed)
+        order = torch.randperm(len(self.labels), generator=random)
+        size = self.recipe.batch_size
+        for indices in torch.split(order, size)[: max(len(order) // size, 1)]:
+            pixels = self.crops.batch(indices.to(self.device), random, phase.cutout)
             yield self._normalised(pixels)
 
     def _prepare(self, phase: Phase) -> None:

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,7 +12,6 @@ from tests.core.training.recipes import bars, tiny_recipe
 
 CPU = torch.device("cpu")
 PHASE = {"epochs": 2, "learning_rate": 0.1, "average": True}
-LAST = {"epochs": 1, "learning_rate": 0.1, "loss": "correctness", "trains": "confidence"}
 
 
 def small(seed: int) -> nn.Sequential:
@@ -51,9 +53,9 @@ def test_batch_statistics_are_measured_on_the_mean() -> None:
 
 def test_a_run_ends_with_the_mean_of_the_ends_of_its_phases() -> None:
     train, calibration = bars(64, 0), bars(32, 1)
-    made = Trainer(tiny_recipe([PHASE, PHASE, LAST]), train, calibration, CPU)
+    made = Trainer(tiny_recipe([PHASE, PHASE]), train, calibration, CPU)
     plain = {**PHASE, "average": False}
-    other = Trainer(tiny_recipe([plain, plain, LAST]), train, calibration, CPU)
+    other = Trainer(tiny_recipe([plain, plain]), train, calibration, CPU)
     ends = []
     for epoch in range(4):
         made.train_epoch()
@@ -63,9 +65,19 @@ def test_a_run_ends_with_the_mean_of_the_ends_of_its_phases() -> None:
     for name, parameter in made.network.named_parameters():
         expected = (ends[0][name] + ends[1][name]) / 2
         torch.testing.assert_close(parameter.detach(), expected, msg=name)
-    before = made.network.heads["final"].softmax_branch.weight.detach().clone()
-    made.train_epoch()
-    assert torch.equal(made.network.heads["final"].softmax_branch.weight.detach(), before)
+
+
+def test_batch_statistics_see_a_sorted_data_set_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = bars(70, 0)
+    dark_first = np.repeat(np.array([0, 255], np.uint8), 35)[:, None, None, None]
+    sorted_set = replace(train, images=np.broadcast_to(dark_first, train.images.shape).copy())
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(
+        MeanWeights, "take", lambda self, network, batches: seen.extend(batches), raising=True
+    )
+    Trainer(tiny_recipe([{**PHASE, "epochs": 1}]), sorted_set, bars(32, 1), CPU).train_epoch()
+    assert [len(batch) for batch in seen] == [16] * 4  # as in training, none is left incomplete
+    assert all(len(batch.unique()) > 1 for batch in seen)
 
 
 def test_only_what_is_trained_is_averaged() -> None:
