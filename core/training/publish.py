@@ -209,4 +209,6 @@ def _plain(recipe: Recipe) -> Plain | None:
 def _hardware(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    return f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    plural = "" if threads == 1 else "s"
+    return f"{os.cpu_count()} CPU cores ({platform.machine()}), {threads} thread{plural}"
