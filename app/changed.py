@@ -10,6 +10,7 @@ from app import state, wording
 from app.albums import Album, test_album
 from app.components import sources
 from app.components.pairs import Letter, Pair, Said, pairs
+from app.components.saving import save_button
 from app.components.style import section
 from app.pictures import data_uri
 from app.state import whole_of
@@ -150,12 +151,10 @@ def changed_images(a: Configuration, b: Configuration, found: Changes) -> None:
     shown, number, pages = page_of(positions, now.page - 1, ON_A_PAGE)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         _order(order)
-        st.download_button(
+        save_button(
             "Save as CSV",
-            lambda: to_csv(found, positions),
-            file_name=f"{a.card.name}-against-{b.card.name}.csv",
-            mime="text/csv",
-            icon=":material/download:",
+            to_csv(found, positions),
+            f"{a.card.name}-against-{b.card.name}.csv",
             help=f"These {wording.plural(len(positions), 'image')}, all pages: id, label, kind of "
             "change, and exit, answer, right and probability of both.",
         )

@@ -24,7 +24,7 @@ from core.data.prepared import ImageSet, load_prepared, prepared_path
 from core.data.samples import load_samples, sample_names
 from core.data.splits import SAMPLES_ONLY
 from core.policy import Policy
-from core.shelf import PRETRAINED, list_models
+from core.shelf import PRETRAINED, as_zip, list_models
 from core.table import CostArray, ExitTable, IntArray, load_tables
 from core.tuning.front import Front, front
 from core.tuning.replay import replay
@@ -102,6 +102,16 @@ def _model(folder: str, sha256: str) -> "Model":
 
     torch.set_num_threads(threads())
     return load(folder)
+
+
+def archive(name: str) -> bytes:
+    """Return a model's folder as a ZIP archive."""
+    return _archive(str(folder_of(name)), card_of(name).sha256)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _archive(folder: str, sha256: str) -> bytes:
+    return as_zip(Path(folder))
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)

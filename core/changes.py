@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -178,22 +179,21 @@ def to_csv(found: Changes, positions: IntArray) -> str:
     ``label`` and answers are names of classes, exits count from 1, ``right`` is 1 or 0, and
     ``change`` is one of `KINDS`. What is unknown is left empty.
     """
+    labelled = (found.labels >= 0)[positions]
+    columns: list[Iterable[object]] = [
+        found.ids[positions].tolist(),
+        (found.classes[label] if label >= 0 else "" for label in found.labels[positions].tolist()),
+        (found.kind(position) or "" for position in positions.tolist()),
+    ]
+    for side in (found.a, found.b):
+        columns += [
+            (side.decision.exits[positions] + 1).tolist(),
+            [found.classes[answer] for answer in side.decision.answers[positions].tolist()],
+            np.where(labelled, side.right[positions].astype(np.int64).astype("U1"), ""),
+            [f"{probability:.6g}" for probability in side.probabilities[positions].tolist()],
+        ]
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
     writer.writerow(FIELDS)
-    for position in positions.tolist():
-        label = int(found.labels[position])
-        row: list[object] = [
-            int(found.ids[position]),
-            found.classes[label] if label >= 0 else "",
-            found.kind(position) or "",
-        ]
-        for side in (found.a, found.b):
-            row += [
-                int(side.decision.exits[position]) + 1,
-                found.classes[side.decision.answers[position]],
-                int(side.right[position]) if label >= 0 else "",
-                f"{side.probabilities[position]:.6g}",
-            ]
-        writer.writerow(row)
+    writer.writerows(zip(*columns, strict=True))
     return content.getvalue()

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
@@ -270,25 +270,23 @@ def to_csv(samples: Routed, positions: IntArray, names: Sequence[str] | None = N
     the plain network, ``right`` is 1 or 0. What is unknown is left empty. With ``names`` of all N
     samples there is one more column, ``file``.
     """
-    table, decision = samples.table, samples.decision
+    table, classes = samples.table, samples.table.classes
+    columns: list[Iterable[object]] = [
+        table.ids[positions].tolist(),
+        (classes[label] if label >= 0 else "" for label in table.labels[positions].tolist()),
+        (classes[answer] for answer in samples.decision.answers[positions].tolist()),
+        (samples.decision.exits[positions] + 1).tolist(),
+        (f"{score:.6g}" for score in samples.scores[positions].tolist()),
+        (f"{cost:.6g}" for cost in samples.decision.costs[positions].tolist()),
+        np.where(table.labelled, samples.right.astype(np.int64).astype("U1"), "")[positions],
+        (samples.flip(position) or "" for position in positions.tolist()),
+    ]
+    if names is not None:
+        columns.append(names[position] for position in positions.tolist())
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
     writer.writerow(FIELDS if names is None else (*FIELDS, "file"))
-    for position in positions.tolist():
-        label = int(table.labels[position])
-        writer.writerow(
-            (
-                int(table.ids[position]),
-                table.classes[label] if label >= 0 else "",
-                table.classes[decision.answers[position]],
-                int(decision.exits[position]) + 1,
-                f"{samples.scores[position]:.6g}",
-                f"{decision.costs[position]:.6g}",
-                int(samples.right[position]) if label >= 0 else "",
-                samples.flip(position) or "",
-                *(() if names is None else (names[position],)),
-            )
-        )
+    writer.writerows(zip(*columns, strict=True))
     return content.getvalue()
 
 

@@ -11,6 +11,7 @@ from app.components import controls
 from app.components.blueprint import Part, blueprint
 from app.components.box import box, facts, table
 from app.components.figures import Column
+from app.components.saving import save_button
 from app.components.style import heading, section
 from app.guard import sentences
 from core.card import Card
@@ -234,14 +235,11 @@ def _trained(card: Card) -> str:
 def _again(card: Card) -> None:
     st.html(section("Do it again"))
     st.code(card.command, language="bash", wrap_lines=True)
-    st.download_button(
+    save_button(
         "Download card.json",
         json.dumps(card.model_dump(mode="json"), indent=2),
-        file_name="card.json",
-        mime="application/json",
-        icon=":material/download:",
+        "card.json",
         width="stretch",
-        on_click="ignore",
         help="Everything on this page and the whole training recipe, as a file. "
         "`python -m core train card.json` trains by it.",
     )

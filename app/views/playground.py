@@ -17,6 +17,7 @@ from app.components.ladder import Rung, ladder
 from app.components.live import STAGES, live, table_here
 from app.components.looks import Look, looks, top_classes
 from app.components.readout import Reading, readout, saving
+from app.components.saving import save_button
 from app.components.style import heading, picture_card, section
 from app.pictures import Picture, data_uri, heat
 from core.card import Card
@@ -167,12 +168,10 @@ def _all_of_them(card: Card, view: state.View, pictures: Sequence[Picture]) -> N
     writer = csv.DictWriter(content, fields, extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
-    st.download_button(
+    save_button(
         "Save as CSV",
         content.getvalue(),
-        file_name=f"{card.name}-images.csv",
-        mime="text/csv",
-        icon=":material/download:",
+        f"{card.name}-images.csv",
     )
 
 

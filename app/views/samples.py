@@ -23,6 +23,7 @@ from app.components.brush import Bars, Histogram, brush
 from app.components.fetching import fetching
 from app.components.intake import intake
 from app.components.ladder import Rung, cards
+from app.components.saving import save_button
 from app.components.sheet import Group, Tile, sheet
 from app.components.style import heading, section
 from app.components.tally import Card as TallyCard
@@ -317,12 +318,10 @@ def _found(card: Card, album: Album, samples: Routed, positions: IntArray, now: 
                 help="Show all images again, of every exit and class.",
             )
         if len(positions):
-            st.download_button(
+            save_button(
                 "Save as CSV",
-                lambda: to_csv(samples, positions, album.names),
-                file_name=f"{card.name}-{album.name}.csv",
-                mime="text/csv",
-                icon=":material/download:",
+                to_csv(samples, positions, album.names),
+                f"{card.name}-{album.name}.csv",
                 help=f"All {wording.plural(len(positions), 'image')} of this selection: id, label, "
                 f"answer, exit, score, cost, right, flip{', file' if album.names else ''}.",
             )

@@ -10,6 +10,7 @@ from app.components import controls
 from app.components.alive import classes_left_of_many
 from app.components.figures import Column, Row, figures
 from app.components.readout import Reading, readout, saving
+from app.components.saving import save_button
 from app.components.split import MACS, curve, histograms, split
 from app.components.style import heading, section
 from app.guard import sentences
@@ -303,12 +304,10 @@ def _promise(card: Card, view: state.View) -> Callable[[], Policy]:
 
 def _keeping(card: Card, view: state.View) -> None:
     st.html(section("Keep them"))
-    st.download_button(
+    save_button(
         "Save as JSON",
         json.dumps(view.policy.to_dict(), indent=2),
-        file_name=f"{card.name}-policy.json",
-        mime="application/json",
-        icon=":material/download:",
+        f"{card.name}-policy.json",
         width="stretch",
         help=f"For `python -m core evaluate {card.name} --policy FILE`.",
     )

@@ -10,11 +10,11 @@ from app.charts import CONFIG
 from app.components.box import box, table
 from app.components.figures import Column
 from app.components.readout import Reading, readout
+from app.components.saving import save_button
 from app.components.style import heading, section
 from app.guard import sentences
 from app.views import playground, thresholds
 from app.workshop import MOST_MODELS, Workshop, names, workshop
-from core.shelf import as_zip
 from core.training.lesson import COLLAPSING, LOSSES, MOST_EPOCHS, MOST_LAMBDA, PLACES, SOUND, Lesson
 
 if TYPE_CHECKING:
@@ -393,14 +393,10 @@ def _models() -> None:
                 first = target is playground.page
                 url = None if first else title.lower()
                 st.switch_page(st.Page(target, title=title, url_path=url, default=first))
-        folder = resources.folder_of(chosen)
-        st.download_button(
+        save_button(
             "Download",
-            lambda: as_zip(folder),
-            file_name=f"{chosen}.zip",
-            mime="application/zip",
-            icon=":material/download:",
-            on_click="ignore",
+            resources.archive(chosen),
+            f"{chosen}.zip",
             help="Weights, card and tables. Unpacked into `pretrained/`, it is a model like the "
             "others: `python -m core evaluate " + chosen + "`.",
         )
