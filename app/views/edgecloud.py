@@ -317,14 +317,13 @@ def _measured(card: Card) -> None:
 
 _FACTS = (
     Column("model", "Model"),
-    Column("split", "Split at"),
-    Column("bits", "Features in"),
+    Column("split", "Split at", "With the bits of each number that crosses."),
     Column("rate", "Link"),
     Column("sent", "Sent per epoch", "Features, their scales and labels, counted."),
     Column("state", "Between epochs", "Weights and optimiser state, both ways, for checkpoints."),
-    Column("edge", "Edge computed"),
+    Column("edge", "Edge busy"),
     Column("link", "Link busy"),
-    Column("cloud", "Cloud computed"),
+    Column("cloud", "Cloud busy"),
     Column("epoch", "Epoch", "Without the look at the calibration split that follows."),
     Column("accuracy", "Right on test", "At the final exit; of the plain network in brackets."),
 )
@@ -336,9 +335,8 @@ def _facts(card: Card, facts: EdgeCloudFacts) -> list[str]:
         accuracy += f" ({wording.percent(card.plain.test_accuracy, 2)})"
     return [
         card.title,
-        facts.split,
-        f"{facts.bits} bits",
-        "not slowed down" if facts.rate is None else rate_text(facts.rate),
+        f"{facts.split}, {facts.bits} bits",
+        "full speed" if facts.rate is None else rate_text(facts.rate),
         wording.size(facts.batch_bytes),
         wording.size(facts.state_bytes),
         wording.duration(facts.edge_seconds),
