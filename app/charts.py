@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
+import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -23,6 +24,15 @@ SERIES = (  # colour, dash and marker, so that no line is known by its colour al
 )
 _STARS = ("star", "hexagram", "star-square")
 CONFIG = {"displayModeBar": False}
+_LEAST_ERROR = 1e-4  # one image of 10,000: none has no logarithm
+_MOST_TICKS = 7
+_TICKS = (
+    [n / 2 for n in range(2, 20)],
+    (1, 1.5, *range(2, 10)),
+    (1, 2, 3, 4, 6, 8),
+    (1, 2, 5),
+    (1,),
+)
 
 
 @dataclass(frozen=True)
@@ -320,28 +330,36 @@ def every_method(
 ) -> go.Figure:
     """Draw what many models achieve for how many MACs, and what plain networks of any size do.
 
+    Both axes are logarithmic, accuracy by its error: networks that are worth comparing differ by
+    a part of the few errors that are left.
+
     Args:
         lines: for each a name, MACs (M,) and accuracies (M,).
         plain: networks without early exits.
-        sizes: the best of them, by size; joined by a line.
+        sizes: the best of them, by size; joined by a line, accuracy linear in log MACs.
     """
-    cost_format = "%{x:.3s} MACs"
+    hover = "accuracy %{customdata:.2%}<br>%{x:.3s} MACs<extra></extra>"
+    best = {(spot.cost, spot.accuracy) for spot in sizes}
     figure = go.Figure()
     for index, (name, costs, accuracies) in enumerate(lines):
         colour, dash, symbol = SERIES[index % len(SERIES)]
         figure.add_scatter(
             x=costs,
-            y=accuracies,
+            y=_errors(accuracies),
+            customdata=accuracies,
             name=name,
             mode="lines+markers",
             line={"color": colour, "dash": dash, "width": 2.5},
             marker={"symbol": symbol, "size": 9, "maxdisplayed": 9},
-            hovertemplate=f"{name}<br>accuracy %{{y:.2%}}<br>{cost_format}<extra></extra>",
+            hovertemplate=f"{name}<br>{hover}",
         )
     if len(sizes) > 1:
+        knots = [spot.cost for spot in sizes]
+        between = np.union1d(knots, np.geomspace(knots[0], knots[-1], 100))
+        line = np.interp(np.log(between), np.log(knots), [spot.accuracy for spot in sizes]).tolist()
         figure.add_scatter(
-            x=[spot.cost for spot in sizes],
-            y=[spot.accuracy for spot in sizes],
+            x=between,
+            y=_errors(line),
             name="being small instead",
             mode="lines",
             line={"color": colours().ink, "width": 1.5, "dash": "dot"},
@@ -349,16 +367,40 @@ def every_method(
         )
     figure.add_scatter(
         x=[spot.cost for spot in plain],
-        y=[spot.accuracy for spot in plain],
+        y=_errors([spot.accuracy for spot in plain]),
+        customdata=[spot.accuracy for spot in plain],
         name="plain networks",
         mode="markers+text",
         text=[spot.name for spot in plain],
-        textposition="top center",
+        textposition=[
+            "top left" if (spot.cost, spot.accuracy) in best else "bottom right" for spot in plain
+        ],
         textfont={"size": 12, "color": colours().ink},
         cliponaxis=False,
         marker={"symbol": "star", "size": 13, "color": colours().ink},
-        hovertemplate=f"%{{text}}, plain<br>accuracy %{{y:.2%}}<br>{cost_format}<extra></extra>",
+        hovertemplate=f"%{{text}}, plain<br>{hover}",
     )
     _macs_axis(figure)
-    figure.update_yaxes(title="accuracy", tickformat=".1%")
-    return styled(figure, 480)
+    ticks = _error_ticks([error for trace in figure.data for error in trace.y])
+    figure.update_yaxes(
+        title="accuracy (log error)",
+        type="log",
+        autorange="reversed",
+        tickvals=ticks,
+        ticktext=[f"{100 * (1 - error):g}%" for error in ticks],
+    )
+    return styled(figure, 540)
+
+
+def _errors(accuracies: Sequence[float]) -> list[float]:
+    return [max(1 - accuracy, _LEAST_ERROR) for accuracy in accuracies]
+
+
+def _error_ticks(errors: Sequence[float]) -> list[float]:
+    """Return round errors for a logarithmic axis: as many as fit, but no more."""
+    for digits in _TICKS:
+        ticks = [digit / 10**power for power in range(5) for digit in digits]
+        ticks = [tick for tick in ticks if min(errors) <= tick <= max(errors)]
+        if len(ticks) <= _MOST_TICKS:
+            break
+    return ticks
