@@ -15,19 +15,25 @@ Train = Callable[[Recipe, Path, str], None]
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure that was measured once per seed."""
+    """A figure that was measured once per seed; None where a seed's model does not have it."""
 
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Their mean."""
-        return fmean(self.values)
+    values: tuple[float | None, ...]
 
     @property
-    def deviation(self) -> float:
-        """Their standard deviation (n − 1); at least two seeds."""
-        return stdev(self.values)
+    def mean(self) -> float | None:
+        """Their mean, if every seed has one."""
+        known = self._known()
+        return fmean(known) if known else None
+
+    @property
+    def deviation(self) -> float | None:
+        """Their standard deviation (n − 1), if every seed has one; at least two seeds."""
+        known = self._known()
+        return stdev(known) if known else None
+
+    def _known(self) -> list[float]:
+        known = [value for value in self.values if value is not None]
+        return known if len(known) == len(self.values) else []
 
 
 def model_with_seed(name: str, seed: int, runs: Path, train: Train) -> Path | str:
@@ -62,38 +68,42 @@ def model_with_seed(name: str, seed: int, runs: Path, train: Train) -> Path | st
 def spreads(cards: Sequence[Card]) -> dict[str, Spread]:
     """Return what was measured on test, by what it is, over models that differ in their seed.
 
-    Accuracies and costs are shares. An operating point that one of them cannot reach is left out.
+    Accuracies and costs are shares. An operating point that a seed's model cannot reach is None
+    there.
     """
     found: dict[str, Spread] = {}
-    if all(card.plain is not None for card in cards):
-        found["plain network, accuracy"] = Spread(
-            tuple(card.plain.test_accuracy for card in cards if card.plain is not None)
-        )
+    plains = [card.plain.test_accuracy for card in cards if card.plain is not None]
+    against = len(plains) == len(cards)
+    if against:
+        found["plain network, accuracy"] = Spread(tuple(plains))
     for index, name in enumerate(cards[0].exit_names):
         found[f"exit {index + 1} ({name}), accuracy"] = Spread(
             tuple(card.per_exit_accuracy["test"][index] for card in cards)
         )
-    for first in cards[0].operating_points:
-        points = [
-            point
+    names = {
+        point.max_drop: point.name
+        for card in cards
+        for point in card.operating_points
+        if point.max_drop is not None
+    }
+    for max_drop in sorted(names):
+        reached = [
+            next((one.test for one in card.operating_points if one.max_drop == max_drop), None)
             for card in cards
-            for point in card.operating_points
-            if point.max_drop == first.max_drop
         ]
-        if first.max_drop is not None and len(points) == len(cards):
-            label = f"{first.name} (≤ {first.max_drop * 100:g} points)"
-            found[f"{label}, accuracy"] = Spread(tuple(point.test.accuracy for point in points))
-            if "plain network, accuracy" in found:
-                plains = found["plain network, accuracy"].values
-                found[f"{label}, against the plain network"] = Spread(
-                    tuple(
-                        point.test.accuracy - plain
-                        for point, plain in zip(points, plains, strict=True)
-                    )
+        accuracies = [None if one is None else one.accuracy for one in reached]
+        label = f"{names[max_drop]} (≤ {max_drop * 100:g} points)"
+        found[f"{label}, accuracy"] = Spread(tuple(accuracies))
+        if against:
+            found[f"{label}, against the plain network"] = Spread(
+                tuple(
+                    None if accuracy is None else accuracy - plain
+                    for accuracy, plain in zip(accuracies, plains, strict=True)
                 )
-            found[f"{label}, relative cost"] = Spread(
-                tuple(point.test.relative_cost for point in points)
             )
+        found[f"{label}, relative cost"] = Spread(
+            tuple(None if one is None else one.relative_cost for one in reached)
+        )
     return found
 
 
@@ -107,9 +117,11 @@ def spread_table(name: str, seeds: Sequence[int], found: dict[str, Spread]) -> s
     ]
     for label, spread in found.items():
         sign = "+" if "against" in label else ""
-        values = " | ".join(f"{100 * value:{sign}.2f}" for value in spread.values)
-        lines.append(
-            f"| {label} | **{100 * spread.mean:{sign}.2f}** | {100 * spread.deviation:.2f} | "
-            f"{values} |"
-        )
+        mean, deviation = _percent(spread.mean, sign), _percent(spread.deviation)
+        values = " | ".join(_percent(value, sign) for value in spread.values)
+        lines.append(f"| {label} | **{mean}** | {deviation} | {values} |")
     return "\n".join(lines)
+
+
+def _percent(value: float | None, sign: str = "") -> str:
+    return "–" if value is None else f"{100 * value:{sign}.2f}"

@@ -70,8 +70,15 @@ def test_the_spread_over_seeds_is_against_the_plain_network_of_the_same_seed() -
     assert f"| {label} | **+0.00** | 1.41 | -1.00 | +1.00 |" in text
 
 
-def test_a_point_that_one_seed_cannot_reach_is_left_out() -> None:
+@pytest.mark.parametrize("first", [True, False])
+def test_a_point_that_one_seed_cannot_reach_has_no_mean(first: bool) -> None:
     card = card_of("eenet8-mnist")
-    cards = [with_test_accuracy(card, 0.9, 0.9), with_test_accuracy(card, 0.9, 0.9, False)]
-    assert not any(label.startswith(card.operating_points[0].name) for label in spreads(cards))
+    cards = [with_test_accuracy(card, 0.9, 0.9, reached) for reached in (first, not first)]
+    found = spreads(cards)
+    name = card.operating_points[0].name
+    label = next(label for label in found if label.startswith(name) and "accuracy" in label)
+    assert found[label].values == ((0.9, None) if first else (None, 0.9))
+    assert found[label].mean is found[label].deviation is None
+    values = "90.00 | –" if first else "– | 90.00"
+    assert f"| {label} | **–** | – | {values} |" in spread_table(card.name, (0, 1), found)
     assert Spread((0.5, 0.5)).deviation == 0
