@@ -38,7 +38,7 @@ def every_method(dataset: str, names: Sequence[str]) -> None:
     )
     if st.session_state.get(_SHOWN) != dataset:
         if st.button(
-            f"Compare all {len(rivals)} models",
+            f"Compare {wording.plural(len(rivals), 'model')} with plain networks",
             icon=":material/monitoring:",
             help="Searches the best thresholds of each, which takes some seconds the first time.",
         ):
