@@ -25,9 +25,11 @@ SERIES = (  # colour, dash and marker, so that no line is known by its colour al
 _STARS = ("star", "hexagram", "star-square")
 CONFIG = {"displayModeBar": False}
 _LEAST_ERROR = 1e-4  # one image of 10,000: none has no logarithm
+_NAME = 0.25  # of the width of a chart: what a name takes, on a phone
+_FEW_DECADES = 200  # from the least to the most: beyond, a tick for each decade is enough
 _MOST_TICKS = 7
 _TICKS = (
-    [n / 2 for n in range(2, 20)],
+    *([n / parts for n in range(parts, 10 * parts)] for parts in (50, 20, 10, 5, 2)),
     (1, 1.5, *range(2, 10)),
     (1, 2, 3, 4, 6, 8),
     (1, 2, 5),
@@ -340,6 +342,8 @@ def every_method(
     """
     hover = "accuracy %{customdata:.2%}<br>%{x:.3s} MACs<extra></extra>"
     best = {(spot.cost, spot.accuracy) for spot in sizes}
+    reached = [cost for _, costs, _ in lines for cost in costs] + [spot.cost for spot in plain]
+    room = min(reached) * (max(reached) / min(reached)) ** _NAME
     figure = go.Figure()
     for index, (name, costs, accuracies) in enumerate(lines):
         colour, dash, symbol = SERIES[index % len(SERIES)]
@@ -373,7 +377,10 @@ def every_method(
         mode="markers+text",
         text=[spot.name for spot in plain],
         textposition=[
-            "top left" if (spot.cost, spot.accuracy) in best else "bottom right" for spot in plain
+            "top left"
+            if (spot.cost, spot.accuracy) in best and spot.cost > room
+            else "bottom right"
+            for spot in plain
         ],
         textfont={"size": 12, "color": colours().ink},
         cliponaxis=False,
@@ -381,6 +388,8 @@ def every_method(
         hovertemplate=f"%{{text}}, plain<br>{hover}",
     )
     _macs_axis(figure)
+    if max(reached) > _FEW_DECADES * min(reached):
+        figure.update_xaxes(dtick=1)
     ticks = _error_ticks([error for trace in figure.data for error in trace.y])
     figure.update_yaxes(
         title="accuracy (log error)",
