@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.table import CostArray, FloatArray, IntArray
+from core.tuning.sizes import PlainNetwork, accuracy_by_size
 
 BLUE, ORANGE = "#2b87c2", "#d9721a"  # on white and on black alike, for every kind of colour vision
 SERIES = (  # colour, dash and marker, so that no line is known by its colour alone
@@ -25,8 +26,8 @@ SERIES = (  # colour, dash and marker, so that no line is known by its colour al
 _STARS = ("star", "hexagram", "star-square")
 CONFIG = {"displayModeBar": False}
 _LEAST_ERROR = 1e-4  # one image of 10,000: none has no logarithm
-_NAME = 0.25  # of the width of a chart: what a name takes, on a phone
-_FEW_DECADES = 200  # from the least to the most: beyond, a tick for each decade is enough
+_NAME_WIDTH = 0.25  # of a chart on a phone
+_WIDE = 200  # times as many MACs: from there on ticks between the decades would touch on a phone
 _MOST_TICKS = 7
 _TICKS = (
     *([n / parts for n in range(parts, 10 * parts)] for parts in (50, 20, 10, 5, 2)),
@@ -308,8 +309,14 @@ def accuracy_and_cost(
 
 
 def _macs_axis(figure: go.Figure) -> None:
+    """Make the axis of MACs fit what was drawn: call it last."""
+    macs = [cost for trace in figure.data for cost in trace.x]
+    wide = max(macs) > _WIDE * min(macs)
     figure.update_xaxes(
-        title="MACs per image, logarithmic", type="log", dtick="D2", tickformat=".3~s"
+        title="MACs per image, logarithmic",
+        type="log",
+        dtick=1 if wide else "D2",  # each decade, or 1, 2 and 5 of each
+        tickformat=".3~s",
     )
 
 
@@ -328,7 +335,7 @@ def _stars(figure: go.Figure, plain: Sequence[Spot], cost_format: str) -> None:
 def every_method(
     lines: Sequence[tuple[str, Sequence[float], Sequence[float]]],
     plain: Sequence[Spot],
-    sizes: Sequence[Spot],
+    sizes: Sequence[PlainNetwork],
 ) -> go.Figure:
     """Draw what many models achieve for how many MACs, and what plain networks of any size do.
 
@@ -338,12 +345,12 @@ def every_method(
     Args:
         lines: for each a name, MACs (M,) and accuracies (M,).
         plain: networks without early exits.
-        sizes: the best of them, by size; joined by a line, accuracy linear in log MACs.
+        sizes: the best of them, by size; joined by the line of `accuracy_by_size`.
     """
     hover = "accuracy %{customdata:.2%}<br>%{x:.3s} MACs<extra></extra>"
-    best = {(spot.cost, spot.accuracy) for spot in sizes}
+    best = {(one.macs, one.accuracy) for one in sizes}
     reached = [cost for _, costs, _ in lines for cost in costs] + [spot.cost for spot in plain]
-    room = min(reached) * (max(reached) / min(reached)) ** _NAME
+    room = min(reached) * (max(reached) / min(reached)) ** _NAME_WIDTH
     figure = go.Figure()
     for index, (name, costs, accuracies) in enumerate(lines):
         colour, dash, symbol = SERIES[index % len(SERIES)]
@@ -358,12 +365,11 @@ def every_method(
             hovertemplate=f"{name}<br>{hover}",
         )
     if len(sizes) > 1:
-        knots = [spot.cost for spot in sizes]
-        between = np.union1d(knots, np.geomspace(knots[0], knots[-1], 100))
-        line = np.interp(np.log(between), np.log(knots), [spot.accuracy for spot in sizes]).tolist()
+        knots = [one.macs for one in sizes]
+        macs = np.union1d(knots, np.geomspace(knots[0], knots[-1], 100)).tolist()
         figure.add_scatter(
-            x=between,
-            y=_errors(line),
+            x=macs,
+            y=_errors([accuracy_by_size(sizes, one) or 0.0 for one in macs]),  # none is too small
             name="being small instead",
             mode="lines",
             line={"color": colours().ink, "width": 1.5, "dash": "dot"},
@@ -388,8 +394,6 @@ def every_method(
         hovertemplate=f"%{{text}}, plain<br>{hover}",
     )
     _macs_axis(figure)
-    if max(reached) > _FEW_DECADES * min(reached):
-        figure.update_xaxes(dtick=1)
     ticks = _error_ticks([error for trace in figure.data for error in trace.y])
     figure.update_yaxes(
         title="accuracy (log error)",

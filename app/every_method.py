@@ -60,7 +60,7 @@ def every_method(dataset: str, names: Sequence[str]) -> None:
                 for card, one in zip(rivals, found, strict=True)
             ],
             list(plain.values()),
-            [charts.Spot(one.name, one.macs, one.accuracy) for one in sizes],
+            sizes,
         ),
         key="every-method-chart",
         config=charts.CONFIG,

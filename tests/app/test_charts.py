@@ -5,9 +5,10 @@ import math
 import pytest
 
 from app.charts import Spot, every_method
-from core.tuning.sizes import PlainNetwork, accuracy_by_size
+from core.tuning.sizes import PlainNetwork
 
-SIZES = [Spot("small", 10_000_000, 0.86), Spot("large", 160_000_000, 0.94)]
+SIZES = [PlainNetwork("small", 10_000_000, 0.86), PlainNetwork("large", 160_000_000, 0.94)]
+SPOTS = [Spot(one.name, one.macs, one.accuracy) for one in SIZES]
 
 
 @pytest.mark.parametrize(
@@ -29,15 +30,21 @@ def test_the_axis_of_errors_reads_as_accuracy(accuracies: list[float], fits: lis
     assert list(figure.data[0].customdata) == accuracies  # what is read when pointed at
 
 
-def test_being_small_is_drawn_as_it_is_counted() -> None:
-    figure = every_method([], SIZES, SIZES)
+def test_being_small_is_a_line_over_logarithmic_macs() -> None:
+    figure = every_method([], SPOTS, SIZES)
     line = next(trace for trace in figure.data if trace.name == "being small instead")
-    curve = [PlainNetwork(spot.name, int(spot.cost), spot.accuracy) for spot in SIZES]
+    assert (line.x[0], line.x[-1]) == (SIZES[0].macs, SIZES[1].macs)
     for macs, error in zip(line.x, line.y, strict=True):
-        assert 1 - error == pytest.approx(accuracy_by_size(curve, macs), abs=1e-9)
+        share = math.log(macs / 10e6) / math.log(16)
+        assert 1 - error == pytest.approx(0.86 + share * 0.08, abs=1e-9)
 
 
 def test_no_name_of_a_plain_network_leaves_the_chart() -> None:
-    figure = every_method([("one", [9e6, 1e8], [0.8, 0.9])], SIZES, SIZES)
+    figure = every_method([("one", [9e6, 1e8], [0.8, 0.9])], SPOTS, SIZES)
     stars = next(trace for trace in figure.data if trace.name == "plain networks")
     assert stars.textposition == ("bottom right", "top left")
+
+
+@pytest.mark.parametrize(("least", "ticks"), [(1e6, "D2"), (1e5, 1)])
+def test_ticks_between_decades_only_where_there_is_room(least: float, ticks: str | int) -> None:
+    assert every_method([("one", [least, 1e8], [0.8, 0.9])], [], []).layout.xaxis.dtick == ticks
