@@ -43,6 +43,7 @@ def test_letters_walk_through_the_samples_unless_the_list_is_open(page: Page) ->
     page.get_by_role("dialog", name="Keyboard shortcuts").wait_for()
     page.keyboard.press("n")
     page.keyboard.press("Escape")
+    page.get_by_role("dialog", name="Keyboard shortcuts").wait_for(state="hidden")
     page.keyboard.press("n")
     wait_for_url(page, "sample", "1250")
     page.locator(".ee-input").get_by_text("Sample 1,251 of").wait_for()
