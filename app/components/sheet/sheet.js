@@ -30,6 +30,18 @@ function tile(one, pick) {
   return button;
 }
 
+// Scroll to the panel that shows what was picked, once it is there, and stay while the page is filled
+// in. Until the hand does something else.
+function follow(panel) {
+  const watcher = new ResizeObserver(() => {
+    document.querySelector(panel)?.scrollIntoView({ block: 'start' });
+  });
+  watcher.observe(document.querySelector('.stMainBlockContainer'));
+  for (const event of ['pointerdown', 'wheel', 'keydown']) {
+    addEventListener(event, () => watcher.disconnect(), { once: true, capture: true });
+  }
+}
+
 export default function (component) {
   const { data, setTriggerValue, parentElement } = component;
   let sheet = parentElement.querySelector('.sheet');
@@ -41,8 +53,10 @@ export default function (component) {
   sheet.className = data.pairs ? 'sheet pairs' : 'sheet';
   sheet.setAttribute('aria-label', data.label);
   const pick = (number) => {
-    sheet.picked = true;
     setTriggerValue('picked', number);
+    if (matchMedia('(max-width: 640px)').matches) {
+      follow(`.st-key-${data.shown_in}`);
+    }
   };
   const active = parentElement.activeElement ?? parentElement.getRootNode().activeElement;
   const held = sheet.contains(active) ? active.dataset.number : null;
@@ -57,12 +71,5 @@ export default function (component) {
   }));
   if (held !== null) {
     sheet.querySelector(`button[data-number="${held}"]`)?.focus({ preventScroll: true });
-  }
-  if (sheet.picked) {
-    sheet.picked = false;
-    const shown = document.querySelector(`.st-key-${data.shown_in}`);
-    if (shown && matchMedia('(max-width: 640px)').matches) {
-      shown.scrollIntoView({ block: 'start' });
-    }
   }
 }
