@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from app import resources
 from app.own import OwnImages
-from core.card import Card
+from core.analysis.samples import belongs, place_of
 from core.data.prepared import ImageSet
 from core.data.sources import can_download
-from core.errors import UserError
-from core.selection import belongs, place_of
-from core.table import ExitTable
+from core.exits.table import ExitTable
+from core.foundation.errors import UserError
+from core.hub.card import Card
 
 TEST, SAMPLES, OWN = "test", "samples", "own"
 

@@ -10,8 +10,8 @@ from typing import Any, cast
 import streamlit as st
 
 from app.state import number_of, whole_of
-from core.card import Card
-from core.selection import FLIPS, ORDERS, Order, Selection
+from core.analysis.samples import FLIPS, ORDERS, Order, Selection
+from core.hub.card import Card
 
 _BROWSING = "browsing"
 RIGHT, WRONG = "right", "wrong"
@@ -27,10 +27,10 @@ class Browsing:
         exit_number: counted from 1.
         label: name of a class.
         verdict: `RIGHT` or `WRONG`.
-        flip: one of `core.selection.FLIPS`.
+        flip: one of `core.analysis.samples.FLIPS`.
         low: least score.
         high: greatest score.
-        order: one of `core.selection.ORDERS`.
+        order: one of `core.analysis.samples.ORDERS`.
         page: counted from 1.
         opened: position of the open sample in its table, counted from 1.
         taken: name of the class that is answered.

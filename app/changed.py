@@ -14,9 +14,9 @@ from app.components.saving import save_button
 from app.components.style import section
 from app.pictures import data_uri
 from app.state import whole_of
-from core.card import Card
-from core.changes import KINDS, ORDERS, Changes, Kind, Order, Side, listed, to_csv
-from core.selection import page_of
+from core.analysis.changes import KINDS, ORDERS, Changes, Kind, Order, Side, listed, to_csv
+from core.analysis.samples import page_of
+from core.hub.card import Card
 
 ON_A_PAGE = 20
 _LISTING, _PICKED = "changed-listing", "changed-picked"
@@ -40,8 +40,8 @@ class Listing:
     """What the list shows; like the rest of the view it is kept in session and URL.
 
     Attributes:
-        kind: one of `core.changes.KINDS`, or "" for all.
-        order: one of `core.changes.ORDERS`.
+        kind: one of `core.analysis.changes.KINDS`, or "" for all.
+        order: one of `core.analysis.changes.ORDERS`.
         page: counted from 1.
     """
 

@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from core.table import CostArray, FloatArray, IntArray
-from core.tuning.sizes import PlainNetwork, accuracy_by_size
+from core.exits.table import CostArray, FloatArray, IntArray
+from core.hub.sizes import PlainNetwork, accuracy_by_size
 
 BLUE, ORANGE = "#2b87c2", "#d9721a"  # on white and on black alike, for every kind of colour vision
 SERIES = (  # colour, dash and marker, so that no line is known by its colour alone

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 from app import wording
-from core.table import CostArray, IntArray
+from core.exits.table import CostArray, IntArray
 
 _TICKS = 6
 

@@ -7,10 +7,10 @@ import streamlit as st
 
 from app import charts, resources, wording
 from app.components.style import section
-from core.criteria import CRITERIA
-from core.methods import title_of
-from core.tuning.sizes import size_curve
-from core.tuning.standings import BUDGETS, Figures, Standing
+from core.exits.criteria import CRITERIA
+from core.hub.leaderboard import BUDGETS, Figures, Standing
+from core.hub.methods import title_of
+from core.hub.sizes import size_curve
 
 _SHOWN = "every-method"
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from core.errors import UserError
+from core.foundation.errors import UserError
 
 _log = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import resources
-from core.data.own import Collection
-from core.errors import UserError
+from core.data.uploads import Collection
+from core.foundation.errors import UserError
 
 if TYPE_CHECKING:
-    from core.background import Job
-    from core.scoring import Scored
+    from core.foundation.jobs import Job
+    from core.hub.scoring import Scored
 
 _OWN = "own-collection"
 MOST_SCORED = 4  # models whose answers are kept

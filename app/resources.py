@@ -17,29 +17,29 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import workshop
-from core.card import Card, load_card
 from core.data.downloads import Downloads
-from core.data.own import Collection
 from core.data.prepared import ImageSet, load_prepared, prepared_path
 from core.data.samples import load_samples, sample_names
 from core.data.splits import SAMPLES_ONLY
-from core.policy import Policy
-from core.shelf import PRETRAINED, as_zip, list_models
-from core.table import CostArray, ExitTable, IntArray, load_tables
+from core.data.uploads import Collection
+from core.exits.policy import Policy
+from core.exits.table import CostArray, ExitTable, IntArray, load_tables
+from core.hub.card import Card, load_card
+from core.hub.leaderboard import Standing
+from core.hub.leaderboard import standing as standing_of
+from core.hub.registry import PRETRAINED, as_zip, list_models
 from core.tuning.front import Front, front
 from core.tuning.replay import replay
-from core.tuning.standings import Standing
-from core.tuning.standings import standing as standing_of
 
 if TYPE_CHECKING:
-    from core.background import Job
-    from core.bench import PartTimes, Race
-    from core.models import Model
-    from core.nets.outline import StageOutline
-    from core.scoring import Scored
-    from core.training.background import Room
-    from core.training.edgecloud.plan import TrainingTimes
-    from core.tuning.control import Controlled, Rehearsal
+    from core.deploy.benchmark import PartTimes, Race
+    from core.edge_cloud.plan import TrainingTimes
+    from core.foundation.jobs import Job
+    from core.hub.model import Model
+    from core.hub.scoring import Scored
+    from core.hub.trainings import Room
+    from core.networks.outline import StageOutline
+    from core.tuning.guarantee import Controlled, Rehearsal
 
 EXAMPLES = 200
 """How many test images stand in where no samples ship."""
@@ -98,7 +98,7 @@ def model(name: str) -> "Model":
 def _model(folder: str, sha256: str) -> "Model":
     import torch
 
-    from core.models import load
+    from core.hub.model import load
 
     torch.set_num_threads(threads())
     return load(folder)
@@ -134,8 +134,8 @@ def downloads() -> Downloads:
 
 def scoring(name: str, collection: Collection) -> "Job[Scored]":
     """Begin to ask a model about somebody's own images, in turns with everybody else."""
-    from core.background import Job
-    from core.scoring import score
+    from core.foundation.jobs import Job
+    from core.hub.scoring import score
 
     one, turns = model(name), _turns()
     light_on_dark = one.card.dataset in ("mnist", SAMPLES_ONLY)
@@ -151,7 +151,7 @@ def training_room() -> "Room":
     """Return where trainings run: one for every two cores, so that other visitors have theirs."""
     import torch
 
-    from core.training.background import Room
+    from core.hub.trainings import Room
 
     torch.set_num_threads(threads())
     return Room(max((os.cpu_count() or 2) // (2 * threads()), 1))
@@ -211,7 +211,7 @@ def promised(name: str, criterion: str, epsilon: float, delta: float, risk: str)
 def _promised(
     name: str, sha256: str, criterion: str, epsilon: float, delta: float, risk: str
 ) -> "Controlled":
-    from core.tuning.control import control
+    from core.tuning.guarantee import control
 
     return control(tables(name)["calibration"], criterion, epsilon, delta, risk=risk)
 
@@ -223,7 +223,7 @@ def rehearsed(name: str, criterion: str, epsilon: float, samples: int) -> "Rehea
 
 @st.cache_resource(max_entries=32, show_spinner="Choosing thresholds 200 times …")
 def _rehearsed(name: str, sha256: str, criterion: str, epsilon: float, samples: int) -> "Rehearsal":
-    from core.tuning.control import careful_to_bold, rehearse
+    from core.tuning.guarantee import careful_to_bold, rehearse
 
     path = careful_to_bold(tables(name)["calibration"], criterion)
     return rehearse(path, tables(name)["test"], epsilon, samples=samples)
@@ -319,7 +319,7 @@ def looked_at(
 def _looked_at(
     name: str, sha256: str, pixels: NDArray[np.uint8], exit_index: int, target: int, method: str
 ) -> NDArray[np.float32]:
-    from core.saliency import SALIENCY
+    from core.analysis.saliency import SALIENCY
 
     one = model(name)
     with taking_turns():
@@ -336,7 +336,7 @@ def measured_seconds(name: str, pixels: NDArray[np.uint8], policy: Policy) -> tu
 def _measured_seconds(
     name: str, sha256: str, pixels: NDArray[np.uint8], policy: Policy
 ) -> tuple[float, float]:
-    from core.timing import median_seconds_of_each
+    from core.deploy.timing import median_seconds_of_each
 
     one = model(name)
     never = Policy.never(policy.criterion, one.card.num_exits)
@@ -352,7 +352,7 @@ def raced(
     entries: Sequence[tuple[str, Policy]], images: NDArray[np.uint8], batch_size: int
 ) -> "Race":
     """Return the wall time per image of models with their policies, measured now, in turns."""
-    from core.bench import race
+    from core.deploy.benchmark import race
 
     running = [(model(name), policy) for name, policy in entries]
     with taking_turns():
@@ -366,7 +366,7 @@ def outlined(name: str) -> "tuple[StageOutline, ...]":
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _outlined(name: str, sha256: str) -> "tuple[StageOutline, ...]":
-    from core.nets.outline import outline
+    from core.networks.outline import outline
 
     return outline(card_of(name).spec)
 
@@ -385,7 +385,7 @@ def training_times(name: str, renewed: int) -> "TrainingTimes":
 def _training_times(name: str, sha256: str, renewed: int) -> "TrainingTimes":
     import torch
 
-    from core.training.edgecloud.measure import time_training, usual_batch
+    from core.edge_cloud.measure import time_training, usual_batch
 
     torch.set_num_threads(threads())
     spec = card_of(name).spec
@@ -395,7 +395,7 @@ def _training_times(name: str, sha256: str, renewed: int) -> "TrainingTimes":
 
 def part_times(name: str, batch_sizes: Sequence[int]) -> "tuple[PartTimes, ...]":
     """Return how long every part of a model takes here and now; not cached."""
-    from core.bench import time_parts
+    from core.deploy.benchmark import time_parts
 
     one = model(name)
     shipped = samples(one.card.dataset)

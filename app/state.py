@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from core.card import Card
-from core.errors import UserError
-from core.policy import Policy
-from core.spoil import SPOILERS
+from core.analysis.corruptions import SPOILERS
+from core.exits.policy import Policy
+from core.foundation.errors import UserError
+from core.hub.card import Card
 
 _VIEW = "view"
 

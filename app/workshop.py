@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.shelf import list_models
+from core.hub.registry import list_models
 
 if TYPE_CHECKING:
-    from core.training.background import Training
+    from core.hub.trainings import Training
 
 _WORKSHOP = "workshop"
 _NAME = "trained-here"

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.data.splits import load_split
-from core.inference import normalised_batches
-from core.models import Model, load
-from core.nets.confidence import EVIDENCE
-from core.report import evaluate
-from core.table import ExitTable
+from core.exits.inference import normalised_batches
+from core.exits.report import evaluate
+from core.exits.table import ExitTable
+from core.hub.model import Model, load
+from core.networks.confidence import EVIDENCE
 from core.training.losses import LOSSES, LossInputs
 from core.tuning.front import best_within_cost, front
 

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.data.splits import load_split
-from core.models import load
-from core.nets.cost import block_macs, head_macs
-from core.nets.heads import Head
+from core.hub.model import load
+from core.networks.cost import block_macs, head_macs
+from core.networks.heads import Head
 from core.training.augment import CropAndFlip
 from core.training.device import to_device
 

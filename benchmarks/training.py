@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from core.data.prepared import ImageSet
-from core.nets.build import build
+from core.networks.build import build
 from core.training.loop import Trainer
 from core.training.recipe import Recipe, parse_recipe
 

@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from core.criteria import CRITERIA
-from core.table import ExitTable
+from core.exits.criteria import CRITERIA
+from core.exits.table import ExitTable
 from core.tuning.front import accuracy_and_cost, front
 
 SAMPLES, CLASSES = 10_000, 10

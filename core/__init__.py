@@ -7,24 +7,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.errors import UserError
-    from core.models import Model, load
-    from core.policy import Policy
-    from core.report import Report, evaluate
-    from core.shelf import list_models
-    from core.table import ExitTable
+    from core.exits.policy import Policy
+    from core.exits.report import Report, evaluate
+    from core.exits.table import ExitTable
+    from core.foundation.errors import UserError
+    from core.hub.model import Model, load
+    from core.hub.registry import list_models
 
 __all__ = ["ExitTable", "Model", "Policy", "Report", "UserError", "evaluate", "list_models", "load"]
 
 _HOMES = {
-    "UserError": "core.errors",
-    "ExitTable": "core.table",
-    "Policy": "core.policy",
-    "Report": "core.report",
-    "evaluate": "core.report",
-    "Model": "core.models",
-    "list_models": "core.shelf",
-    "load": "core.models",
+    "UserError": "core.foundation.errors",
+    "ExitTable": "core.exits.table",
+    "Policy": "core.exits.policy",
+    "Report": "core.exits.report",
+    "evaluate": "core.exits.report",
+    "Model": "core.hub.model",
+    "list_models": "core.hub.registry",
+    "load": "core.hub.model",
 }
 
 

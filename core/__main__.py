@@ -3,7 +3,7 @@
 import io
 import sys
 
-from core.cli import main
+from core.cli.main import main
 
 if __name__ == "__main__":
     for stream in (sys.stdout, sys.stderr):

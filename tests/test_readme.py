@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from core.cli import main
-from core.shelf import list_models
+from core.cli.main import main
+from core.hub.registry import list_models
 from core.training.recipe import recipe_names
 
 ROOT = Path(__file__).resolve().parents[1]

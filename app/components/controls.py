@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import resources, state, wording
-from core.card import Card, OperatingPoint
-from core.criteria import CRITERIA
-from core.errors import UserError
-from core.policy import Policy
+from core.exits.criteria import CRITERIA
+from core.exits.policy import Policy
+from core.foundation.errors import UserError
+from core.hub.card import Card, OperatingPoint
 
 OWN, NEVER = "your own", "never"
 POINT_HELP = (

@@ -10,16 +10,16 @@ from app.components.box import box
 from app.components.style import section
 from app.components.waiting import waiting
 from app.own import OwnImages
-from core.card import Card
 from core.data.archives import files_in_zip
 from core.data.folders import SUFFIXES
-from core.data.own import (
+from core.data.uploads import (
     MOST_BYTES,
     MOST_PICTURES,
     OwnPictures,
     files_in_folder,
     uploaded_files,
 )
+from core.hub.card import Card
 
 _MEGABYTES = MOST_BYTES // 2**20
 _MOST_REASONS = 200

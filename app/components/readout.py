@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from html import escape
 
 from app import wording
-from core.card import Card
-from core.report import saved
+from core.exits.report import saved
+from core.hub.card import Card
 
 
 @dataclass(frozen=True)

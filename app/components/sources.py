@@ -14,10 +14,10 @@ from app.components.canvas import canvas
 from app.components.strip import Frame, strip
 from app.guard import sentences
 from app.pictures import Picture, data_uri, inverted, png
-from core.card import Card
+from core.data.images import FORMATS, centred_digit, fit, has_light_edge, open_image
+from core.data.likeness import hint
 from core.data.prepared import ImageSet
-from core.images import FORMATS, centred_digit, fit, has_light_edge, open_image
-from core.likeness import hint
+from core.hub.card import Card
 
 IN_A_STRIP = 20
 MOST_UPLOADS = 50

@@ -5,10 +5,10 @@ from typing import Any
 
 from app import drawing, resources, state, wording
 from app.components.live import keep_in_browser, live
-from core.card import Card
-from core.policy import Policy
-from core.report import Report, exits_alone, score_histogram
-from core.table import ExitTable
+from core.exits.policy import Policy
+from core.exits.report import Report, exits_alone, score_histogram
+from core.exits.table import ExitTable
+from core.hub.card import Card
 
 BINS = 25
 MACS = "{spent} of {whole} MACs per image"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from app import wording
-from core.training.edgecloud.plan import Bar, Lane, Station
+from core.edge_cloud.plan import Bar, Lane, Station
 
 _LANES: dict[Station, tuple[str, tuple[Lane, ...]]] = {
     "edge": ("Edge", ("edge forward", "edge backward")),

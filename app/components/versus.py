@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from core.table import IntArray
+from core.exits.table import IntArray
 
 A, B = '<i class="ee-side-a">●</i> A', '<i class="ee-side-b">■</i> B'
 

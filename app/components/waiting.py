@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.background import Job
+from core.foundation.jobs import Job
 
 EVERY = 0.5  # seconds between two looks
 

@@ -14,17 +14,17 @@ from app.components.style import heading, section
 from app.components.versus import A, B, Line, crossing, versus
 from app.every_method import every_method
 from app.guard import sentences
-from core.card import Card
-from core.compare import Comparison, Differences, compare, differences, in_macs
-from core.criteria import CRITERIA
+from core.analysis.compare import Comparison, Differences, compare, differences, in_macs
 from core.data.prepared import ImageSet
-from core.errors import UserError
-from core.policy import Policy, read_thresholds, write_thresholds
-from core.report import Report
-from core.table import CostArray
+from core.exits.criteria import CRITERIA
+from core.exits.policy import Policy, read_thresholds, write_thresholds
+from core.exits.report import Report
+from core.exits.table import CostArray
+from core.foundation.errors import UserError
+from core.hub.card import Card
 
 if TYPE_CHECKING:
-    from core.bench import Race
+    from core.deploy.benchmark import Race
 
 BATCHES = (1, 64)
 SURE = 0.05

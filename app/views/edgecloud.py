@@ -12,9 +12,8 @@ from app.components.style import heading, section
 from app.components.timeline import timeline
 from app.guard import sentences
 from app.sharing import MOST_IMAGES, RATES, SPEEDS, Sharing
-from core.card import Card, EdgeCloudFacts
-from core.training.edgecloud.payload import BITS
-from core.training.edgecloud.plan import (
+from core.edge_cloud.payload import BITS
+from core.edge_cloud.plan import (
     Plan,
     Station,
     TrainingTimes,
@@ -25,7 +24,9 @@ from core.training.edgecloud.plan import (
     rate_text,
     stretches,
 )
-from core.training.edgecloud.plan import timeline as when
+from core.edge_cloud.plan import timeline as when
+from core.edge_cloud.traffic import EdgeCloudFacts
+from core.hub.card import Card
 
 BATCHES_SHOWN = 4
 _RENEW = "training-times-renewed"

@@ -14,11 +14,11 @@ from app.components.split import MACS, curve, histograms, split
 from app.components.style import heading, section
 from app.guard import sentences
 from app.pictures import data_uri, heat
-from core.card import Card
-from core.criteria import CRITERIA
 from core.data.prepared import ImageSet
-from core.report import Report, evaluate, exits_alone
-from core.table import ExitTable
+from core.exits.criteria import CRITERIA
+from core.exits.report import Report, evaluate, exits_alone
+from core.exits.table import ExitTable
+from core.hub.card import Card
 
 _STEP = "step"
 

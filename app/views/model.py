@@ -14,14 +14,14 @@ from app.components.figures import Column
 from app.components.saving import save_button
 from app.components.style import heading, section
 from app.guard import sentences
-from core.card import Card
-from core.criteria import CRITERIA
-from core.methods import METHODS
-from core.policy import Policy
+from core.exits.criteria import CRITERIA
+from core.exits.policy import Policy
+from core.hub.card import Card
+from core.hub.methods import METHODS
 
 if TYPE_CHECKING:
-    from core.bench import PartTimes
-    from core.nets.outline import StageOutline
+    from core.deploy.benchmark import PartTimes
+    from core.networks.outline import StageOutline
 
 BATCHES = (1, 64)
 _TIMES = "part-times"

@@ -20,15 +20,15 @@ from app.components.readout import Reading, readout, saving
 from app.components.saving import save_button
 from app.components.style import heading, picture_card, section
 from app.pictures import Picture, data_uri, heat
-from core.card import Card
-from core.criteria import CRITERIA
-from core.policy import Policy
-from core.routing import alive, answers, decide
-from core.spoil import SPOILERS, spoil
-from core.table import ExitTable, FloatArray
+from core.analysis.corruptions import SPOILERS, spoil
+from core.exits.criteria import CRITERIA
+from core.exits.policy import Policy
+from core.exits.routing import alive, answers, decide
+from core.exits.table import ExitTable, FloatArray
+from core.hub.card import Card
 
 if TYPE_CHECKING:
-    from core.saliency import SaliencyMethod
+    from core.analysis.saliency import SaliencyMethod
 
 TOP = 5
 SEVERITIES = np.linspace(0, 1, 21).tolist()
@@ -288,7 +288,7 @@ def _rung(
 def _insight(
     card: Card, view: state.View, picture: Picture, table: ExitTable, exit_index: int
 ) -> None:
-    from core.saliency import (
+    from core.analysis.saliency import (
         SALIENCY,
     )  # brings torch and captum, which a first paint need not wait for
 

@@ -30,10 +30,7 @@ from app.components.tally import Card as TallyCard
 from app.components.tally import tally
 from app.own import own_images
 from app.pictures import data_uri
-from core.card import Card
-from core.criteria import CRITERIA
-from core.report import exit_scores
-from core.selection import (
+from core.analysis.samples import (
     ORDERS,
     Leaving,
     Routed,
@@ -49,7 +46,10 @@ from core.selection import (
     to_csv,
     within_steps,
 )
-from core.table import FloatArray, IntArray
+from core.exits.criteria import CRITERIA
+from core.exits.report import exit_scores
+from core.exits.table import FloatArray, IntArray
+from core.hub.card import Card
 
 ON_A_PAGE = 48
 IN_A_ROW = 4

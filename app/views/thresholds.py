@@ -14,11 +14,9 @@ from app.components.saving import save_button
 from app.components.split import MACS, curve, histograms, split
 from app.components.style import heading, section
 from app.guard import sentences
-from core.card import Card
-from core.criteria import CRITERIA
-from core.errors import UserError
-from core.policy import Policy
-from core.report import (
+from core.exits.criteria import CRITERIA
+from core.exits.policy import Policy
+from core.exits.report import (
     Report,
     classes_left,
     confusion,
@@ -26,7 +24,9 @@ from core.report import (
     most_mixed_up,
     reliability,
 )
-from core.table import ExitTable
+from core.exits.table import ExitTable
+from core.foundation.errors import UserError
+from core.hub.card import Card
 from core.tuning.front import best_within_cost, cheapest_within_drop
 from core.tuning.risk import RISKS
 from core.tuning.validated import validated_thresholds

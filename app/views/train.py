@@ -18,7 +18,7 @@ from app.workshop import MOST_MODELS, Workshop, names, workshop
 from core.training.lesson import COLLAPSING, LOSSES, MOST_EPOCHS, MOST_LAMBDA, PLACES, SOUND, Lesson
 
 if TYPE_CHECKING:
-    from core.training.background import Training
+    from core.hub.trainings import Training
     from core.training.progress import EpochReport
 
 MOST_SECONDS = 300

@@ -4,7 +4,8 @@ import io
 import zipfile
 from functools import partial
 
-from core.data.own import (
+from core.data.images import MAX_BYTES
+from core.data.uploads import (
     MOST_BYTES,
     MOST_FILES,
     Collection,
@@ -14,8 +15,7 @@ from core.data.own import (
     too_large,
     too_many,
 )
-from core.errors import UserError
-from core.images import MAX_BYTES
+from core.foundation.errors import UserError
 
 MOST_UNPACKED = 512 * 2**20
 _DIRECTORY = 256 * MOST_FILES  # bytes that the list of so many files takes, with names to spare

@@ -3,10 +3,10 @@
 import threading
 from pathlib import Path
 
-from core.background import Job
 from core.data.prepared import data_root, prepared_path
 from core.data.sources import prepare
-from core.errors import UserError
+from core.foundation.errors import UserError
+from core.foundation.jobs import Job
 
 APOLOGY = (
     "The download broke off, and the reason has been written to the log: try again, or prepare the "

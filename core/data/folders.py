@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from core.data.images import FORMATS, fit, open_image
 from core.data.prepared import ImageSet
-from core.errors import UserError
-from core.images import FORMATS, fit, open_image
+from core.foundation.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 TEST_FOLDERS = ("test", "val", "valid", "validation")
@@ -32,8 +32,8 @@ def read_folder(
     - Tiny-ImageNet's own: `train/<wnid>/images/…`, and `val/images/…` with
       `val/val_annotations.txt`. Labels follow `wnids.txt`, names come from `words.txt`.
 
-    Classes are the folders' names, sorted. Pictures become squares, see `core.images.fit`; they
-    stay grey only when all of them are.
+    Classes are the folders' names, sorted. Pictures become squares, see
+    `core.data.images.fit`; they stay grey only when all of them are.
 
     Args:
         size: height and width in pixels; by default that of the pictures when all are equal

@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from core.errors import UserError, nearest
-from core.files import atomic_path
+from core.foundation.errors import UserError, nearest
+from core.foundation.files import atomic_path
 
 File = Literal["train", "test"]
 

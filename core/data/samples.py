@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from core.data.prepared import CHECKOUT, ImageSet, read_image_set
-from core.errors import UserError, nearest
+from core.foundation.errors import UserError, nearest
 
 SAMPLES = CHECKOUT / "assets" / "samples"
 CLASSES = "classes.txt"

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from core.background import Tell
 from core.data.fetch import FULL, RemoteFile, fetch
 from core.data.folders import read_folder
 from core.data.prepared import ImageSet, data_root, prepared_path, write_prepared
-from core.errors import UserError, nearest
-from core.registry import Registry
+from core.foundation.errors import UserError, nearest
+from core.foundation.jobs import Tell
+from core.foundation.registry import Registry
 
 DIGITS = tuple("0123456789")
 BY_HAND = ("tiny-imagenet",)  # known, but nothing to download from here

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from core.data.prepared import ImageSet, load_prepared
 from core.data.samples import load_samples
-from core.errors import UserError, nearest
-from core.registry import Registry
+from core.foundation.errors import UserError, nearest
+from core.foundation.registry import Registry
 
 Split = Literal["train", "calibration", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

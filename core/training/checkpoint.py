@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.errors import UserError
-from core.files import atomic_path
+from core.foundation.errors import UserError
+from core.foundation.files import atomic_path
 
 
 @dataclass

@@ -13,11 +13,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from core.data.prepared import ImageSet
 from core.data.splits import load_split
-from core.errors import UserError
-from core.nets.airbench import SAMPLES, Whitening
-from core.nets.build import build
-from core.nets.cost import count
-from core.nets.network import ExitNetwork
+from core.foundation.errors import UserError
+from core.networks.backbones.airbench import SAMPLES, Whitening
+from core.networks.build import build
+from core.networks.cost import count
+from core.networks.network import ExitNetwork
 from core.training.augment import CropAndFlip
 from core.training.averaging import MeanWeights
 from core.training.checkpoint import (
@@ -39,7 +39,7 @@ from core.training.losses import (
 from core.training.progress import LIVE_THRESHOLD, EpochReport, warning_about
 from core.training.recipe import Phase, Recipe
 from core.training.schedule import learning_rate
-from core.training.start_from import Normalisation, start_from
+from core.training.start_from import Find, Normalisation, find_nothing, start_from
 from core.training.teacher import Teacher
 
 EVALUATION_BATCH = 500
@@ -69,8 +69,9 @@ class Trainer:
         calibration: ImageSet,
         device: torch.device,
         peers: Workers | None = None,
+        find: Find = find_nothing,
     ) -> None:
-        """Build everything from the recipe's seed.
+        """Build everything from the recipe's seed; ``find`` looks up what it builds on.
 
         Raises:
             UserError: the recipe's network does not fit the data.
@@ -81,7 +82,7 @@ class Trainer:
         network = build(recipe.network)
         known: Normalisation | None = None
         if recipe.start_from is not None:
-            known = start_from(network, recipe.network, recipe.start_from)
+            known = start_from(network, recipe.network, recipe.start_from, find)
         if recipe.mean is not None and recipe.std is not None:
             known = recipe.mean, recipe.std
         spec = recipe.network
@@ -101,7 +102,9 @@ class Trainer:
         self.labels = torch.from_numpy(train.labels).to(device)
         self.calibration = to_device(calibration.images, device)
         self.calibration_labels = torch.from_numpy(calibration.labels).to(device)
-        self.teacher = Teacher(recipe.teacher, spec, str(device)) if recipe.teacher else None
+        self.teacher: Teacher | None = None
+        if recipe.teacher:
+            self.teacher = Teacher(recipe.teacher, find(recipe.teacher), spec, device)
         self.optimizer = optimizer_of(recipe, self.network)
         self.training: str | None = None  # what the current phase trains
         self.bfloat16 = uses_bfloat16(recipe.precision, device)
@@ -387,6 +390,7 @@ def train(
     device: str = "cpu",
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     should_stop: Callable[[], bool] = lambda: False,
+    find: Find = find_nothing,
 ) -> TrainingResult:
     """Train a recipe to its end, keeping a checkpoint after every epoch.
 
@@ -403,6 +407,7 @@ def train(
         on_epoch: told about each epoch, in the leading process.
         should_stop: asked after each epoch whether to leave it at that; the result is then the
             best of the epochs so far. Under torchrun, all processes must be told the same.
+        find: looks up the trained networks that the recipe builds on.
 
     Raises:
         UserError: no data, no or a foreign checkpoint to resume, or one that would be overwritten.
@@ -416,7 +421,7 @@ def train(
     with workers(device) as peers:
         train_set = load_split(recipe.dataset, "train", data)
         calibration = load_split(recipe.dataset, "calibration", data)
-        trainer = Trainer(recipe, train_set, calibration, device_for(device, peers), peers)
+        trainer = Trainer(recipe, train_set, calibration, device_for(device, peers), peers, find)
         if resume:
             trainer.restore(load_checkpoint(latest), str(latest))
         for report in trainer.epochs():

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from core.card import load_card
-from core.errors import UserError, nearest
-from core.nets.spec import NetworkSpec
+from core.foundation.errors import UserError, nearest
+from core.foundation.files import read_json
+from core.networks.spec import NetworkSpec
 from core.training.losses import LOSSES
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -185,7 +185,13 @@ def load_recipe(name_or_path: str) -> Recipe:
     """
     path = Path(name_or_path)
     if path.suffix == ".json":
-        return parse_recipe(load_card(path).training.recipe, str(path))
+        card = read_json(path)
+        training = card.get("training") if isinstance(card, dict) else None
+        if not isinstance(training, dict) or "recipe" not in training:
+            raise UserError(
+                f"expected {path} to be a model's card, but it has no field `training.recipe`."
+            )
+        return parse_recipe(training["recipe"], str(path))
     if path.suffix != ".toml":
         path = FOLDER / f"{name_or_path}.toml"
     if not path.is_file():

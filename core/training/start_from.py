@@ -2,7 +2,8 @@
 
 import pickle
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,11 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from core.errors import UserError, nearest
-from core.models import load
-from core.nets.network import ExitNetwork
-from core.nets.spec import NetworkSpec
-from core.nets.torchvision_trunks import PREFIX, torchvision_names
+from core.foundation.errors import UserError, nearest
+from core.networks.backbones.torchvision_trunks import PREFIX, torchvision_names
+from core.networks.network import ExitNetwork
+from core.networks.spec import NetworkSpec
 
 DOWNLOAD = "torchvision:"
 SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -26,11 +26,44 @@ WRAPPERS = ("module.", "_orig_mod.", "model.")
 SHARED = ("trunk.", "heads.final.")
 """What a plain network and its early-exit version have in common."""
 OLD_DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """A network that is trained already, with what its images must look like.
+
+    Attributes:
+        network: in eval mode, on the CPU.
+        spec: what it is made of.
+        mean: per channel, of images in [0, 1].
+        std: likewise.
+    """
+
+    network: ExitNetwork
+    spec: NetworkSpec
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+Find = Callable[[str], TrainedNetwork]
+"""Returns the trained network of a name or folder; raises `UserError` when there is none."""
+
+
+def find_nothing(name: str) -> TrainedNetwork:
+    """Raise `UserError`: for where there is no registry of trained networks to look in."""
+    raise UserError(
+        f"expected a trained network called {name!r}, but no registry to look in was given: pass "
+        "`find=core.hub.model.trained`."
+    )
+
+
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation per channel, of images in [0, 1]."""
 
 
-def start_from(network: ExitNetwork, spec: NetworkSpec, source: str) -> Normalisation | None:
+def start_from(
+    network: ExitNetwork, spec: NetworkSpec, source: str, find: Find = find_nothing
+) -> Normalisation | None:
     """Copy a trained network's trunk and final head into a network of the same backbone.
 
     What its early exits have learned comes along where both have the same head at the same place.
@@ -42,6 +75,7 @@ def start_from(network: ExitNetwork, spec: NetworkSpec, source: str) -> Normalis
             .pt, of which nothing but tensors is read) or "torchvision:DEFAULT", where DEFAULT may
             be any of the weights that torchvision has for the backbone. A file's tensors are
             named as torchvision's or as this project's.
+        find: looks up a model or its folder.
 
     Returns:
         The normalisation that the weights were trained with, where that is known: a file does
@@ -50,7 +84,7 @@ def start_from(network: ExitNetwork, spec: NetworkSpec, source: str) -> Normalis
     Raises:
         UserError: no such model, file or download; weights that do not fit.
     """
-    tensors, normalisation = _found(spec, source)
+    tensors, normalisation = _found(spec, source, find)
     ours = network.state_dict()
     heads = {
         name: tensor
@@ -67,14 +101,16 @@ def start_from(network: ExitNetwork, spec: NetworkSpec, source: str) -> Normalis
     return normalisation
 
 
-def _found(spec: NetworkSpec, source: str) -> tuple[Mapping[str, Tensor], Normalisation | None]:
+def _found(
+    spec: NetworkSpec, source: str, find: Find
+) -> tuple[Mapping[str, Tensor], Normalisation | None]:
     if source.startswith(DOWNLOAD):
         return _download(spec, source)
     path = Path(source)
     if path.suffix in SUFFIXES or path.is_file():
         return _read(path), None
-    model = load(source)
-    return model.network.state_dict(), (model.card.mean, model.card.std)
+    trained = find(source)
+    return trained.network.state_dict(), (trained.mean, trained.std)
 
 
 def _download(spec: NetworkSpec, source: str) -> tuple[Mapping[str, Tensor], Normalisation]:

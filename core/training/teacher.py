@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from core.errors import UserError
-from core.models import load
-from core.nets.spec import NetworkSpec
+from core.foundation.errors import UserError
+from core.networks.spec import NetworkSpec
+from core.training.start_from import TrainedNetwork
 
 ALIKE = ("num_classes", "in_channels", "image_size")
 
@@ -16,29 +16,31 @@ class Teacher(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str, pupil: NetworkSpec, device: str) -> None:
-        """Load a model.
+    def __init__(
+        self, name: str, trained: TrainedNetwork, pupil: NetworkSpec, device: torch.device
+    ) -> None:
+        """Make a teacher of a trained network.
 
         Args:
-            name: a shipped model, or the folder of one.
+            name: what to call it.
+            trained: the network that knows better.
             pupil: the network that learns from it.
             device: where both are.
 
         Raises:
-            UserError: no such model, or one of other images or classes.
+            UserError: it is one of other images or classes.
         """
         super().__init__()
-        model = load(name, device)
         for field in ALIKE:
-            ours, theirs = getattr(pupil, field), getattr(model.card.spec, field)
+            ours, theirs = getattr(pupil, field), getattr(trained.spec, field)
             if ours != theirs:
                 raise UserError(
                     f"expected the teacher {name} to have the same `{field}` as the network, "
                     f"{ours}, but it has {theirs}: choose a model of the same data set."
                 )
-        self.network = model.network.to(memory_format=torch.channels_last)
+        self.network = trained.network.to(device).to(memory_format=torch.channels_last)
         for what in ("mean", "std"):
-            values = torch.tensor(getattr(model.card, what), device=model.device)
+            values = torch.tensor(getattr(trained, what), device=device)
             self.register_buffer(what, values[:, None, None])
 
     @torch.no_grad()

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from core.errors import UserError
-from core.policy import Policy
-from core.report import Report, evaluate
-from core.table import ExitTable
+from core.exits.policy import Policy
+from core.exits.report import Report, evaluate
+from core.exits.table import ExitTable
+from core.foundation.errors import UserError
 from core.tuning.front import Front, best_within_cost, cheapest_within_drop, front
 
 

@@ -7,11 +7,11 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from core.criteria import CRITERIA
-from core.errors import UserError
-from core.policy import Policy
-from core.routing import route, window_at_end
-from core.table import BoolArray, CostArray, ExitTable, FloatArray, IntArray
+from core.exits.criteria import CRITERIA
+from core.exits.policy import Policy
+from core.exits.routing import route, window_at_end
+from core.exits.table import BoolArray, CostArray, ExitTable, FloatArray, IntArray
+from core.foundation.errors import UserError
 from core.tuning.search import Problem, search
 
 MOST_EXITS_IN_CHOICES = 6

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from core.table import CostArray, ExitTable, IntArray
+from core.exits.table import CostArray, ExitTable, IntArray
 from core.tuning.front import Front, measured
 
 

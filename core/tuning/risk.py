@@ -1,6 +1,6 @@
 """What leaving early may spoil, and how to prove from samples that it spoils little.
 
-`core.tuning.control` uses both to choose thresholds with a guarantee.
+`core.tuning.guarantee` uses both to choose thresholds with a guarantee.
 """
 
 from collections.abc import Callable
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.errors import UserError
-from core.registry import Registry
-from core.table import BoolArray, CostArray, ExitTable
+from core.exits.table import BoolArray, CostArray, ExitTable
+from core.foundation.errors import UserError
+from core.foundation.registry import Registry
 
 _LARGEST_BET = 0.75  # of what one sample can take: a single loss must not end the game
 ROUNDING = 1e-12

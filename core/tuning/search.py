@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.table import BoolArray, CostArray, FloatArray, IntArray
+from core.exits.table import BoolArray, CostArray, FloatArray, IntArray
 
 GRID = 50  # levels per exit that are searched exhaustively ...
 MOST_EXITS_IN_GRID = 4  # ... up to this many early exits

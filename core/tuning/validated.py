@@ -7,10 +7,10 @@ confidence reaches what is wanted; one number then speaks for all exits.
 
 import numpy as np
 
-from core.criteria import CRITERIA
-from core.errors import UserError
-from core.policy import Policy
-from core.table import BoolArray, CostArray, ExitTable, FloatArray
+from core.exits.criteria import CRITERIA
+from core.exits.policy import Policy
+from core.exits.table import BoolArray, CostArray, ExitTable, FloatArray
+from core.foundation.errors import UserError
 
 BINS = 20
 
@@ -24,7 +24,7 @@ def validated_thresholds(table: ExitTable, criterion: str, accuracy: float) -> P
 
     Args:
         table: of the calibration split.
-        criterion: a name in `core.criteria.CRITERIA`, one that judges every exit by itself.
+        criterion: a name in `core.exits.criteria.CRITERIA`, one that judges every exit by itself.
         accuracy: in (0, 1].
 
     Raises:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from app.charts import Spot, every_method
-from core.tuning.sizes import PlainNetwork
+from core.hub.sizes import PlainNetwork
 
 SIZES = [PlainNetwork("small", 10_000_000, 0.86), PlainNetwork("large", 160_000_000, 0.94)]
 SPOTS = [Spot(one.name, one.macs, one.accuracy) for one in SIZES]

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.bench import Race
-from core.changes import changes, listed
-from core.compare import compare
+from core.analysis.changes import changes, listed
+from core.analysis.compare import compare
 from core.data.prepared import write_prepared
-from core.policy import Policy
-from core.shelf import card_of, list_models, shipped_table
+from core.deploy.benchmark import Race
+from core.exits.policy import Policy
+from core.hub.registry import card_of, list_models, shipped_table
 from tests.app.pages import components, errors, html, link, opened_page, reading
 
 MODEL, PLAIN, OTHER_DATA = "eenet8-mnist", "resnet8-mnist", "resnet20-cifar10"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from core.shelf import PRETRAINED
-from core.training.edgecloud import measure
-from core.training.edgecloud.plan import TrainingTimes
+from core.edge_cloud import measure
+from core.edge_cloud.plan import TrainingTimes
+from core.hub.registry import PRETRAINED
 from tests.app.pages import errors, html, link, opened_page, reading
 
 MODEL, PLAIN = "eenet8-mnist", "resnet8-mnist"

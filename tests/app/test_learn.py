@@ -1,6 +1,6 @@
 import pytest
 
-from core.shelf import card_of, list_models
+from core.hub.registry import card_of, list_models
 from tests.app.pages import errors, html, link, opened_page, reading
 
 MODEL = "eenet8-mnist"

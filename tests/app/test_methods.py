@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from app.charts import SERIES
-from core.methods import own_criterion
-from core.policy import Policy
-from core.report import classes_left
-from core.routing import decide
-from core.shelf import card_of, list_models, shipped_table
-from core.tuning.standings import BUDGETS, rivals, standing
+from core.exits.policy import Policy
+from core.exits.report import classes_left
+from core.exits.routing import decide
+from core.hub.leaderboard import BUDGETS, rivals, standing
+from core.hub.methods import own_criterion
+from core.hub.registry import card_of, list_models, shipped_table
 from core.tuning.validated import validated_thresholds
 from tests.app.pages import errors, html, opened, opened_page, opened_thresholds, policy
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.shelf import PRETRAINED, card_of, list_models
+from core.hub.registry import PRETRAINED, card_of, list_models
 from tests.app.pages import errors, html, opened_page
 
 MODEL = "eenet8-mnist"

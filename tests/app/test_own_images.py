@@ -10,12 +10,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.pictures import png
-from core import scoring
-from core.background import Tell
 from core.data.samples import load_samples
-from core.models import load
-from core.policy import Policy
-from core.routing import decide
+from core.exits.policy import Policy
+from core.exits.routing import decide
+from core.foundation.jobs import Tell
+from core.hub import scoring
+from core.hub.model import load
 from tests.app.pages import components, errors, exit_cards, html, link, opened_page, tiles
 from tests.core.data.pictures import packed
 

@@ -9,14 +9,14 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.components.sources import Own
+from core.analysis.corruptions import SPOILERS, spoil
+from core.analysis.saliency import SALIENCY
 from core.data.prepared import write_prepared
 from core.data.samples import load_samples, sample_names
-from core.models import load
-from core.policy import Policy
-from core.routing import decide
-from core.saliency import SALIENCY
-from core.shelf import PRETRAINED, card_of, list_models
-from core.spoil import SPOILERS, spoil
+from core.exits.policy import Policy
+from core.exits.routing import decide
+from core.hub.model import load
+from core.hub.registry import PRETRAINED, card_of, list_models
 from tests.app.pages import errors, html, leaves_at, link, opened, policy, reading
 
 MODEL = "eenet8-mnist"

@@ -11,15 +11,15 @@ from streamlit.testing.v1 import AppTest
 from app import resources, wording
 from app.browsing import Browsing, from_query
 from app.components import brush
+from core.analysis.samples import Routed, Selection, leaving, routed, select
 from core.data.prepared import ImageSet, write_prepared
 from core.data.samples import load_samples, sample_names
 from core.data.sources import DATASETS, Request, can_download
-from core.errors import UserError
-from core.models import load
-from core.policy import Policy
-from core.routing import decide
-from core.selection import Routed, Selection, leaving, routed, select
-from core.shelf import card_of, list_models, shipped_table
+from core.exits.policy import Policy
+from core.exits.routing import decide
+from core.foundation.errors import UserError
+from core.hub.model import load
+from core.hub.registry import card_of, list_models, shipped_table
 from tests.app.pages import components, errors, exit_cards, html, link, opened_page, tiles
 
 MODEL = "eenet8-mnist"

@@ -2,11 +2,11 @@ import json
 
 import pytest
 
-from core.policy import Policy
-from core.report import evaluate
-from core.shelf import card_of, list_models, shipped_table
-from core.tuning.control import control
+from core.exits.policy import Policy
+from core.exits.report import evaluate
+from core.hub.registry import card_of, list_models, shipped_table
 from core.tuning.front import best_within_cost, cheapest_within_drop, front
+from core.tuning.guarantee import control
 from tests.app.pages import errors, html, link, opened_thresholds, policy, reading
 
 MODEL = "eenet8-mnist"

@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 from app import lessons
 from core.data import splits
 from core.data.samples import load_samples
-from core.models import load
-from core.shelf import as_zip
+from core.hub.model import load
+from core.hub.registry import as_zip
 from core.training.lesson import COLLAPSING, MOST_EPOCHS, MOST_LAMBDA, SOUND, Lesson
 from tests.app.pages import errors, html, link, opened_page, reading
 

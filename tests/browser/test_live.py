@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
-from core.criteria import CRITERIA
-from core.methods import own_criterion
-from core.policy import Policy
-from core.report import evaluate
-from core.shelf import card_of, list_models, shipped_table
+from core.exits.criteria import CRITERIA
+from core.exits.policy import Policy
+from core.exits.report import evaluate
+from core.hub.methods import own_criterion
+from core.hub.registry import card_of, list_models, shipped_table
 from tests.browser.steps import PATIENCE, wait_for_url
 
 pytestmark = pytest.mark.browser

@@ -13,12 +13,12 @@ import numpy as np
 import streamlit as st
 
 from app import wording
-from core.card import Card
-from core.criteria import CRITERIA
-from core.errors import UserError
-from core.policy import Policy
-from core.routing import window_at_end
-from core.table import ExitTable
+from core.exits.criteria import CRITERIA
+from core.exits.policy import Policy
+from core.exits.routing import window_at_end
+from core.exits.table import ExitTable
+from core.foundation.errors import UserError
+from core.hub.card import Card
 
 _FOLDER = Path(__file__).parent
 _live = st.components.v2.component(

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from core.errors import UserError
-from core.nets.network import Outputs
-from core.registry import Registry
+from core.foundation.errors import UserError
+from core.foundation.registry import Registry
+from core.networks.network import Outputs
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from core.training.losses.batch import LOSSES, LossInputs
 def exclusion(batch: LossInputs) -> Tensor:
     """NLL(y_{E−1}) + Σ_{i<E−1} 1/(E−i) · BCE(σ(s_i), onehot(y), positives weighing 4 (K − 1)).
 
-    The logits of the early exits are ln σ(s_i), as `core.nets.heads.Head` with ``sigmoid`` gives
-    them. The weights of the exits grow from 1/E to 1/2. Published for 10 classes is a weight of 36
-    for the one right class, 4 times what would balance it with the K − 1 wrong ones.
+    The logits of the early exits are ln σ(s_i), as `core.networks.heads.Head` with ``sigmoid``
+    gives them. The weights of the exits grow from 1/E to 1/2. Published for 10 classes is a weight
+    of 36 for the one right class, 4 times what would balance it with the K − 1 wrong ones.
     """
     exits, classes = batch.logits.shape[1:]
     possible = batch.logits[:, :-1]  # (B, E-1, K) ln σ(s)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from core.data import archives, own
 from core.data.archives import files_in_zip
-from core.errors import UserError
-from core.images import MAX_BYTES
+from core.data.images import MAX_BYTES
+from core.foundation.errors import UserError
 from tests.core.data.pictures import packed, png
 
 CATS = {"pets/cat/1.png": png(10), "pets/cat/2.PNG": png(20), "pets/dog/1.jpeg": png(30)}

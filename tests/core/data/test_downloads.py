@@ -10,7 +10,7 @@ import pytest
 from core.data.downloads import Downloads
 from core.data.prepared import ImageSet, load_prepared
 from core.data.sources import DATASETS, Request
-from core.errors import UserError
+from core.foundation.errors import UserError
 
 PATIENCE = 60.0
 PIXELS = np.random.RandomState(0).randint(0, 256, (4, 8, 8, 3)).astype(np.uint8)

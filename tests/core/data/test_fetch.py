@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from core.background import Stopped
 from core.data.fetch import RemoteFile, fetch
+from core.foundation.jobs import Stopped
 
 CONTENT = bytes(range(256)) * 1024
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from core.data.folders import read_folder
-from core.errors import UserError
+from core.foundation.errors import UserError
 
 
 def picture(path: Path, value: int, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> None:

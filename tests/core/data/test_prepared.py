@@ -14,7 +14,7 @@ from core.data.prepared import (
     prepared_names,
     write_prepared,
 )
-from core.errors import UserError
+from core.foundation.errors import UserError
 
 CLASSES = ("cat", "dog")
 IMAGES = np.arange(4 * 2 * 3 * 1, dtype=np.uint8).reshape(4, 2, 3, 1)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from core.data.samples import load_samples, sample_names
-from core.errors import UserError
+from core.foundation.errors import UserError
 
 
 def test_both_sets_are_shipped() -> None:

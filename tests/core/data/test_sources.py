@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
-from core.background import Stopped
 from core.data import sources
 from core.data.prepared import ImageSet, load_prepared, prepared_names, write_prepared
 from core.data.sources import DATASETS, Request, can_download, prepare
-from core.errors import UserError
+from core.foundation.errors import UserError
+from core.foundation.jobs import Stopped
 
 PIXELS = np.random.RandomState(0).randint(0, 256, (6, 32, 32, 3)).astype(np.uint8)
 LABELS = [3, 0, 1, 2, 0, 9]

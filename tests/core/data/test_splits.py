@@ -9,7 +9,7 @@ import pytest
 from core.data.prepared import File, ImageSet, load_prepared, write_prepared
 from core.data.samples import load_samples
 from core.data.splits import check_disjoint, load_split
-from core.errors import UserError
+from core.foundation.errors import UserError
 
 
 def numbered(root: Path, count: int) -> Path:

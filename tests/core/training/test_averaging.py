@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from core.errors import UserError
+from core.foundation.errors import UserError
 from core.training.averaging import MeanWeights
 from core.training.loop import Trainer
-from tests.core.training.recipes import bars, tiny_recipe
+from tests.core.training.tiny import bars, tiny_recipe
 
 CPU = torch.device("cpu")
 PHASE = {"epochs": 2, "learning_rate": 0.1, "average": True}

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
-from core.nets.build import build
-from core.nets.cost import count
-from core.nets.trunk import TRUNKS
+from core.foundation.errors import UserError
+from core.networks.build import build
+from core.networks.cost import count
+from core.networks.trunk import TRUNKS
 from core.training import lesson, losses, progress
 from core.training.lesson import LOSSES, MOST_EPOCHS, PLACES, Lesson
 from core.training.recipe import load_recipe
-from tests.core.test_models import write_model
+from tests.core.hub.test_model import write_model
 
 
 def test_every_loss_is_described_and_lambda_has_a_say_where_it_should() -> None:

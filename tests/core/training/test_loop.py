@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from core.data.prepared import write_prepared
-from core.errors import UserError
+from core.foundation.errors import UserError
 from core.training.checkpoint import load_checkpoint, save_checkpoint
 from core.training.loop import Trainer, set_rate, train
 from core.training.recipe import Recipe
-from tests.core.training.recipes import bars, tiny_recipe
+from tests.core.training.tiny import bars, tiny_recipe
 
 CPU = torch.device("cpu")
 SETS = bars(128, 0), bars(64, 1)
@@ -257,7 +257,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from core.training.loop import train
-from tests.core.training.recipes import tiny_recipe
+from tests.core.training.tiny import tiny_recipe
 recipe = tiny_recipe([{"epochs": 3, "learning_rate": 0.1},
                       {"epochs": 2, "learning_rate": 0.05, "loss": "v2", "lambda_cost": 0.05}])
 train(recipe, Path(sys.argv[1]), data=Path(sys.argv[2]))

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.errors import UserError
+from core.foundation.errors import UserError
 from core.training.losses import LOSSES, LossInputs, assign_tags, distillation, mixtures
 
 COSTS = torch.tensor([0.2, 0.5, 1.1])

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
-from core.nets.build import build
+from core.foundation.errors import UserError
+from core.networks.build import build
 from core.training.recipe import load_recipe, recipe_names
 from core.training.schedule import learning_rate
-from tests.core.training.recipes import tiny_recipe
+from tests.core.training.tiny import tiny_recipe
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -10,15 +10,15 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.errors import UserError
-from core.models import load
-from core.nets.build import build
-from core.nets.network import ExitNetwork
-from core.nets.spec import NetworkSpec
+from core.foundation.errors import UserError
+from core.hub.model import load, trained
+from core.networks.build import build
+from core.networks.network import ExitNetwork
+from core.networks.spec import NetworkSpec
 from core.training.loop import Trainer
 from core.training.start_from import start_from
-from tests.core.networks import torchvision_module
-from tests.core.training.recipes import bars, tiny_recipe
+from tests.core.networks.small import torchvision_module
+from tests.core.training.tiny import bars, tiny_recipe
 
 SPEC = NetworkSpec(
     backbone="torchvision-resnet18",
@@ -97,7 +97,7 @@ def test_a_shipped_model_brings_its_normalisation() -> None:
     model = load("resnet8-mnist")
     spec = model.card.spec.model_copy(update={"exits": ("block1",)})
     network = build(spec)
-    assert start_from(network, spec, "resnet8-mnist") == (model.card.mean, model.card.std)
+    assert start_from(network, spec, "resnet8-mnist", trained) == (model.card.mean, model.card.std)
     theirs = model.network.state_dict()
     assert all(torch.equal(network.state_dict()[name], theirs[name]) for name in theirs)
 
@@ -108,7 +108,7 @@ def test_a_training_run_starts_from_a_file(tmp_path: Path) -> None:
     module.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
     torch.save(module.state_dict(), tmp_path / "mine.pt")
     recipe = tiny_recipe(network=content | {"in_channels": 1}, start_from=str(tmp_path / "mine.pt"))
-    trainer = Trainer(recipe, bars(16, 0), bars(16, 1), torch.device("cpu"))
+    trainer = Trainer(recipe, bars(16, 0), bars(16, 1), torch.device("cpu"), find=trained)
     stem = trainer.network.state_dict()["trunk.blocks.stem.conv.weight"]
     assert torch.equal(stem, module.conv1.weight)
 
@@ -116,7 +116,9 @@ def test_a_training_run_starts_from_a_file(tmp_path: Path) -> None:
 def test_images_are_normalised_as_the_network_to_begin_with_knows_them(tmp_path: Path) -> None:
     def normalised_by(**changes: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
         recipe = tiny_recipe(**changes)
-        return Trainer(recipe, bars(16, 0), bars(16, 1), torch.device("cpu")).normalisation
+        return Trainer(
+            recipe, bars(16, 0), bars(16, 1), torch.device("cpu"), find=trained
+        ).normalisation
 
     by_images = normalised_by()
     plain = load("resnet8-mnist")
@@ -124,7 +126,7 @@ def test_images_are_normalised_as_the_network_to_begin_with_knows_them(tmp_path:
     begun = {"network": small | {"num_classes": 10}, "start_from": "resnet8-mnist"}
     images = bars(16, 0)
     ten = replace(images, classes=tuple("0123456789"))
-    trainer = Trainer(tiny_recipe(**begun), ten, ten, torch.device("cpu"))
+    trainer = Trainer(tiny_recipe(**begun), ten, ten, torch.device("cpu"), find=trained)
     assert trainer.normalisation == (plain.card.mean, plain.card.std) != by_images
     assert normalised_by(mean=[0.25], std=[0.75]) == ((0.25,), (0.75,))
 
@@ -273,7 +275,7 @@ def test_sources_that_do_not_fit_are_refused(
     source: str, backbone: str, message: str, shapes: ExitNetwork
 ) -> None:
     with pytest.raises(UserError, match=message):
-        start_from(shapes, SPEC.model_copy(update={"backbone": backbone}), source)
+        start_from(shapes, SPEC.model_copy(update={"backbone": backbone}), source, trained)
 
 
 def test_torchvisions_names_need_torchvisions_backbone(shapes: ExitNetwork, tmp_path: Path) -> None:
@@ -287,7 +289,7 @@ def test_what_exits_have_learned_comes_along_where_the_same_heads_stand() -> Non
     theirs = load("eenet8-mnist")
     spec = theirs.card.spec.model_copy(update={"evidence": "features"})
     made = build(spec)
-    start_from(made, spec, "eenet8-mnist")
+    start_from(made, spec, "eenet8-mnist", trained)
     ours, known = made.state_dict(), theirs.network.state_dict()
     for name, tensor in ours.items():
         same = tensor.shape == known[name].shape

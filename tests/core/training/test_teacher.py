@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from core.data.splits import load_split
-from core.errors import UserError
-from core.models import load
+from core.foundation.errors import UserError
+from core.hub.model import load, trained
 from core.training.loop import Trainer
 from core.training.recipe import Recipe
 from core.training.teacher import Teacher
-from tests.core.training.recipes import bars, tiny_recipe
+from tests.core.training.tiny import bars, tiny_recipe
 
 CPU = torch.device("cpu")
 MNIST = {"num_classes": 10, "in_channels": 1, "image_size": 28}
@@ -27,7 +27,7 @@ def pupil(*phases: dict[str, Any]) -> Recipe:
 def test_exits_learn_from_a_teacher_without_any_labels() -> None:
     digits = load_split("mnist-samples", "train")
     unknown = replace(digits, labels=digits.labels * 0)
-    made = Trainer(pupil(), unknown, load_split("mnist-samples", "calibration"), CPU)
+    made = Trainer(pupil(), unknown, load_split("mnist-samples", "calibration"), CPU, find=trained)
     *_, last = made.epochs()
     assert last.accuracy[0] > 0.4  # of ten classes
     assert min(last.accuracy[1:]) > 0.8
@@ -39,7 +39,7 @@ def test_a_teacher_answers_like_the_model() -> None:
     model = load("eenet8-mnist")
     images = load_split("mnist-samples", "test").images[:20]
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-    made = Teacher("eenet8-mnist", pupil().network, "cpu")
+    made = Teacher("eenet8-mnist", trained("eenet8-mnist"), pupil().network, CPU)
     expected = torch.tensor(model.table(images).probabilities[:, -1], dtype=torch.float32)
     torch.testing.assert_close(made(pixels).softmax(1), expected, atol=1e-3, rtol=0)
 
@@ -49,7 +49,7 @@ def test_a_teacher_of_other_images_is_a_sentence() -> None:
         [{"epochs": 1, "learning_rate": 0.1, "distillation": 1.0}], teacher="eenet8-mnist"
     )
     with pytest.raises(UserError, match="same `num_classes` as the network, 2, but it has 10"):
-        Trainer(recipe, bars(32, 0), bars(32, 1), CPU)
+        Trainer(recipe, bars(32, 0), bars(32, 1), CPU, find=trained)
 
 
 def test_a_phase_may_do_without_the_teacher() -> None:
@@ -57,8 +57,8 @@ def test_a_phase_may_do_without_the_teacher() -> None:
     apart = pupil(phase, phase | {"self_taught": False})
     alone = apart.model_copy(update={"teacher": None})
     digits = load_split("mnist-samples", "train"), load_split("mnist-samples", "calibration")
-    expected = Trainer(alone, *digits, CPU).train_epoch()
-    made = Trainer(apart, *digits, CPU)
+    expected = Trainer(alone, *digits, CPU, find=trained).train_epoch()
+    made = Trainer(apart, *digits, CPU, find=trained)
     assert made.train_epoch().loss == expected.loss
     assert made.train_epoch().loss != expected.loss
 

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from core.criteria import CRITERIA
-from core.errors import UserError
-from core.policy import Policy
-from core.report import evaluate
-from core.routing import decide
-from core.table import ExitTable
+from core.exits.criteria import CRITERIA
+from core.exits.policy import Policy
+from core.exits.report import evaluate
+from core.exits.routing import decide
+from core.exits.table import ExitTable
+from core.foundation.errors import UserError
 from core.tuning.front import (
     Front,
     best_within_cost,
@@ -20,8 +20,8 @@ from core.tuning.front import (
     front,
     measured,
 )
-from tests.core.tables import changed, random_table, tables
-from tests.core.test_routing import tables_with_policies
+from tests.core.exits.tables import changed, random_table, tables
+from tests.core.exits.test_routing import tables_with_policies
 
 Numbers = NDArray[np.floating]
 JUDGING_ALONE = [name for name, one in CRITERIA.items() if not one.history]

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from core.criteria import CRITERIA, available
-from core.models import card_of, list_models, shipped_table
-from core.table import CostArray, ExitTable
+from core.exits.criteria import CRITERIA, available
+from core.exits.table import CostArray, ExitTable
+from core.hub.model import card_of, list_models, shipped_table
 from core.tuning.front import front
 
 GRID = 50

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from core.report import evaluate
+from core.exits.report import evaluate
 from core.tuning.front import front
 from core.tuning.replay import replay
-from tests.core.tables import random_table
+from tests.core.exits.tables import random_table
 
 
 def test_a_front_replayed_where_it_was_chosen_is_itself() -> None:

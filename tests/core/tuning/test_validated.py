@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from core.errors import UserError
-from core.report import evaluate
-from core.routing import decide
-from core.table import ExitTable
+from core.exits.report import evaluate
+from core.exits.routing import decide
+from core.exits.table import ExitTable
+from core.foundation.errors import UserError
 from core.tuning.validated import validated_thresholds
-from tests.core.tables import changed, random_table
+from tests.core.exits.tables import changed, random_table
 
 
 def sure_and_right(samples: int = 4000) -> ExitTable:

@@ -1,0 +1,1 @@
+"""What can be learned from tables and networks: comparisons, selections, saliency."""

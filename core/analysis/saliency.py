@@ -1,0 +1,197 @@
+"""Where an exit was looking: maps of what spoke for a class there.
+
+Every method runs only the stages up to the exit it is asked about. None registers hooks, so
+threads may share a network.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from captum.attr import IntegratedGradients, Occlusion, Saliency
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.foundation.errors import UserError
+from core.foundation.registry import Registry
+from core.networks.network import ExitNetwork
+
+Map = Callable[[ExitNetwork, Tensor, int, int], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class SaliencyMethod:
+    """A named map: ``function(network, image, exit_index, target)``, as `grad_cam` takes them."""
+
+    name: str
+    title: str
+    description: str
+    function: Map
+
+
+SALIENCY: Registry[SaliencyMethod] = Registry("saliency method")
+
+STEPS = 32  # of integrated gradients
+NOISY_COPIES = 16  # of SmoothGrad
+NOISE = 0.3  # their standard deviation, in normalised units
+PATCHES = 8  # that occlusion cuts each side into
+
+
+def method(name: str, title: str, description: str) -> Callable[[Map], Map]:
+    """Register the decorated function as a saliency method."""
+
+    def add(function: Map) -> Map:
+        SALIENCY.register(name)(SaliencyMethod(name, title, description, function))
+        return function
+
+    return add
+
+
+@method(
+    "grad_cam",
+    "Grad-CAM",
+    "Which parts of the exit's features spoke for its answer. Coarse, and robust.",
+)
+def grad_cam(
+    network: ExitNetwork, image: Tensor, exit_index: int, target: int
+) -> NDArray[np.float32]:
+    """Return Grad-CAM of one exit: which parts of the image speak for a class there.
+
+    ReLU(Σ_c α_c A_c), with A the features that the exit's head reads and α_c the mean gradient
+    of the class's logit with respect to channel c (Selvaraju et al., 2017). The features are at
+    hand, so no hooks are needed and threads may share the network; only the stages up to the
+    exit are run.
+
+    Args:
+        network: in eval mode; its weights get no gradients.
+        image: normalised, (1, C, H, W).
+        exit_index: from 0 to E−1.
+        target: the class, from 0 to K−1.
+
+    Returns:
+        (H, W) in [0, 1], its largest value 1 unless nothing speaks for the class.
+
+    Raises:
+        UserError: no such exit or class.
+    """
+    _check_exit(network, exit_index)
+    with torch.no_grad():
+        features = _features_at(network, image, exit_index)
+    with torch.enable_grad():
+        features = features.detach().requires_grad_()
+        logits = network.head(exit_index, features).logits
+        _check_target(logits, target)
+        (gradient,) = torch.autograd.grad(logits[0, target], features)
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    relevance = (weights * features.detach()).sum(dim=1, keepdim=True).relu()
+    size = (image.shape[2], image.shape[3])
+    return _scaled(F.interpolate(relevance, size=size, mode="bilinear", align_corners=False)[0, 0])
+
+
+@method("saliency", "Gradient", "Which pixels would change the answer's score the most.")
+def gradient(
+    network: ExitNetwork, image: Tensor, exit_index: int, target: int
+) -> NDArray[np.float32]:
+    """Return max_c |∂ logit / ∂ x_c| (Simonyan et al., 2014). Arguments as `grad_cam`."""
+    ask = _question(network, image, exit_index, target)
+    found = Saliency(ask).attribute(image.clone().requires_grad_(), target=target)
+    return _scaled(found[0].amax(dim=0))
+
+
+@method(
+    "smooth_grad",
+    "SmoothGrad",
+    f"The gradient, averaged over {NOISY_COPIES} noisy copies: the same, less grainy.",
+)
+def smooth_grad(
+    network: ExitNetwork, image: Tensor, exit_index: int, target: int
+) -> NDArray[np.float32]:
+    """Return the mean gradient map of noisy copies (Smilkov et al., 2017), the same every time."""
+    ask = _question(network, image, exit_index, target)
+    # A generator of its own: captum's noise comes from the one that all threads share.
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn((NOISY_COPIES, *image.shape[1:]), generator=generator)
+    copies = (image + NOISE * noise.to(image.device)).requires_grad_()
+    found = Saliency(ask).attribute(copies, target=target)
+    return _scaled(found.mean(dim=0).amax(dim=0))
+
+
+@method(
+    "integrated_gradients",
+    "Integrated gradients",
+    "How much each pixel adds to the answer's score on the way from an average image to this one.",
+)
+def integrated_gradients(
+    network: ExitNetwork, image: Tensor, exit_index: int, target: int
+) -> NDArray[np.float32]:
+    """Return the positive part of Σ_c IG_c (Sundararajan et al., 2017), from the data's mean."""
+    ask = _question(network, image, exit_index, target)
+    found = IntegratedGradients(ask).attribute(
+        image.clone().requires_grad_(), target=target, n_steps=STEPS, internal_batch_size=STEPS
+    )
+    return _scaled(found[0].sum(dim=0).relu())
+
+
+@method(
+    "occlusion",
+    "Occlusion",
+    "How much the answer's score falls when a patch is covered. Slow, and needs no gradient.",
+)
+def occlusion(
+    network: ExitNetwork, image: Tensor, exit_index: int, target: int
+) -> NDArray[np.float32]:
+    """Return by how much covering each patch with the data's mean lowers the logit, if it does."""
+    ask = _question(network, image, exit_index, target)
+    side = max(min(image.shape[2:]) // PATCHES, 1)
+    with torch.no_grad():
+        found = Occlusion(ask).attribute(
+            image,
+            sliding_window_shapes=(image.shape[1], side, side),
+            strides=(image.shape[1], max(side // 2, 1), max(side // 2, 1)),
+            target=target,
+            perturbations_per_eval=64,
+        )
+    return _scaled(found[0].sum(dim=0).relu())
+
+
+def _features_at(network: ExitNetwork, images: Tensor, exit_index: int) -> Tensor:
+    features = images
+    for index in range(exit_index + 1):
+        features = network.stage(index, features)
+    return features
+
+
+def _question(
+    network: ExitNetwork, image: Tensor, exit_index: int, target: int
+) -> Callable[[Tensor], Tensor]:
+    """Return images (B, C, H, W) → logits (B, K) of one exit."""
+    _check_exit(network, exit_index)
+
+    def ask(images: Tensor) -> Tensor:
+        return network.head(exit_index, _features_at(network, images, exit_index)).logits
+
+    with torch.no_grad():
+        _check_target(ask(image), target)
+    return ask
+
+
+def _check_exit(network: ExitNetwork, exit_index: int) -> None:
+    if not 0 <= exit_index < network.num_exits:
+        raise UserError(
+            f"expected `exit_index` from 0 to {network.num_exits - 1}, but got {exit_index}."
+        )
+
+
+def _check_target(logits: Tensor, target: int) -> None:
+    if not 0 <= target < logits.shape[1]:
+        raise UserError(f"expected `target` from 0 to {logits.shape[1] - 1}, but got {target}.")
+
+
+def _scaled(relevance: Tensor) -> NDArray[np.float32]:
+    relevance = relevance.detach()
+    largest = relevance.max()
+    scaled = relevance / largest if float(largest) > 0 else relevance
+    result: NDArray[np.float32] = scaled.float().cpu().numpy()
+    return result

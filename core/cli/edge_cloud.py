@@ -1,0 +1,411 @@
+"""The commands of hierarchical training: one network, an edge worker and a cloud worker.
+
+They are part of `core.cli.main`.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from core.cli.options import INTERRUPTED, DataRoot, Device, Json, Threads, use_threads
+from core.cli.text import aligned, note, percents, to_json
+from core.edge_cloud.plan import (
+    Plan,
+    Stretch,
+    batches_in,
+    best,
+    check_bits,
+    parse_rate,
+    plans,
+    rate_text,
+    stretches,
+)
+from core.foundation.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from core.edge_cloud.link import Role, Wire
+    from core.edge_cloud.run import OnEpoch
+    from core.edge_cloud.traffic import EpochTraffic
+    from core.networks.spec import NetworkSpec
+    from core.training.progress import EpochReport
+    from core.training.recipe import Recipe
+
+FILE = "file:"
+"""Begins an --address that is a file on this machine where the workers meet."""
+
+app = typer.Typer(
+    help="Train one network in two places: an edge worker with the images and the first stages, "
+    "a cloud worker with the rest.",
+    rich_markup_mode=None,
+)
+
+Split = Annotated[
+    str | None,
+    typer.Option("--split", metavar="EXIT", help="The edge's last exit; by default the recipe's."),
+]
+Bits = Annotated[int | None, typer.Option(metavar="B", help="Per feature sent: 32, 16 or 8.")]
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A shipped recipe, a TOML file or a card.json.")
+    ],
+    split: Split = None,
+    bits: Bits = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(metavar="R", help="Slow the link down to so many bits per second, like 10M."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier run.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="By default runs/<recipe's name>.")
+    ] = None,
+    role: Annotated[
+        str | None, typer.Option(metavar="ROLE", help="Be one worker only: edge or cloud.")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Of the cloud worker, on both sides, with --role."),
+    ] = None,
+    patience: Annotated[
+        float,
+        typer.Option(min=1, metavar="S", help="Seconds to wait for the other worker, at most."),
+    ] = 300.0,
+    data: DataRoot = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    as_json: Json = False,
+) -> str | None:
+    """Train a recipe hierarchically; the finished model is in DIR/model, on the edge's side.
+
+    Both workers run on this machine, or each on its own with --role and --address. Features and
+    labels travel unencrypted: use a network that you trust. With several network interfaces,
+    GLOO_SOCKET_IFNAME says which to use.
+    """
+    plan = _chosen_recipe(recipe, split, bits, rate)
+    place = _checked_role(role, address)
+    from core.hub.model import checked_device
+    from core.hub.registry import card_of
+
+    if plan.plain is not None and place != "cloud":
+        card_of(plan.plain)  # better missed now than after hours
+    checked_device(device)
+    if place is None and threads is None:
+        threads = max((os.cpu_count() or 2) // 2, 1)  # two processes share the machine
+    use_threads(threads)
+    folder = out or Path("runs") / plan.name
+    try:
+        if place == "cloud":
+            from core.edge_cloud.run import run_cloud
+
+            meeting = _meeting("cloud", str(address), plan, patience)
+            run_cloud(plan, folder / "cloud", meeting, resume=resume, device=device)
+            return None
+        if place == "edge":
+            meeting = _meeting("edge", str(address), plan, patience)
+        else:
+            options = ["--out", str(folder), "--device", device, "--patience", f"{patience:g}"]
+            options += ["--threads", str(threads), *["--resume"] * resume]
+            meeting = _with_cloud_worker(
+                plan, [recipe, *_options(plan), *options], folder, patience
+            )
+        return _train_edge(plan, folder, meeting, data, resume, device, as_json)
+    except KeyboardInterrupt:
+        kept = f"{folder} keeps every finished epoch: add --resume to go on"
+        note(f"Stopped. {kept}." if any(folder.glob("*/*.safetensors")) else "Stopped.")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _train_edge(
+    plan: "Recipe",
+    folder: Path,
+    meeting: "AbstractContextManager[Wire]",
+    data: Path | None,
+    resume: bool,
+    device: str,
+    as_json: bool,
+) -> str:
+    from core.edge_cloud.run import run_edge
+    from core.edge_cloud.traffic import mean_traffic
+    from core.hub.model import trained
+    from core.hub.publish import publish
+
+    with _epoch_by_epoch(plan) as on_epoch:
+        result, traffic = run_edge(
+            plan,
+            folder / "edge",
+            meeting,
+            data=data,
+            resume=resume,
+            device=device,
+            on_epoch=on_epoch,
+            find=trained,
+        )
+    assert plan.edge_cloud is not None
+    facts = mean_traffic(plan.edge_cloud, traffic)
+    card = publish(plan, result, folder / "model", data, device, _command(plan), edge_cloud=facts)
+    accuracies = card.per_exit_accuracy["test"]
+    if as_json:
+        means = facts.model_dump()
+        return to_json(
+            {"model": str(folder / "model"), "per_exit_accuracy": accuracies, "per_epoch": means}
+        )
+    return f"{folder / 'model'}: accuracy at each exit on test {percents(accuracies)}"
+
+
+def _command(plan: "Recipe") -> str:
+    """Return how to do it again, with the options that were chosen."""
+    return shlex.join(["python", "-m", "core", "edge-cloud", "train", plan.name, *_options(plan)])
+
+
+def _options(plan: "Recipe") -> list[str]:
+    chosen = plan.edge_cloud
+    assert chosen is not None
+    rate = [] if chosen.rate is None else ["--rate", f"{chosen.rate:.15g}"]
+    return ["--split", chosen.split, "--bits", str(chosen.bits), *rate]
+
+
+def _chosen_recipe(recipe: str, split: str | None, bits: int | None, rate: str | None) -> "Recipe":
+    """Return the recipe with the split, the bits and the rate that were asked for, checked."""
+    if bits is not None:
+        check_bits(bits)
+    speed = None if rate is None else parse_rate(rate)
+    from core.edge_cloud.halves import checked, split_index
+    from core.networks.build import build
+    from core.training.recipe import EdgeCloud, load_recipe
+
+    plan = load_recipe(recipe)
+    given = {"split": split, "bits": bits, "rate": speed}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if plan.edge_cloud is None and split is not None:
+        edge_cloud = EdgeCloud.model_validate(chosen)
+        plan = plan.model_copy(update={"edge_cloud": edge_cloud})
+    elif plan.edge_cloud is not None:
+        edge_cloud = plan.edge_cloud.model_copy(update=chosen)
+        plan = plan.model_copy(update={"edge_cloud": edge_cloud})
+    where = checked(plan).split
+    import torch
+
+    with torch.device("meta"):
+        split_index(build(plan.network).exit_names, where)
+    return plan
+
+
+def _checked_role(role: str | None, address: str | None) -> "Role | None":
+    if role is None:
+        if address is not None:
+            raise UserError(
+                "expected --role with --address, but got the address alone: say whether this is "
+                "the edge or the cloud worker."
+            )
+        return None
+    if role not in ("edge", "cloud"):
+        raise UserError(
+            f"expected --role to be edge or cloud, but got {role!r}."
+            f"{nearest(role, ('edge', 'cloud'))}"
+        )
+    if address is None:
+        raise UserError(
+            f"expected --address with --role {role}, but got none: give HOST:PORT of the cloud "
+            "worker, the same on both sides."
+        )
+    return "edge" if role == "edge" else "cloud"
+
+
+def _meeting(
+    role: "Role", address: str, plan: "Recipe", patience: float
+) -> "AbstractContextManager[Wire]":
+    from core.edge_cloud.link import gloo
+    from core.edge_cloud.run import answer_seconds
+
+    where = Path(address.removeprefix(FILE)) if address.startswith(FILE) else address
+    return gloo(role, where, patience, answer_seconds(plan, patience))
+
+
+@contextmanager
+def _with_cloud_worker(
+    plan: "Recipe", arguments: list[str], folder: Path, patience: float
+) -> "Iterator[Wire]":
+    """Start a cloud worker on this machine, and yield the wire to it."""
+    from core.edge_cloud.link import PeerLostError, gloo
+    from core.edge_cloud.run import answer_seconds
+
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "cloud.log"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, log.open("wb") as told:
+        meet = Path(scratch) / "meeting"
+        command = [sys.executable, "-m", "core", "edge-cloud", "train", *arguments]
+        command += ["--role", "cloud", "--address", f"{FILE}{meet}"]
+        worker = subprocess.Popen(command, stdout=told, stderr=told, stdin=subprocess.DEVNULL)
+
+        def look() -> None:
+            if worker.poll() is not None:
+                said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                reason = said[-1].removeprefix("error: ") if said else "it said nothing"
+                raise UserError(f"the cloud worker could not start: {reason}")
+
+        try:
+            with gloo("edge", meet, patience, answer_seconds(plan, patience), look) as wire:
+                yield wire
+            with suppress(subprocess.TimeoutExpired):
+                worker.wait(patience)
+        except PeerLostError as lost:
+            raise UserError(f"{lost} ({log} may say why.)") from None
+        finally:
+            worker.terminate()
+            worker.wait()
+
+
+@contextmanager
+def _epoch_by_epoch(plan: "Recipe") -> "Iterator[OnEpoch]":
+    """Yield what tells about each epoch on stderr: a line, and a bar where somebody looks."""
+    from tqdm import tqdm
+
+    with tqdm(total=plan.epochs, desc=plan.name, unit=" epochs", disable=None) as bar:
+
+        def tell(report: "EpochReport", traffic: "EpochTraffic") -> None:
+            line = (
+                f"epoch {report.epoch}/{plan.epochs}  loss {report.loss:.4f}  "
+                f"accuracy {percents(report.accuracy)}  {report.seconds:.1f} s  "
+                f"sent {traffic.batch_bytes / 1e6:,.1f} MB  "
+                f"edge {traffic.edge_seconds:.1f} s (+{traffic.edge_waited:.1f} s held up)  "
+                f"link {traffic.link_seconds:.1f} s  "
+                f"cloud {traffic.cloud_seconds:.1f} s (+{traffic.cloud_waited:.1f} s idle)"
+            )
+            tqdm.write(line, file=sys.stderr)
+            if report.warning:
+                tqdm.write(f"warning: {report.warning}", file=sys.stderr)
+            bar.update(report.epoch - bar.n)
+
+        yield tell
+
+
+@app.command("plan")
+def predict(
+    source: Annotated[
+        str, typer.Argument(metavar="MODEL|RECIPE", help="Whose network to plan for.")
+    ],
+    bits: Bits = None,
+    rate: Annotated[
+        str, typer.Option(metavar="R,R", help="Link rates to compare, in bits per second.")
+    ] = "1M,10M,100M,1G",
+    cloud_speed: Annotated[
+        float, typer.Option(metavar="X", help="The cloud is so many times as fast as this machine.")
+    ] = 1.0,
+    images: Annotated[int, typer.Option(min=1, metavar="N", help="Images per epoch.")] = 50_000,
+    batch_size: Annotated[int, typer.Option(min=2, metavar="B", help="Images per batch.")] = 128,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> str:
+    """Predict the seconds per epoch of each way to share a training, and name the best per rate.
+
+    Measures here how long each part of the network takes to learn; the link is calculated.
+    """
+    rates = [parse_rate(part) for part in rate.split(",")]
+    chosen_bits = 32 if bits is None else bits
+    check_bits(chosen_bits)
+    name, spec = _network_of(source)
+    from core.edge_cloud.measure import time_training
+    from core.networks.build import build, named
+    from core.networks.outline import outline
+
+    use_threads(threads)
+    exits = (*named(spec, build(spec)).exits, "final")
+    choices = plans(
+        time_training(spec, batch_size),
+        exits,
+        [stage.shape for stage in outline(spec)],
+        (spec.in_channels, spec.image_size, spec.image_size),
+        spec.num_classes,
+        chosen_bits,
+        cloud_speed,
+    )
+    batches = batches_in(images, batch_size)
+    found = stretches(choices, batches)
+    if as_json:
+        return to_json(
+            {
+                "network": name,
+                "bits": chosen_bits,
+                "cloud_speed": cloud_speed,
+                "images": batches * batch_size,
+                "batch_size": batch_size,
+                "plans": [_figures(plan, rates, batches) for plan in choices],
+                "best": {f"{one:.15g}": best(choices, one, batches).name for one in rates},
+                "stretches": [
+                    {"best": one.plan.name, "from": one.slowest, "to": one.fastest} for one in found
+                ],
+            }
+        )
+    return _plan_text(name, choices, found, rates, batches, chosen_bits, cloud_speed)
+
+
+def _network_of(source: str) -> "tuple[str, NetworkSpec]":
+    """Return the name and the network of a model or a recipe."""
+    from core.hub.registry import card_of, list_models
+    from core.training.recipe import load_recipe, recipe_names
+
+    if source in list_models() or (Path(source) / "card.json").is_file():
+        card = card_of(source)
+        return card.name, card.spec
+    names = [*list_models(), *recipe_names()]
+    if Path(source).suffix not in (".toml", ".json") and source not in names:
+        raise UserError(
+            f"expected a model, a recipe or a file of one, but got {source!r}."
+            f"{nearest(source, names)} Known: {', '.join(sorted(set(names)))}."
+        )
+    recipe = load_recipe(source)
+    return recipe.name, recipe.network
+
+
+def _figures(plan: Plan, rates: list[float], batches: int) -> dict[str, Any]:
+    return {
+        "name": plan.name,
+        "kind": plan.kind,
+        "bytes_per_epoch": plan.bytes(batches),
+        "edge_seconds": plan.edge * batches,
+        "cloud_seconds": plan.cloud * batches,
+        "seconds_at": {f"{rate:.15g}": plan.seconds(rate, batches) for rate in rates},
+    }
+
+
+def _plan_text(
+    name: str,
+    choices: tuple[Plan, ...],
+    found: tuple[Stretch, ...],
+    rates: list[float],
+    batches: int,
+    bits: int,
+    cloud_speed: float,
+) -> str:
+    rows = [("trained", "MB sent", "edge s", "cloud s", *map(rate_text, rates))]
+    for plan in choices:
+        times = []
+        for rate in rates:
+            mark = " *" if plan == best(choices, rate, batches) else ""
+            times.append(f"{plan.seconds(rate, batches):,.1f} s{mark}")
+        place = f"split at {plan.name}" if plan.kind == "split" else plan.name
+        spent = f"{plan.edge * batches:,.1f}", f"{plan.cloud * batches:,.1f}"
+        rows.append((place, f"{plan.bytes(batches) / 1e6:,.1f}", *spent, *times))
+    best_rows = [("link", "quickest")]
+    for index, one in enumerate(found):
+        start = "" if index == 0 else f"from {rate_text(one.slowest)}"
+        end = "" if index == len(found) - 1 else f"up to {rate_text(one.fastest)}"
+        place = f"split at {one.plan.name}" if one.plan.kind == "split" else one.plan.name
+        best_rows.append((f"{start} {end}".strip() or "at any rate", place))
+    size = choices[0].batch_size
+    return (
+        f"{name}: predicted seconds per epoch of {batches * size:,} images, {bits} bits a feature, "
+        f"a cloud {cloud_speed:g} times as fast as this machine (* is the quickest)\n"
+        f"{aligned(rows)}\n\n{aligned(best_rows)}\n\n"
+        "Measured: how long each part takes to learn from a batch here. Calculated: the rest."
+    )

@@ -1,0 +1,170 @@
+"""How the command line shows things: aligned text for people, JSON for programs."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
+
+from core.exits.policy import Policy
+from core.exits.report import Report
+from core.hub.card import Card
+
+
+def models_text(cards: Sequence[Card]) -> str:
+    """Return the list of models as a person reads it."""
+    rows = [("model", "title", "data set", "M MACs", "accuracy at each exit", "policy", "cost")]
+    for card in cards:
+        facts = model_facts(card)
+        rows.append(
+            (
+                card.name,
+                card.title,
+                card.dataset,
+                f"{card.plain_macs / 1e6:.2f}",
+                percents(card.per_exit_accuracy["test"]),
+                f"{facts['accuracy']:.2%}",
+                f"{facts['relative_cost']:.1%}",
+            )
+        )
+    return aligned(rows) + (
+        "\n\nOn the test split. `policy` is the accuracy with the model's own policy, `cost` its\n"
+        "multiply-accumulates in units of the plain network."
+    )
+
+
+def answers_text(answers: Sequence[dict[str, Any]], card: Card) -> str:
+    """Return the answers to images as a person reads them."""
+    rows = [("image", "answer", "probability", "exit", "relative cost")]
+    for row in answers:
+        place = f"{row['exit_index'] + 1} of {card.num_exits} ({row['exit_name']})"
+        probability, cost = f"{row['probability']:.1%}", f"{row['relative_cost']:.1%}"
+        rows.append((row["image"], row["answer"], probability, place, cost))
+    return aligned(rows)
+
+
+def evaluation_text(figures: dict[str, Any], card: Card, policy: Policy) -> str:
+    """Return an evaluation as a person reads it."""
+    source = "really run" if figures["source"] == "network" else "from the shipped table"
+    rows = [
+        ("policy", described(policy, card)),
+        ("accuracy", f"{figures['accuracy']:.2%}"),
+        ("relative cost", f"{figures['relative_cost']:.1%}"),
+    ]
+    if figures["plain_accuracy"] is not None:
+        rows.insert(2, ("plain network", f"{figures['plain_accuracy']:.2%}"))
+    if figures["seconds"] is not None:
+        speed = f"{figures['images_per_second']:,.0f} images per second on {figures['device']}"
+        rows.append(("time", f"{figures['seconds']:.2f} s, {speed}"))
+    shares = [("exit", "leave here", "accuracy had all left here", "agrees with the last exit")]
+    for name, share, accuracy, agreement in zip(
+        card.exit_names,
+        figures["exit_share"],
+        figures["per_exit_accuracy"],
+        figures["per_exit_agreement"],
+        strict=True,
+    ):
+        shares.append((name, f"{share:.1%}", f"{accuracy:.2%}", f"{agreement:.2%}"))
+    head = f"{card.name} on {figures['split']}: {figures['samples']:,} images, {source}"
+    return f"{head}\n{aligned(rows)}\n\n{aligned(shares)}"
+
+
+def model_facts(card: Card) -> dict[str, Any]:
+    """Return what the list of models tells about one, figures on the test split."""
+    point = card.default_point.test if card.default_point else None
+    accuracy = card.per_exit_accuracy["test"]
+    return {
+        "name": card.name,
+        "title": card.title,
+        "method": card.method,
+        "backbone": card.spec.backbone,
+        "dataset": card.dataset,
+        "exits": card.exit_names,
+        "macs": card.plain_macs,
+        "parameters": sum(card.stage_parameters) + sum(card.head_parameters),
+        "per_exit_accuracy": accuracy,
+        "plain_accuracy": plain_accuracy(card, "test"),
+        "policy": card.default_policy.to_dict(),
+        "accuracy": accuracy[-1] if point is None else point.accuracy,
+        "relative_cost": 1.0 if point is None else point.relative_cost,
+    }
+
+
+def plain_accuracy(card: Card, split: str) -> float | None:
+    """Return the plain network's accuracy; None where the model has no plain counterpart."""
+    if card.plain is None and card.num_exits > 1:
+        return None
+    return card.reference_accuracy(split)
+
+
+def brief(report: "Report") -> dict[str, Any]:
+    """Return a report's three figures that matter here."""
+    return {
+        "accuracy": report.accuracy,
+        "relative_cost": report.relative_cost,
+        "exit_share": report.exit_share,
+    }
+
+
+def described(policy: Policy, card: Card) -> str:
+    """Return a policy in words: ``confidence: block1 > 0.9, block2 off``."""
+    exits = [
+        f"{name} > {threshold:.4g}" if enabled else f"{name} off"
+        for name, threshold, enabled in zip(
+            card.exit_names[:-1], policy.thresholds, policy.enabled, strict=True
+        )
+    ]
+    return f"{policy.criterion}: {', '.join(exits)}" if exits else "no early exits"
+
+
+def tuned_rows(card: Card, reports: Mapping[str, Report]) -> list[Sequence[str]]:
+    """Return a heading and a row per split: what a policy achieves beside the plain network."""
+    rows: list[Sequence[str]] = [
+        ("split", "accuracy", "plain network", "relative cost", "leave at each exit")
+    ]
+    for name, report in reports.items():
+        plain = plain_accuracy(card, name)
+        rows.append(
+            (
+                name,
+                f"{report.accuracy:.2%}",
+                "–" if plain is None else f"{plain:.2%}",
+                f"{report.relative_cost:.1%}",
+                percents(report.exit_share),
+            )
+        )
+    return rows
+
+
+def percents(values: Sequence[float]) -> str:
+    """Return shares side by side: ``98.6% · 99.0%``."""
+    return " · ".join(f"{value:.1%}" for value in values)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as text, columns one under the other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def to_json(value: dict[str, Any]) -> str:
+    """Return one JSON object; what is undefined or infinite becomes null."""
+
+    def finite(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {key: finite(inner) for key, inner in item.items()}
+        if isinstance(item, list | tuple):
+            return [finite(inner) for inner in item]
+        return None if isinstance(item, float) and not math.isfinite(item) else item
+
+    return json.dumps(finite(value), indent=2, allow_nan=False)
+
+
+def note(text: str) -> None:
+    """Tell the person something that is not the answer."""
+    typer.echo(text, err=True)

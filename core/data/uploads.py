@@ -1,0 +1,284 @@
+"""Somebody's own pictures: files from wherever, opened one by one as a network reads them."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.folders import SUFFIXES
+from core.data.images import FORMATS, MAX_BYTES, fit, has_light_edge, open_image
+from core.foundation.errors import UserError
+
+MOST_PICTURES = 5_000
+MOST_FILES = 20_000  # other files included
+MOST_BYTES = 64 * 2**20  # of an archive, or of all uploaded files together
+_LONGEST_NAME = 120
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """A file that may be a picture.
+
+    Attributes:
+        name: its path inside the archive or folder, with ``/``; only ever shown.
+        read: gives its bytes, of larger files than `MAX_BYTES` one more than that.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that was left out, and a sentence that says why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Files of pictures, at most `MOST_PICTURES`, and those that are none by their names."""
+
+    called: str
+    files: tuple[OwnFile, ...]
+    skipped: tuple[Skipped, ...]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+def collected(files: Iterable[OwnFile], called: str) -> Collection:
+    """Return those files that are pictures by their names, sorted, and the others as skipped.
+
+    Hidden files and what operating systems add are passed over.
+
+    Args:
+        files: in any order.
+        called: what they are together, for messages.
+
+    Raises:
+        UserError: there is no picture, or there are more than `MOST_PICTURES`.
+    """
+    pictures, skipped = [], []
+    for file in files:
+        parts = file.name.split("/")
+        if any(part.startswith(".") or part == "__MACOSX" for part in parts):
+            continue
+        if Path(parts[-1]).suffix.lower() in SUFFIXES:
+            pictures.append(file)
+        elif parts[-1] not in ("Thumbs.db", "desktop.ini"):
+            skipped.append(Skipped(shown(file.name), "not a picture, by its name"))
+    formats = ", ".join(FORMATS)
+    if not pictures:
+        others = f" but {len(skipped):,} other files" if skipped else ""
+        raise UserError(
+            f"expected pictures ({formats}) in {called}, but there are none{others}: choose another"
+            " one."
+        )
+    if len(pictures) > MOST_PICTURES:
+        raise UserError(
+            f"expected at most {MOST_PICTURES:,} pictures in {called}, but got {len(pictures):,}: "
+            "choose fewer."
+        )
+    pictures.sort(key=lambda file: file.name)
+    skipped.sort(key=lambda one: one.name)
+    return Collection(called, tuple(pictures), tuple(skipped))
+
+
+def uploaded_files(files: Sequence[tuple[str, bytes]], called: str) -> Collection:
+    """Return the pictures among files that were uploaded one by one: names and bytes.
+
+    Raises:
+        UserError: as `collected`, and for more than `MOST_BYTES` together.
+    """
+    size = sum(len(content) for _, content in files)
+    if size > MOST_BYTES:
+        raise too_large(called, size)
+    return collected(
+        (OwnFile(plain_path(name), partial(_first_bytes, content)) for name, content in files),
+        called,
+    )
+
+
+def files_in_folder(folder: str, below: Path) -> Collection:
+    """Return the pictures in a folder of this machine, at any depth.
+
+    Args:
+        folder: a path, absolute or relative to ``below``. Links are not followed.
+        below: only folders in here may be read.
+
+    Raises:
+        UserError: as `collected`, and for a folder that is not there, or not below ``below``.
+    """
+    try:
+        root = below.resolve(strict=True)
+        place = (root / Path(folder).expanduser()).resolve()
+        inside = place.is_relative_to(root) and place.is_dir()
+    except (OSError, ValueError, RuntimeError):
+        inside = False
+    if not inside:
+        raise UserError(
+            f"expected a folder below {below}, but got {folder!r}, which is not there: check the "
+            "path."
+        )
+    return collected(_files_below(place), repr(place.name))
+
+
+def _files_below(folder: Path) -> Iterator[OwnFile]:
+    count = 0
+    for where, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(where, name)
+            if path.is_symlink() or not path.is_file():
+                continue
+            count += 1
+            if count > MOST_FILES:
+                raise too_many(repr(folder.name))
+            yield OwnFile(path.relative_to(folder).as_posix(), partial(_read, path))
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(MAX_BYTES + 1)
+
+
+def _first_bytes(content: bytes) -> bytes:
+    return content[: MAX_BYTES + 1]
+
+
+def too_many(called: str) -> UserError:
+    """Return the mistake of bringing more than `MOST_FILES`."""
+    return UserError(
+        f"expected at most {MOST_FILES:,} files in {called}, but there are more: choose fewer."
+    )
+
+
+def too_large(called: str, size: int) -> UserError:
+    """Return the mistake of bringing more than `MOST_BYTES`."""
+    return UserError(
+        f"expected {called} to have at most {MOST_BYTES / 2**20:.0f} MB, but it has "
+        f"{size / 2**20:.0f} MB: choose fewer pictures, or scale them down first."
+    )
+
+
+def plain_path(name: str) -> str:
+    """Return a path with ``/`` between its parts, whatever system it comes from."""
+    return "/".join(
+        part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")
+    )
+
+
+def shown(name: str) -> str:
+    """Return a name of a file as it can be shown: printable, and not too long."""
+    text = "".join(sign if sign.isprintable() else "�" for sign in name)
+    return text if len(text) <= _LONGEST_NAME else f"…{text[-_LONGEST_NAME + 1 :]}"
+
+
+@dataclass(frozen=True, eq=False)
+class OwnPictures:
+    """Pictures as a network reads them, in the order of their names.
+
+    Attributes:
+        pixels: (N, H, W, C) uint8.
+        labels: (N,) from the folders they lie in, -1 where no folder is called like a class.
+        names: N, as they can be shown.
+        skipped: files that were left out.
+        strange_folders: folders that are called like no class, and how many pictures of unknown
+            label lie in each, the most first.
+        exchanged: how many had light and dark exchanged.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    names: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+    strange_folders: tuple[tuple[str, int], ...]
+    exchanged: int
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def labelled(self) -> int:
+        """How many have a label."""
+        return int(np.count_nonzero(self.labels >= 0))
+
+
+class OwnReader:
+    """Reads a collection picture by picture, so that whoever reads may stop or look on."""
+
+    def __init__(
+        self, classes: Sequence[str], size: int, channels: int, light_on_dark: bool
+    ) -> None:
+        """Begin with nothing.
+
+        Args:
+            classes: the K names that a network knows.
+            size: height and width that it reads, in pixels.
+            channels: 1 or 3.
+            light_on_dark: whether it reads light ink on dark paper; pictures with a light edge
+                are then turned into their negatives.
+        """
+        self._labels_of = {_spoken(name): label for label, name in enumerate(classes)}
+        self._size, self._channels, self._light_on_dark = size, channels, light_on_dark
+        self._pixels: list[NDArray[np.uint8]] = []
+        self._labels: list[int] = []
+        self._names: list[str] = []
+        self._skipped: list[Skipped] = []
+        self._strange: Counter[str] = Counter()
+        self._exchanged = 0
+
+    def read(self, file: OwnFile) -> NDArray[np.uint8] | None:
+        """Return the pixels (H, W, C) of one more picture, or None when it has to be skipped."""
+        name = shown(file.name)
+        try:
+            pixels = fit(open_image(file.read(), name).image, self._size, self._channels)
+        except UserError as error:
+            self._skipped.append(Skipped(name, str(error)))
+            return None
+        except OSError as error:
+            reason = f"it cannot be read: {error.strerror or 'input or output failed'}."
+            self._skipped.append(Skipped(name, reason))
+            return None
+        if self._light_on_dark and has_light_edge(pixels):
+            pixels = 255 - pixels
+            self._exchanged += 1
+        label = self._label(file.name)
+        self._pixels.append(pixels)
+        self._labels.append(label)
+        self._names.append(name)
+        return pixels
+
+    def _label(self, name: str) -> int:
+        folders = name.split("/")[:-1]
+        for folder in reversed(folders):
+            label = self._labels_of.get(_spoken(folder))
+            if label is not None:
+                return label
+        if folders:
+            self._strange[shown(folders[-1])] += 1
+        return -1
+
+    def all_read(self, before: Sequence[Skipped] = ()) -> OwnPictures:
+        """Return everything that was read; ``before`` was skipped earlier."""
+        shape = (0, self._size, self._size, self._channels)
+        return OwnPictures(
+            pixels=np.stack(self._pixels) if self._pixels else np.zeros(shape, np.uint8),
+            labels=np.array(self._labels, np.int64),
+            names=tuple(self._names),
+            skipped=(*before, *self._skipped),
+            strange_folders=tuple(self._strange.most_common()),
+            exchanged=self._exchanged,
+        )
+
+
+def _spoken(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()

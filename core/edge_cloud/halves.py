@@ -1,0 +1,76 @@
+"""Which part of a network, and of a checkpoint of it, belongs to which worker."""
+
+from core.edge_cloud.link import Role
+from core.foundation.errors import UserError, nearest
+from core.networks.network import ExitNetwork
+from core.training.checkpoint import Checkpoint
+from core.training.recipe import EdgeCloud, Recipe
+
+
+def split_index(exit_names: tuple[str, ...], split: str) -> int:
+    """Return the index of the early exit to split at.
+
+    Raises:
+        UserError: it is none of the network's early exits.
+    """
+    early = exit_names[:-1]
+    if not early:
+        raise UserError(
+            "expected a network with early exits to split between edge and cloud, but it has "
+            "none: name some in the recipe's `exits`."
+        )
+    if split not in early:
+        raise UserError(
+            f"expected the split to be one of the early exits {', '.join(early)}, "
+            f"but got {split!r}.{nearest(split, early)}"
+        )
+    return early.index(split)
+
+
+def checked(recipe: Recipe) -> EdgeCloud:
+    """Return where a recipe splits its network, having checked that its halves can learn apart.
+
+    Raises:
+        UserError: it does not split it, or asks for more than each exit's own loss.
+    """
+    if recipe.edge_cloud is None:
+        raise UserError(
+            f"expected the recipe {recipe.name} to say where to split the network, but it has no "
+            "`edge_cloud`: name an early exit with --split."
+        )
+    if recipe.network.confidence and (recipe.network.exits or recipe.network.placement):
+        raise UserError(
+            f"expected the recipe {recipe.name} to train no confidences, as each half learns "
+            "from its own exits' loss alone, but it does: set `confidence = false`."
+        )
+    for phase in recipe.phases:
+        asked = (phase.loss, phase.trains, phase.floor, phase.distillation, phase.average)
+        if asked != ("v0", "all", 0, 0, False):
+            raise UserError(
+                f"expected every phase of the recipe {recipe.name} to train everything with the "
+                "loss v0 alone, as no exit knows what those beyond the link say, but one does "
+                "not: leave out its `loss`, `trains`, `floor`, `distillation` and "
+                "`average`."
+            )
+    return recipe.edge_cloud
+
+
+def part_of(state: Checkpoint, network: ExitNetwork, split: int, role: Role) -> Checkpoint:
+    """Return a worker's half of a checkpoint: tensors of its stages and heads, and all facts.
+
+    Args:
+        state: with tensors "network.…" and "optimizer.…".
+        network: whose state it is.
+        split: index of the exit at which it is split.
+        role: whose half.
+    """
+    stop = network.stage_ranges[split][1]
+    mine = [f"trunk.blocks.{name}." for name in network.trunk.names[:stop]]
+    mine += [f"heads.{name}." for name in network.exit_names[: split + 1]]
+    starts = tuple(f"{kind}.{start}" for kind in ("network", "optimizer") for start in mine)
+    tensors = {
+        name: tensor
+        for name, tensor in state.tensors.items()
+        if name.startswith(starts) == (role == "edge")
+    }
+    return Checkpoint(tensors, state.facts)

@@ -1,0 +1,85 @@
+"""How long each part of a network takes to learn from a batch, measured here and now."""
+
+import statistics
+import time
+from contextlib import nullcontext
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+
+from core.edge_cloud.plan import TrainingTimes
+from core.networks.build import build
+from core.networks.spec import NetworkSpec
+from core.training.device import uses_bfloat16
+
+_PIXELS = 128 * 32 * 32
+
+
+def usual_batch(image_size: int) -> int:
+    """Return a batch size that trains in moments: 128 small images, fewer large ones."""
+    return max(2, min(128, _PIXELS // image_size**2))
+
+
+def time_training(
+    spec: NetworkSpec, batch_size: int, repeats: int = 3, precision: str = "auto"
+) -> TrainingTimes:
+    """Train a fresh network for a few batches of noise on the CPU, part by part; take medians.
+
+    Args:
+        spec: of the network.
+        batch_size: B.
+        repeats: how many batches the medians are taken of; one more warms up.
+        precision: as in a recipe.
+
+    Raises:
+        UserError: as `build`.
+    """
+    network = build(spec).to(memory_format=torch.channels_last).train()
+    exits = network.num_exits
+    stages = [
+        [one for block in network.trunk.blocks[start:stop] for one in block.parameters()]
+        for start, stop in network.stage_ranges
+    ]
+    heads = [list(network.heads[name].parameters()) for name in network.exit_names]
+    optimizers = [
+        [torch.optim.SGD(parameters, 0.01, 0.9, nesterov=True) for parameters in parts]
+        for parts in (stages, heads)
+    ]
+    size = (batch_size, spec.in_channels, spec.image_size, spec.image_size)
+    images = torch.randn(size).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(spec.num_classes, (batch_size,))
+    precise = (
+        torch.autocast("cpu", torch.bfloat16)
+        if uses_bfloat16(precision, torch.device("cpu"))
+        else nullcontext()
+    )
+    rounds: list[list[tuple[float, float, float, float]]] = []
+    for _ in range(repeats + 1):
+        features = images
+        rounds.append([])
+        for index in range(exits):
+            marks = [time.perf_counter()]
+            with precise:
+                output = network.stage(index, features)
+            marks.append(time.perf_counter())
+            read = output.detach().requires_grad_()
+            with precise:
+                loss = F.cross_entropy(network.head(index, read).logits.float(), labels)
+            marks.append(time.perf_counter())
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizers[1][index].step()
+            marks.append(time.perf_counter())
+            output.backward(read.grad)  # type: ignore[no-untyped-call]
+            optimizers[0][index].step()
+            marks.append(time.perf_counter())
+            forward, asked, learned, back = (after - before for before, after in pairwise(marks))
+            rounds[-1].append((forward, back, asked, learned))
+            for optimizer in (optimizers[0][index], optimizers[1][index]):
+                optimizer.zero_grad(set_to_none=True)
+            features = output.detach().requires_grad_()
+    medians = [
+        [statistics.median(one[index][part] for one in rounds[1:]) for index in range(exits)]
+        for part in range(4)
+    ]
+    return TrainingTimes(batch_size, torch.get_num_threads(), *(tuple(one) for one in medians))

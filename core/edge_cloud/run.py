@@ -1,0 +1,233 @@
+"""A whole run of the edge worker and of the cloud worker, with checkpoints on both sides.
+
+Between two epochs the workers exchange their halves. So whoever is left when the other dies holds
+a whole checkpoint, and whoever comes back with less is brought up to date.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.data.splits import load_split
+from core.edge_cloud.cloud import CloudTrainer
+from core.edge_cloud.edge import EdgeTrainer
+from core.edge_cloud.halves import checked, split_index
+from core.edge_cloud.link import Link, PeerLostError, Role, Wire
+from core.edge_cloud.quantise import batch_bytes
+from core.edge_cloud.traffic import EpochTraffic
+from core.foundation.errors import UserError
+from core.networks.build import build
+from core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from core.training.loop import TrainingResult
+from core.training.progress import EpochReport
+from core.training.recipe import Recipe
+from core.training.start_from import Find, find_nothing
+
+LATEST, BEST = "checkpoint.safetensors", "best.safetensors"
+
+Meeting = AbstractContextManager[Wire]
+"""Meets the other worker when it is entered, and gives the wire to it."""
+OnEpoch = Callable[[EpochReport, EpochTraffic], None]
+
+
+def run_edge(
+    recipe: Recipe,
+    folder: Path,
+    meeting: Meeting,
+    *,
+    data: Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    on_epoch: OnEpoch = lambda report, traffic: None,
+    find: Find = find_nothing,
+) -> tuple[TrainingResult, list[EpochTraffic]]:
+    """Train as the edge worker, to the end.
+
+    Args:
+        recipe: what to train, with `edge_cloud`; the cloud worker needs the same.
+        folder: for this side's ``checkpoint.safetensors`` and ``best.safetensors``.
+        meeting: entered when everything is ready.
+        data: root of the prepared data sets.
+        resume: go on from the newest checkpoint that either side has.
+        device: "cpu" or "cuda".
+        on_epoch: told about each epoch.
+        find: looks up the trained networks that the recipe builds on.
+
+    Returns:
+        What came out, with the weights of the best epoch on calibration, and what it cost.
+
+    Raises:
+        UserError: no data, a recipe that cannot be split, an earlier run that would be
+            overwritten, nothing to resume, or the cloud worker is gone.
+    """
+    own = _own_checkpoint(folder, resume)
+    train_set = load_split(recipe.dataset, "train", data)
+    calibration = load_split(recipe.dataset, "calibration", data)
+    trainer = EdgeTrainer(recipe, train_set, calibration, torch.device(device), find)
+    if own is not None:
+        trainer.restore(own, str(folder / LATEST))
+    with meeting as wire, _survived(folder, recipe):
+        link = Link(wire, checked(recipe).rate)
+        trainer.connect(link)
+        known = {"steps": trainer.steps, "batch_size": trainer.batch_size}
+        theirs = _introduce(link, "edge", recipe, trainer.epoch, resume, **known)
+        if _level(link, folder, trainer.epoch, theirs["epoch"]):
+            trainer.restore(load_checkpoint(folder / LATEST), str(folder / LATEST))
+        link.send_state(trainer.clouds_half())
+        for report in trainer.epochs():
+            _keep(folder, trainer.checkpoint())
+            link.send_state(trainer.edges_half())
+            on_epoch(report, trainer.traffic[-1])
+        link.hear()  # that the cloud worker has kept the last epoch too
+    trainer.network.load_state_dict(load_checkpoint(folder / BEST).part("network"))
+    mean, std = trainer.normalisation
+    result = TrainingResult(
+        network=trainer.network.to(memory_format=torch.contiguous_format).cpu().eval(),
+        history=trainer.history,
+        best_epoch=trainer.best_epoch,
+        seconds=trainer.seconds,
+        mean=mean,
+        std=std,
+        bfloat16=trainer.bfloat16,
+        workers=2,
+    )
+    return result, trainer.traffic
+
+
+def run_cloud(
+    recipe: Recipe,
+    folder: Path,
+    meeting: Meeting,
+    *,
+    resume: bool = False,
+    device: str = "cpu",
+) -> None:
+    """Train as the cloud worker, to the end. It needs no data set.
+
+    Args:
+        recipe: as the edge worker has it.
+        folder: for this side's checkpoints, whole ones.
+        meeting: entered when everything is ready.
+        resume: go on from the newest checkpoint that either side has.
+        device: "cpu" or "cuda".
+
+    Raises:
+        UserError: a recipe that cannot be split or is not the edge's, an earlier run that would
+            be overwritten, nothing to resume, or the edge worker is gone.
+    """
+    own = _own_checkpoint(folder, resume)
+    trainer = CloudTrainer(recipe, torch.device(device))
+    epoch = 0 if own is None else own.facts["epoch"]
+    with meeting as wire, _survived(folder, recipe):
+        link = Link(wire, checked(recipe).rate)
+        theirs = _introduce(link, "cloud", recipe, epoch, resume)
+        _level(link, folder, epoch, theirs["epoch"])
+        trainer.restore(link.receive_state())
+        for current in range(max(epoch, theirs["epoch"]), recipe.epochs):
+            figures = trainer.train_epoch(link, current, theirs["steps"], theirs["batch_size"])
+            half = trainer.half()
+            link.tell(figures)
+            link.send_state(half)
+            edges = link.receive_state()
+            _keep(folder, Checkpoint(edges.tensors | half.tensors, edges.facts))
+        link.tell({})
+
+
+def answer_seconds(recipe: Recipe, patience: float) -> float:
+    """Return how long the other side may take to answer: longer, the slower the link."""
+    chosen = checked(recipe)
+    if chosen.rate is None:
+        return patience
+    spec = recipe.network
+    with torch.device("meta"):
+        network = build(spec)
+        shapes = network.trunk.output_shapes(spec.in_channels, spec.image_size)
+    split = split_index(network.exit_names, chosen.split)
+    shape = shapes[network.stage_ranges[split][1] - 1]
+    batch = batch_bytes(recipe.batch_size, shape, chosen.bits, spec.num_classes)
+    state = sum(4 * 3 * parameter.numel() for parameter in network.parameters())  # Adam keeps two
+    return patience + 8 * max(batch, state) / chosen.rate
+
+
+def _own_checkpoint(folder: Path, resume: bool) -> Checkpoint | None:
+    latest = folder / LATEST
+    if not latest.exists():
+        return None
+    if not resume:
+        raise UserError(
+            f"expected {folder} to hold no earlier run, but {latest} exists: "
+            "add --resume to go on with it, or choose another folder."
+        )
+    return load_checkpoint(latest)
+
+
+def _introduce(
+    link: Link, role: Role, recipe: Recipe, epoch: int, resume: bool, **more: int
+) -> dict[str, Any]:
+    """Tell who we are and hear who they are; both sides notice what does not fit."""
+    ours: dict[str, Any] = {
+        "recipe": recipe.model_dump(mode="json"),
+        "epoch": epoch,
+        "resume": resume,
+        **more,
+    }
+    if role == "edge":  # who sends waits until the other side receives, so somebody must begin
+        link.tell(ours)
+        theirs = link.hear()
+    else:
+        theirs = link.hear()
+        link.tell(ours)
+    if theirs["recipe"] != ours["recipe"]:
+        fields = [name for name, one in ours["recipe"].items() if theirs["recipe"].get(name) != one]
+        raise UserError(
+            f"expected both workers to have the same recipe, but theirs differs in "
+            f"{', '.join(fields) or 'what it may say'}: start both with the same recipe and "
+            "options, from the same version of this project."
+        )
+    if theirs["resume"] != resume:
+        raise UserError(
+            "expected --resume on both sides or on neither, but one has it: start both alike."
+        )
+    if resume and epoch == theirs["epoch"] == 0:
+        raise UserError(
+            "expected a checkpoint to go on from, but neither side has one: "
+            "start both without --resume."
+        )
+    return theirs
+
+
+def _level(link: Link, folder: Path, ours: int, theirs: int) -> bool:
+    """Bring the side with the older checkpoint up to date; tell whether that is this one."""
+    for name in (BEST, LATEST):
+        if ours > theirs:
+            link.send_state(load_checkpoint(folder / name))
+        elif theirs > ours:
+            save_checkpoint(folder / name, link.receive_state())
+    return theirs > ours
+
+
+def _keep(folder: Path, checkpoint: Checkpoint) -> None:
+    if checkpoint.facts["best_epoch"] == checkpoint.facts["epoch"]:
+        save_checkpoint(folder / BEST, checkpoint)
+    save_checkpoint(folder / LATEST, checkpoint)
+
+
+@contextmanager
+def _survived(folder: Path, recipe: Recipe) -> Iterator[None]:
+    """Say what is left and what to do when the other worker is gone."""
+    try:
+        yield
+    except PeerLostError as lost:
+        latest = folder / LATEST
+        if not latest.exists():
+            raise PeerLostError(
+                f"{lost}, and the first epoch was not finished: start both sides again."
+            ) from None
+        epoch = load_checkpoint(latest).facts["epoch"]
+        raise PeerLostError(
+            f"{lost}; {latest} keeps what both halves had learned after epoch {epoch} of "
+            f"{recipe.epochs}: start both sides again with --resume."
+        ) from None

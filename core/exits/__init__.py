@@ -1,0 +1,1 @@
+"""Tables of what every exit answers, and policies that decide who leaves where."""

@@ -1,0 +1,219 @@
+"""Running a network for real: every exit for a table, or only the stages a policy asks for."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.exits.criteria import CRITERIA
+from core.exits.policy import Policy
+from core.exits.table import BoolArray, CostArray, ExitTable, FloatArray, IntArray
+from core.networks.network import ExitNetwork
+
+BATCH_SIZE = 256
+COMPACTION_SHARE = 1 / 8
+"""Finished samples are carried along until they make up this share of the rows.
+
+Copying the rest to the front costs time too: with nobody leaving, doing it at every exit costs
+about a sixth of the whole run.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a network answered with early exits in use, in the order of the images.
+
+    Attributes:
+        labels: (N,) the answers, class indices.
+        exits: (N,) where each sample left.
+        costs: (N,) in units of the plain network.
+        probabilities: (N, K) what the exit that answered said.
+        seconds: wall time of the run, copies to and from the device included.
+    """
+
+    labels: IntArray
+    exits: IntArray
+    costs: CostArray
+    probabilities: FloatArray
+    seconds: float
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def _array(tensor: Tensor) -> FloatArray:
+    array: FloatArray = tensor.float().cpu().numpy()
+    return array
+
+
+@torch.inference_mode()
+def run_all_exits(
+    network: ExitNetwork, batches: Iterable[Tensor]
+) -> tuple[FloatArray, FloatArray | None]:
+    """Run every stage and head on every image, skipping nothing.
+
+    Args:
+        network: in eval mode.
+        batches: normalised images (B, C, H, W) on the network's device.
+
+    Returns:
+        Probabilities (N, E, K), and the early exits' confidence (N, E−1) or None.
+    """
+    probabilities, confidences = [], []
+    for images in batches:
+        outputs = network(images)
+        probabilities.append(_array(outputs.logits.softmax(dim=2)))
+        if outputs.confidence_logits is not None:
+            confidences.append(_array(outputs.confidence_logits.sigmoid()))
+    confidence = np.concatenate(confidences) if confidences else None
+    return np.concatenate(probabilities), confidence
+
+
+@torch.inference_mode()
+def run_with_skipping(
+    network: ExitNetwork,
+    batches: Iterable[Tensor],
+    policy: Policy,
+    stage_costs: CostArray,
+    head_costs: CostArray,
+    on_batch: Callable[[int], None] = lambda done: None,
+) -> Prediction:
+    """Run each stage only for the samples that are still inside, at any batch size.
+
+    Gives the answers, exits and costs that `core.exits.routing.decide` gives on the table of
+    the same images (but for scores within float tolerance of a threshold). Heads of disabled
+    exits are not computed.
+
+    Args:
+        network: in eval mode.
+        batches: normalised images (B, C, H, W) on the network's device.
+        policy: who may leave where.
+        stage_costs: (E,) MACs per stage in units of the plain network.
+        head_costs: (E,) MACs per head, likewise.
+        on_batch: told after each batch how many images are done.
+
+    Raises:
+        UserError: the policy does not fit the network.
+    """
+    policy.check(network.num_exits)
+    start = time.perf_counter()
+    parts = []
+    done = 0
+    for images in batches:
+        exits, probabilities = _run_batch(network, images, policy, stage_costs, head_costs)
+        parts.append((exits, probabilities))
+        done += len(images)
+        on_batch(done)
+    exits = np.concatenate([part[0] for part in parts])
+    probabilities = np.concatenate([part[1] for part in parts])
+    heads = head_costs.copy()
+    heads[:-1] *= policy.enabled
+    return Prediction(
+        labels=probabilities.argmax(axis=1),
+        exits=exits,
+        costs=np.cumsum(stage_costs + heads)[exits],
+        probabilities=probabilities,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _run_batch(
+    network: ExitNetwork,
+    images: Tensor,
+    policy: Policy,
+    stage_costs: CostArray,
+    head_costs: CostArray,
+) -> tuple[IntArray, FloatArray]:
+    criterion = CRITERIA[policy.criterion]
+    last = network.num_exits - 1
+    exits: IntArray = np.full(len(images), last, np.int64)
+    answers: FloatArray | None = None  # (B, K)
+    rows: IntArray = np.arange(len(images))  # which samples the features belong to
+    inside: BoolArray = np.ones(len(images), bool)  # which of these are still undecided
+    asked: list[int] = []
+    probabilities: list[FloatArray] = []  # of the exits asked so far, (rows, K) each
+    confidences: list[FloatArray] = []
+    features = images
+    for index in range(network.num_exits):
+        features = network.stage(index, features)
+        if index < last and not policy.enabled[index]:
+            continue
+        output = network.head(index, features)
+        temperature = policy.temperatures[index] if policy.temperatures else 1.0
+        says = _array((output.logits / temperature).softmax(dim=1))
+        if answers is None:
+            answers = np.zeros((len(images), says.shape[1]), np.float32)
+        if index == last:
+            if asked and criterion.ruled_out is not None:
+                so_far = _table_so_far(
+                    probabilities, confidences, stage_costs[asked], head_costs[asked]
+                )
+                out = criterion.ruled_out(so_far, len(asked) - 1)
+                says = _without(says, out > np.float64(policy.thresholds[asked[-1]]))
+            answers[rows[inside]] = says[inside]
+            break
+        asked.append(index)
+        probabilities.append(says)
+        if output.confidence_logit is not None:
+            confidences.append(_array(output.confidence_logit.sigmoid()))
+        so_far = _table_so_far(probabilities, confidences, stage_costs[asked], head_costs[asked])
+        score = criterion.score(so_far, len(asked) - 1)
+        leaves = inside & (score > np.float64(policy.thresholds[index]))
+        exits[rows[leaves]] = index
+        answers[rows[leaves]] = says[leaves]
+        inside &= ~leaves
+        if not inside.any():
+            break
+        if np.count_nonzero(~inside) >= COMPACTION_SHARE * len(inside):
+            features = features[torch.from_numpy(np.flatnonzero(inside)).to(features.device)]
+            probabilities = [array[inside] for array in probabilities]
+            confidences = [array[inside] for array in confidences]
+            rows = rows[inside]
+            inside = np.ones(len(rows), bool)
+    assert answers is not None
+    return exits, answers
+
+
+def _without(probabilities: FloatArray, excluded: BoolArray) -> FloatArray:
+    """Return probabilities (rows, K) of the classes that are left, adding up to 1 again."""
+    left = np.where(excluded, 0, np.maximum(probabilities, np.finfo(np.float32).tiny))
+    kept: FloatArray = left / left.sum(axis=1, keepdims=True)
+    return kept
+
+
+def _table_so_far(
+    probabilities: Sequence[FloatArray],
+    confidences: Sequence[FloatArray],
+    stage_costs: CostArray,
+    head_costs: CostArray,
+) -> ExitTable:
+    count, classes = probabilities[0].shape
+    return ExitTable.unchecked(
+        probabilities=np.stack(probabilities, axis=1),
+        confidence=np.stack(confidences, axis=1) if confidences else None,
+        labels=np.full(count, -1),
+        ids=np.arange(count),
+        stage_costs=stage_costs,
+        head_costs=head_costs,
+        classes=tuple(map(str, range(classes))),
+    )
+
+
+def normalised_batches(
+    images: NDArray[np.uint8],
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device,
+    batch_size: int,
+) -> Iterable[Tensor]:
+    """Cut images uint8 (N, H, W, C) into normalised batches (B, C, H, W) on the device."""
+    shift = torch.tensor(mean, dtype=torch.float32, device=device)[:, None, None]
+    scale = torch.tensor(std, dtype=torch.float32, device=device)[:, None, None]
+    for first in range(0, len(images), batch_size):
+        batch = torch.from_numpy(np.ascontiguousarray(images[first : first + batch_size]))
+        pixels = batch.to(device).permute(0, 3, 1, 2)
+        yield (pixels.float() / 255 - shift) / scale

@@ -1,0 +1,259 @@
+"""When to leave: a criterion, a threshold and a switch per early exit."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.exits.criteria import CRITERIA
+from core.exits.table import ExitTable, FloatArray
+from core.foundation.errors import UserError, nearest
+from core.foundation.files import read_json, write_json
+
+
+@dataclass(frozen=True, init=False)
+class Policy:
+    """A value object: leave at the first enabled exit whose score exceeds its threshold.
+
+    Args:
+        criterion: a name in `core.exits.criteria.CRITERIA`.
+        thresholds: one per early exit (E-1), in [0, 1].
+        enabled: one flag per early exit; a disabled exit is skipped and its head not computed.
+            A softmax can be exactly 1, so a threshold of 1 is not "off". None: all on.
+        temperatures: one per exit (E), positive; logits are divided by them before the score.
+
+    Raises:
+        UserError: an unknown criterion, or values of the wrong type, number or range.
+    """
+
+    criterion: str
+    thresholds: tuple[float, ...]
+    enabled: tuple[bool, ...]
+    temperatures: tuple[float, ...] | None
+
+    def __init__(
+        self,
+        criterion: str,
+        thresholds: Sequence[float] | NDArray[Any],
+        enabled: Sequence[bool] | NDArray[np.bool_] | None = None,
+        temperatures: Sequence[float] | NDArray[Any] | None = None,
+    ) -> None:
+        if not isinstance(criterion, str):
+            raise UserError(f"expected `criterion` to be a name, but got {criterion!r}.")
+        levels = _numbers("thresholds", thresholds)
+        for level in levels:
+            if not 0 <= level <= 1:
+                raise UserError(
+                    f"expected every one of `thresholds` to lie in [0, 1], but got {level:g}."
+                )
+        flags = (True,) * len(levels) if enabled is None else _flags(enabled)
+        if len(flags) != len(levels):
+            raise UserError(
+                f"expected `enabled` to have {len(levels)} flags, one per threshold, "
+                f"but got {len(flags)}."
+            )
+        heats = None if temperatures is None else _numbers("temperatures", temperatures)
+        if heats is not None:
+            if len(heats) != len(levels) + 1:
+                raise UserError(
+                    f"expected {len(levels) + 1} `temperatures`, one per exit and the final one "
+                    f"included, but got {len(heats)}."
+                )
+            if not all(0 < heat < math.inf for heat in heats):
+                raise UserError(
+                    f"expected every one of `temperatures` to be above 0, but got {list(heats)}."
+                )
+        object.__setattr__(self, "criterion", CRITERIA[criterion].name)
+        object.__setattr__(self, "thresholds", levels)
+        object.__setattr__(self, "enabled", flags)
+        object.__setattr__(self, "temperatures", heats)
+
+    @classmethod
+    def never(cls, criterion: str, num_exits: int) -> "Policy":
+        """Return the policy that sends everything to the end: all E-1 early exits off."""
+        early = num_exits - 1
+        return cls(criterion, (1.0,) * early, (False,) * early)
+
+    def check(self, num_exits: int) -> None:
+        """Raise `UserError` unless there is one threshold per early exit of ``num_exits``."""
+        if len(self.thresholds) != num_exits - 1:
+            raise UserError(
+                f"expected {num_exits - 1} thresholds, one per early exit, but got "
+                f"{len(self.thresholds)}; give one threshold for every exit but the last."
+            )
+
+    def heated(self, table: ExitTable) -> ExitTable:
+        """Return ``table`` with probabilities softmax(ln p / T), T the temperature of each exit.
+
+        Raises:
+            UserError: the table keeps just the top classes; the rest is needed to normalise.
+        """
+        self.check(table.num_exits)
+        if self.temperatures is None or all(heat == 1 for heat in self.temperatures):
+            return table
+        if table.top_classes is not None:
+            raise UserError(
+                "expected a table with all classes to apply `temperatures`, but this one keeps the "
+                f"top {table.probabilities.shape[2]} of {table.num_classes}; use a policy without "
+                "temperatures or run the network."
+            )
+        with np.errstate(divide="ignore"):
+            logits = np.log(table.probabilities, dtype=np.float64)
+        logits /= np.array(self.temperatures)[:, None]
+        logits -= logits.max(axis=2, keepdims=True)
+        weights = np.exp(logits)
+        probabilities = (weights / weights.sum(axis=2, keepdims=True)).astype(np.float32)
+        return replace(table, probabilities=probabilities, entropy=None)
+
+    def scores(self, table: ExitTable) -> FloatArray:
+        """Return the scores ``(N, E-1)`` that this policy's thresholds are compared with.
+
+        Raises:
+            UserError: another number of exits, or a criterion the table cannot give.
+        """
+        return CRITERIA[self.criterion].scores(self.heated(table), self.enabled)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Any) -> "Policy":
+        """Return the policy that `to_dict` gave.
+
+        Raises:
+            UserError: a field is missing, unknown or of the wrong type; names it.
+        """
+        if not isinstance(value, dict):
+            raise UserError(
+                f"expected a policy to be an object with the fields {', '.join(_FIELDS)}, "
+                f"but got {_shown(value)}."
+            )
+        for field in value:
+            if field not in _FIELDS:
+                raise UserError(
+                    f"expected the fields {', '.join(_FIELDS)}, but got {_shown(field)}."
+                    f"{nearest(str(field), _FIELDS)}"
+                )
+        for field in ("criterion", "thresholds"):
+            if field not in value:
+                raise UserError(f"expected a policy to have the field `{field}`, but it has not.")
+        return cls(**value)
+
+    def save(self, path: Path | str) -> None:
+        """Write the policy as JSON, atomically."""
+        write_json(Path(path), self.to_dict())
+
+    @classmethod
+    def from_json(cls, content: str | bytes, name: str) -> "Policy":
+        """Return the policy in a JSON text from elsewhere, called ``name`` in messages.
+
+        Raises:
+            UserError: it is not JSON, or not a policy; names it and the field.
+        """
+        try:
+            value = json.loads(content)
+        except (ValueError, RecursionError):
+            raise UserError(
+                f"expected {name} to be a policy in JSON, but it cannot be read as JSON; "
+                "choose a file that was saved here or by `python -m core tune`."
+            ) from None
+        try:
+            return cls.from_dict(value)
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Policy":
+        """Read a policy from JSON. Raises `UserError` naming the file and the field."""
+        value = read_json(Path(path))
+        try:
+            return cls.from_dict(value)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+
+
+OFF = "off"
+
+
+def write_thresholds(policy: Policy) -> str:
+    """Return thresholds and switches as a person writes them: "0.9, off, 0.8"."""
+    return ", ".join(
+        f"{level:.6g}" if on else OFF
+        for level, on in zip(policy.thresholds, policy.enabled, strict=True)
+    )
+
+
+def read_thresholds(text: str, policy: Policy) -> Policy:
+    """Return ``policy`` with the thresholds of a text like "0.9, off, 0.8", one per early exit.
+
+    An exit that is off keeps its threshold for when it is switched on again.
+
+    Raises:
+        UserError: another number of thresholds, or one that is no number in [0, 1].
+    """
+    words = text.replace(",", " ").replace(";", " ").lower().split()
+    if len(words) != len(policy.thresholds):
+        raise UserError(
+            f"expected {len(policy.thresholds)} thresholds, one per early exit, but got "
+            f"{len(words)}: write them like {write_thresholds(policy)}."
+        )
+    levels = []
+    for word, old in zip(words, policy.thresholds, strict=True):
+        try:
+            levels.append(old if word == OFF else float(word))
+        except ValueError:
+            raise UserError(
+                f"expected a threshold to be a number from 0 to 1 or '{OFF}', "
+                f"but got {_shown(word)}."
+            ) from None
+    return Policy(policy.criterion, levels, [word != OFF for word in words], policy.temperatures)
+
+
+_FIELDS = ("criterion", "thresholds", "enabled", "temperatures")
+
+
+def _items(name: str, values: Any, what: str) -> list[Any]:
+    if isinstance(values, str | bytes | dict | set):
+        raise UserError(f"expected `{name}` to be a list of {what}, but got {_shown(values)}.")
+    try:
+        return list(values)
+    except TypeError:
+        raise UserError(
+            f"expected `{name}` to be a list of {what}, but got {_shown(values)}."
+        ) from None
+
+
+def _numbers(name: str, values: Any) -> tuple[float, ...]:
+    items = _items(name, values, "numbers")
+    numbers: list[float] = []
+    for item in items:
+        try:
+            number = (
+                math.nan if isinstance(item, bool) or not isinstance(item, Real) else float(item)
+            )
+        except OverflowError:
+            number = math.inf
+        if math.isnan(number):
+            raise UserError(f"expected `{name}` to be numbers, but got {_shown(item)}.")
+        numbers.append(number)
+    return tuple(numbers)
+
+
+def _flags(values: Any) -> tuple[bool, ...]:
+    items = _items("enabled", values, "true or false")
+    for item in items:
+        if not isinstance(item, bool | np.bool_):
+            raise UserError(f"expected `enabled` to be true or false, but got {_shown(item)}.")
+    return tuple(bool(item) for item in items)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

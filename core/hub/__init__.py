@@ -1,0 +1,1 @@
+"""Trained models: cards, files, the registry, publishing."""

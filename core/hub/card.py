@@ -1,0 +1,198 @@
+"""Cards: what is known about a trained model, measured and in one JSON file."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from core.edge_cloud.traffic import EdgeCloudFacts
+from core.exits.criteria import CRITERIA
+from core.exits.policy import Policy
+from core.exits.table import MOST_CLASSES_IN_FULL, CostArray
+from core.foundation.errors import UserError
+from core.foundation.files import read_json
+from core.networks.spec import NetworkSpec
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SplitFigures(_Strict):
+    """What a policy achieved on one split."""
+
+    accuracy: float = Field(ge=0, le=1)
+    relative_cost: float = Field(ge=0)
+    exit_share: tuple[float, ...]
+
+
+class OperatingPoint(_Strict):
+    """A policy chosen on the calibration split, and what it achieved there and on test."""
+
+    name: str
+    max_drop: float | None = None
+    """How much accuracy, against the plain network on calibration, it was allowed to lose."""
+    max_cost: float | None = None
+    """What it was allowed to spend on calibration, in units of the plain network."""
+    policy: dict[str, Any]
+    calibration: SplitFigures
+    test: SplitFigures
+
+    @field_validator("policy")
+    @classmethod
+    def _is_a_policy(cls, value: dict[str, Any]) -> dict[str, Any]:
+        Policy.from_dict(value)
+        return value
+
+
+class Plain(_Strict):
+    """The plain network of the same backbone: the yardstick of every saving."""
+
+    name: str
+    calibration_accuracy: float
+    test_accuracy: float
+
+
+class TrainingFacts(_Strict):
+    """How the weights came about."""
+
+    recipe: dict[str, Any]
+    best_epoch: int
+    epochs: int
+    seconds: float
+    hardware: str
+    bfloat16: bool
+    workers: int
+    edge_cloud: EdgeCloudFacts | None = None
+
+    @property
+    def start_from(self) -> str | None:
+        """The trained network whose weights the run began with; its own training comes on top."""
+        return self.recipe.get("start_from")
+
+
+class Measured(_Strict):
+    """A card but for what only the finished files can tell."""
+
+    name: str
+    title: str
+    method: str
+    dataset: str
+    spec: NetworkSpec
+    exit_names: tuple[str, ...]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    stage_macs: tuple[int, ...]
+    head_macs: tuple[int, ...]
+    stage_parameters: tuple[int, ...]
+    head_parameters: tuple[int, ...]
+    per_exit_accuracy: dict[str, tuple[float, ...]]
+    """By split, (E): accuracy had all samples left there."""
+    operating_points: tuple[OperatingPoint, ...]
+    plain: Plain | None
+    training: TrainingFacts
+    command: str
+
+
+class Card(Measured):
+    """Everything that is known about a model."""
+
+    sha256: str
+    versions: dict[str, str]
+
+    @property
+    def num_exits(self) -> int:
+        """E, the final head included."""
+        return len(self.exit_names)
+
+    @property
+    def plain_macs(self) -> int:
+        """MACs of the plain network."""
+        return sum(self.stage_macs) + self.head_macs[-1]
+
+    @property
+    def plain_parameters(self) -> int:
+        """Parameters of the plain network."""
+        return sum(self.stage_parameters) + self.head_parameters[-1]
+
+    @property
+    def all_parameters(self) -> int:
+        """Parameters of the trunk and all heads."""
+        return sum(self.stage_parameters) + sum(self.head_parameters)
+
+    @property
+    def whole_cost(self) -> float:
+        """Cost of running everything, in units of the plain network: a little above 1."""
+        return (sum(self.stage_macs) + sum(self.head_macs)) / self.plain_macs
+
+    @property
+    def stage_costs(self) -> CostArray:
+        """(E,) MACs of each stage in units of the plain network."""
+        return np.array(self.stage_macs, dtype=np.float64) / self.plain_macs
+
+    @property
+    def head_costs(self) -> CostArray:
+        """(E,) MACs of each head in units of the plain network."""
+        return np.array(self.head_macs, dtype=np.float64) / self.plain_macs
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """Names of the criteria that the model can be used with."""
+        learned = self.spec.confidence and self.num_exits > 1
+        whole = len(self.classes) <= MOST_CLASSES_IN_FULL
+        return tuple(
+            name
+            for name, one in CRITERIA.items()
+            if (learned or not one.needs_confidence) and (whole or one.ruled_out is None)
+        )
+
+    def macs(self, relative_cost: float) -> int:
+        """Return the MACs of a relative cost."""
+        return round(relative_cost * self.plain_macs)
+
+    def reference_accuracy(self, split: str) -> float:
+        """Return the accuracy to lose nothing against: the plain network's, else the last exit's.
+
+        Args:
+            split: "calibration" or "test".
+        """
+        if self.plain is None:
+            return self.per_exit_accuracy[split][-1]
+        figures = {
+            "calibration": self.plain.calibration_accuracy,
+            "test": self.plain.test_accuracy,
+        }
+        return figures[split]
+
+    @property
+    def default_point(self) -> OperatingPoint | None:
+        """Of the operating points that may lose so much, the one that loses least."""
+        drops = (point for point in self.operating_points if point.max_drop is not None)
+        return next(drops, None)
+
+    @property
+    def default_policy(self) -> Policy:
+        """That of `default_point`; where there is none, run everything."""
+        if self.default_point is not None:
+            return Policy.from_dict(self.default_point.policy)
+        return Policy.never("max_probability", self.num_exits)
+
+
+def load_card(path: Path) -> Card:
+    """Read a card.
+
+    Raises:
+        UserError: it is missing or damaged; names the file and the field.
+    """
+    content = read_json(path)
+    try:
+        return Card.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the whole"
+        reason = first["msg"].removeprefix("Value error, ").rstrip(".")
+        raise UserError(
+            f"expected {path} to be a model's card, but `{field}` is wrong: {reason}."
+        ) from None

@@ -1,0 +1,146 @@
+"""All methods on one data set: policies chosen on calibration, figures reported on test."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from core.exits.policy import Policy
+from core.exits.report import evaluate
+from core.exits.table import ExitTable
+from core.foundation.errors import UserError
+from core.hub.card import Card
+from core.hub.methods import own_criterion
+from core.hub.registry import card_of, list_models, shipped_table
+from core.tuning.front import Front, best_within_cost, cheapest_within_drop, front
+from core.tuning.replay import replay
+
+BUDGETS = (0.25, 0.5, 0.6, 0.7, 0.8)
+DROPS = (0.005, 0.01, 0.02)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a policy chosen on calibration does on test."""
+
+    accuracy: float
+    relative_cost: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One model with one criterion.
+
+    Attributes:
+        name: of the model.
+        method: a name in `core.hub.methods.METHODS`.
+        criterion: the method's own.
+        plain: the plain network of the same backbone, and its accuracy on test.
+        cost: ``(M,)`` relative costs on test of the policies of the calibration front, rising.
+        accuracy: ``(M,)`` on test.
+        within_budget: by relative cost allowed on calibration; None where out of reach.
+        within_drop: by accuracy allowed to be lost on calibration, against the plain network.
+        policies: those of `within_budget`.
+        exit_accuracy: ``(E,)`` on test had all left there.
+        exit_agreement: ``(E,)`` with the last exit, likewise.
+        auroc: ``(E,)`` of the criterion for "this answer is right".
+    """
+
+    name: str
+    method: str
+    criterion: str
+    plain: str
+    plain_accuracy: float
+    cost: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    within_budget: dict[float, Figures | None]
+    within_drop: dict[float, Figures | None]
+    policies: dict[float, Policy | None]
+    exit_accuracy: tuple[float, ...]
+    exit_agreement: tuple[float, ...]
+    auroc: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return asdict(self)
+
+
+def standing(card: Card, calibration: ExitTable, test: ExitTable) -> Standing:
+    """Return how a model does with its method's own criterion.
+
+    Args:
+        card: of an early-exit model.
+        calibration: its table of that split.
+        test: likewise.
+
+    Raises:
+        UserError: a table without labels.
+    """
+    criterion = own_criterion(card.method, card.criteria)
+    found = front(calibration, criterion)
+    cost, accuracy, _ = replay(found, test)
+    policies = {budget: _within(found, budget) for budget in BUDGETS}
+    reference = card.reference_accuracy("calibration")
+    drops: dict[float, Policy | None] = dict.fromkeys(DROPS)
+    for drop in DROPS:
+        with suppress(UserError):  # out of reach
+            drops[drop] = cheapest_within_drop(found, reference, drop)
+    report = evaluate(test, found.policy(len(found) - 1))
+    return Standing(
+        name=card.name,
+        method=card.method,
+        criterion=criterion,
+        plain=card.name if card.plain is None else card.plain.name,
+        plain_accuracy=card.reference_accuracy("test"),
+        cost=tuple(cost.tolist()),
+        accuracy=tuple(accuracy.tolist()),
+        within_budget={budget: _on(test, policy) for budget, policy in policies.items()},
+        within_drop={drop: _on(test, policy) for drop, policy in drops.items()},
+        policies=policies,
+        exit_accuracy=report.per_exit_accuracy,
+        exit_agreement=report.per_exit_agreement,
+        auroc=_auroc(test, criterion),
+    )
+
+
+def rivals(dataset: str) -> list[Card]:
+    """Return the cards of the early-exit models for a data set.
+
+    Raises:
+        UserError: there is none; names the data sets that have some.
+    """
+    cards = [card for card in map(card_of, list_models()) if card.num_exits > 1]
+    found = [card for card in cards if card.dataset == dataset]
+    if not found:
+        known = ", ".join(sorted({card.dataset for card in cards}))
+        raise UserError(
+            f"expected a data set with early-exit models ({known}), but got {dataset!r}."
+        )
+    return found
+
+
+def standings(cards: Sequence[Card]) -> list[Standing]:
+    """Return the `standing` of each model, from the tables in the box."""
+    return [
+        standing(card, shipped_table(card.name, "calibration"), shipped_table(card.name, "test"))
+        for card in cards
+    ]
+
+
+def _within(found: Front, budget: float) -> Policy | None:
+    try:
+        return best_within_cost(found, budget)
+    except UserError:  # out of reach
+        return None
+
+
+def _on(table: ExitTable, policy: Policy | None) -> Figures | None:
+    if policy is None:
+        return None
+    report = evaluate(table, policy)
+    return Figures(report.accuracy, report.relative_cost)
+
+
+def _auroc(table: ExitTable, criterion: str) -> tuple[float, ...]:
+    """With all exits asked, whatever a policy switches off."""
+    return evaluate(table, Policy(criterion, (1.0,) * (table.num_exits - 1))).auroc

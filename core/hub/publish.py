@@ -1,0 +1,214 @@
+"""From a finished training run to a model folder: tables, operating points, card."""
+
+import os
+import platform
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from core.data.splits import check_disjoint, load_split
+from core.edge_cloud.traffic import EdgeCloudFacts
+from core.exits.criteria import available
+from core.exits.inference import BATCH_SIZE, normalised_batches, run_all_exits
+from core.exits.policy import Policy
+from core.exits.report import evaluate
+from core.exits.table import ExitTable
+from core.foundation.errors import UserError
+from core.hub.card import (
+    Card,
+    Measured,
+    OperatingPoint,
+    Plain,
+    SplitFigures,
+    TrainingFacts,
+)
+from core.hub.model import card_of, save
+from core.networks.build import named
+from core.networks.cost import count
+from core.training.loop import TrainingResult
+from core.training.recipe import Recipe
+from core.tuning.best import best_of_all, cheapest_of_all, fronts_of
+
+OPERATING_POINTS = {
+    "lossless": 0.0,
+    "careful": 0.003,
+    "balanced": 0.005,
+    "fast": 0.01,
+    "fastest": 0.02,
+}
+"""Name of each operating point, and how much accuracy it may lose against the plain network."""
+BUDGETS = {"quarter": 0.25, "fifth": 0.2}
+"""Name of each that may only spend so much, in units of the plain network."""
+
+
+def publish(
+    recipe: Recipe,
+    result: TrainingResult,
+    folder: Path,
+    data: Path | None,
+    device: str = "cpu",
+    command: str | None = None,
+    edge_cloud: EdgeCloudFacts | None = None,
+) -> Card:
+    """Measure a trained network on its calibration and test splits and write its model folder.
+
+    Policies are chosen on the calibration split; the test split is only reported on.
+
+    Args:
+        recipe: what was trained.
+        result: what came out.
+        folder: becomes the model's folder.
+        data: root of the prepared data sets.
+        device: "cpu" or "cuda".
+        command: how to do it again, by default that of the shipped recipe.
+        edge_cloud: what two workers measured while they trained it.
+
+    Raises:
+        UserError: the data set is missing, its test images were used for calibration, or the
+            weights are not finite.
+    """
+    round_weights(result.network)
+    for name, tensor in result.network.state_dict().items():
+        if not tensor.isfinite().all():
+            raise UserError(
+                f"expected the trained weights to be finite, but {name} is not: train again with a "
+                'lower `learning_rate`, or with precision = "float32".'
+            )
+    spec = named(recipe.network, result.network)
+    cost = count(result.network, spec.in_channels, spec.image_size)
+    place = torch.device(device)
+    network = result.network.to(place)
+    calibration = load_split(recipe.dataset, "calibration", data)
+    test = load_split(recipe.dataset, "test", data)
+    check_disjoint(calibration, test)
+    tables = {}
+    classes = test.classes
+    for split, images in (("calibration", calibration), ("test", test)):
+        batches = normalised_batches(images.images, result.mean, result.std, place, BATCH_SIZE)
+        probabilities, confidence = run_all_exits(network, batches)
+        table = ExitTable(
+            probabilities=probabilities,
+            confidence=confidence,
+            labels=images.labels,
+            ids=images.ids,
+            stage_costs=cost.stage_costs,
+            head_costs=cost.head_costs,
+            classes=classes,
+        )
+        tables[split] = table.as_kept()  # what a policy reads must be there for whoever uses it
+    plain = _plain(recipe)
+    measured = Measured(
+        name=recipe.name,
+        title=recipe.title,
+        method=recipe.method,
+        dataset=recipe.dataset,
+        spec=spec,
+        exit_names=result.network.exit_names,
+        classes=classes,
+        mean=result.mean,
+        std=result.std,
+        stage_macs=cost.stage_macs,
+        head_macs=cost.head_macs,
+        stage_parameters=cost.stage_parameters,
+        head_parameters=cost.head_parameters,
+        per_exit_accuracy={
+            split: tuple(table.accuracy_per_exit.tolist()) for split, table in tables.items()
+        },
+        operating_points=operating_points(tables["calibration"], tables["test"], plain),
+        plain=plain,
+        training=TrainingFacts(
+            recipe=recipe.model_dump(mode="json", exclude_none=True),
+            best_epoch=result.best_epoch,
+            epochs=len(result.history),
+            seconds=result.seconds,
+            hardware=_hardware(device),
+            bfloat16=result.bfloat16,
+            workers=result.workers,
+            edge_cloud=edge_cloud,
+        ),
+        command=command or f"python -m core train {recipe.name}",
+    )
+    return save(folder, network.cpu(), measured, tables)
+
+
+@torch.no_grad()
+def round_weights(network: nn.Module) -> None:
+    """Round matrices and filters to half precision, in place: files of half the size.
+
+    Before anything is measured, so that all figures are those of the weights in the file. Vectors
+    (biases, batch statistics) take no space, and the latter's range is too wide.
+    """
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            parameter.copy_(parameter.half())
+
+
+def operating_points(
+    calibration: ExitTable, test: ExitTable, plain: Plain | None
+) -> tuple[OperatingPoint, ...]:
+    """Choose each operating point on ``calibration`` and report it on ``test``.
+
+    The cheapest policy of any criterion that loses no more than the point allows, against the
+    plain network on the same split (without one, against the final exit); then the most accurate
+    that spends no more. A point that cannot be reached, or whose policy another has already, is
+    left out.
+    """
+    if calibration.num_exits == 1:
+        return ()
+    reference = calibration.accuracy_per_exit[-1]
+    if plain is not None:
+        reference = plain.calibration_accuracy
+    fronts = fronts_of(calibration, available(calibration))
+    points: list[OperatingPoint] = []
+
+    def add(name: str, policy: Policy, **allowed: float) -> None:
+        if all(point.policy != policy.to_dict() for point in points):
+            points.append(
+                OperatingPoint(
+                    name=name,
+                    **allowed,
+                    policy=policy.to_dict(),
+                    calibration=figures(calibration, policy),
+                    test=figures(test, policy),
+                )
+            )
+
+    for name, max_drop in OPERATING_POINTS.items():
+        with suppress(UserError):  # out of reach
+            policy = cheapest_of_all(calibration, fronts, reference, max_drop)
+            add(name, policy, max_drop=max_drop)
+    for name, max_cost in BUDGETS.items():
+        with suppress(UserError):
+            add(name, best_of_all(calibration, fronts, max_cost), max_cost=max_cost)
+    return tuple(points)
+
+
+def figures(table: ExitTable, policy: Policy) -> SplitFigures:
+    """Return what a policy achieves on a table, as a card keeps it."""
+    report = evaluate(table, policy)
+    return SplitFigures(
+        accuracy=report.accuracy,
+        relative_cost=report.relative_cost,
+        exit_share=report.exit_share,
+    )
+
+
+def _plain(recipe: Recipe) -> Plain | None:
+    if recipe.plain is None:
+        return None
+    accuracy = card_of(recipe.plain).per_exit_accuracy
+    return Plain(
+        name=recipe.plain,
+        calibration_accuracy=accuracy["calibration"][-1],
+        test_accuracy=accuracy["test"][-1],
+    )
+
+
+def _hardware(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    plural = "" if threads == 1 else "s"
+    return f"{os.cpu_count()} CPU cores ({platform.machine()}), {threads} thread{plural}"

@@ -1,0 +1,78 @@
+"""What a network says about somebody's own pictures, batch by batch."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from core.data.uploads import Collection, OwnPictures, OwnReader
+from core.exits.table import ExitTable
+from core.foundation.errors import UserError
+from core.foundation.jobs import Tell
+from core.hub.model import Model
+
+BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Pictures and what every exit says about them, in the same order."""
+
+    pictures: OwnPictures
+    table: ExitTable
+
+
+def score(
+    model: Model,
+    collection: Collection,
+    tell: Tell,
+    *,
+    light_on_dark: bool = False,
+    turn: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Scored:
+    """Read pictures and ask every exit about each.
+
+    Args:
+        model: who is asked.
+        collection: files; those that cannot be read are skipped, with the reason.
+        tell: told how far it is; what it raises ends the work.
+        light_on_dark: see `OwnReader`.
+        turn: entered for every batch, so that others can work in between.
+
+    Raises:
+        UserError: none of the pictures can be read.
+    """
+    spec = model.card.spec
+    reader = OwnReader(model.card.classes, spec.image_size, spec.in_channels, light_on_dark)
+    tables = []
+    for first in range(0, len(collection), BATCH):
+        with turn():
+            batch = []
+            for number, file in enumerate(collection.files[first : first + BATCH], first):
+                tell(number / len(collection), f"{number:,} of {len(collection):,} pictures")
+                pixels = reader.read(file)
+                if pixels is not None:
+                    batch.append(pixels)
+            if batch:
+                tables.append(model.table(np.stack(batch)))
+    tell(1.0, f"{len(collection):,} of {len(collection):,} pictures")
+    pictures = reader.all_read(collection.skipped)
+    if not tables:
+        raise UserError(
+            f"expected pictures in {collection.called} that can be read, but none of "
+            f"{len(collection):,} can; the first, {collection.files[0].name!r}: "
+            f"{pictures.skipped[len(collection.skipped)].reason}"
+        )
+    return Scored(pictures, _joined(tables, pictures))
+
+
+def _joined(tables: list[ExitTable], pictures: OwnPictures) -> ExitTable:
+    confidences = [table.confidence for table in tables if table.confidence is not None]
+    return replace(
+        tables[0],
+        probabilities=np.concatenate([table.probabilities for table in tables]),
+        confidence=np.concatenate(confidences) if confidences else None,
+        labels=pictures.labels,
+        ids=np.arange(len(pictures)),
+    )

@@ -1,0 +1,61 @@
+"""Being small instead of leaving early: what plain networks of other sizes reach.
+
+The honest rival of an early-exit network is a smaller plain one: it spends the same on every image
+and needs neither heads nor thresholds.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+
+from core.hub.card import Card
+
+
+@dataclass(frozen=True)
+class PlainNetwork:
+    """A network without early exits: name, MACs per image and accuracy on test."""
+
+    name: str
+    macs: int
+    accuracy: float
+
+
+def size_curve(cards: Sequence[Card], dataset: str) -> list[PlainNetwork]:
+    """Return the best plain networks of a data set, smallest first.
+
+    No smaller one beats them, nor does a line between a smaller and a larger one over log MACs: a
+    network that learned badly is no rival.
+    """
+    plains = sorted(
+        (card.plain_macs, -card.per_exit_accuracy["test"][-1], card.name)
+        for card in cards
+        if card.dataset == dataset and card.num_exits == 1
+    )
+    curve: list[PlainNetwork] = []
+    for macs, minus_accuracy, name in plains:
+        network = PlainNetwork(name, macs, -minus_accuracy)
+        if not curve or network.accuracy > curve[-1].accuracy:
+            while len(curve) > 1 and _slope(curve[-2], curve[-1]) <= _slope(curve[-1], network):
+                curve.pop()
+            curve.append(network)
+    return curve
+
+
+def _slope(low: PlainNetwork, high: PlainNetwork) -> float:
+    return (high.accuracy - low.accuracy) / log(high.macs / low.macs)
+
+
+def accuracy_by_size(curve: Sequence[PlainNetwork], macs: float) -> float | None:
+    """Return the accuracy of a plain network of so many MACs, between two linear in log MACs.
+
+    None below the smallest; above the largest, the largest's.
+    """
+    above = bisect_right([one.macs for one in curve], macs)
+    if above == 0:
+        return None
+    if above == len(curve):
+        return curve[-1].accuracy
+    low, high = curve[above - 1], curve[above]
+    share = log(macs / low.macs) / log(high.macs / low.macs)
+    return low.accuracy + share * (high.accuracy - low.accuracy)

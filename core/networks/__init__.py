@@ -1,0 +1,1 @@
+"""Networks with early exits: trunks, heads, where exits stand and what they cost."""

@@ -1,0 +1,1 @@
+"""Trunks that ship, one family per file."""

@@ -1,0 +1,196 @@
+"""Heads: what stands at an exit and turns a stage's features into an answer.
+
+The three EENet exit blocks (Demir & Akbas, arXiv 2409.05336) differ in what their softmax branch
+and confidence branch read: the flattened features, their global average, or the average after
+batch norm and ReLU.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.foundation.registry import Registry
+from core.networks.confidence import EVIDENCE
+from core.networks.residual import ResidualPair, unit
+
+
+@dataclass(frozen=True)
+class HeadOutput:
+    """What a head says.
+
+    Attributes:
+        logits: (B, K).
+        confidence_logit: (B,), or None for a head without a confidence branch.
+    """
+
+    logits: Tensor
+    confidence_logit: Tensor | None
+
+
+Reader = Callable[[tuple[int, int, int]], tuple[nn.Module, int]]
+"""Maps a feature shape (C, H, W) to a module (B, C, H, W) → (B, D), and D."""
+
+HEADS: Registry[Reader] = Registry("head")
+
+
+class Scale(nn.Module):
+    """Multiply by a constant."""
+
+    def __init__(self, factor: float) -> None:
+        """Multiply by ``factor``."""
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map any shape to the same."""
+        return features * self.factor
+
+
+@HEADS.register("plain")
+def plain(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
+    """Read every feature, flattened."""
+    channels, height, width = shape
+    return nn.Flatten(), channels * height * width
+
+
+@HEADS.register("pool")
+def pool(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
+    """Read each channel's global average."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), shape[0]
+
+
+@HEADS.register("maxpool")
+def maxpool(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
+    """Read a ninth of each channel's global maximum (airbench: Jordan, arXiv 2404.00498).
+
+    Maxima are large; a classifier that reads them learns too fast to be stable.
+    """
+    return nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), Scale(1 / 9)), shape[0]
+
+
+@HEADS.register("bnpool")
+def bnpool(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
+    """Read each channel's global average after batch norm and ReLU."""
+    reader = OrderedDict(
+        norm=nn.BatchNorm2d(shape[0]),
+        relu=nn.ReLU(),
+        pool=nn.AdaptiveAvgPool2d(1),
+        flatten=nn.Flatten(),
+    )
+    return nn.Sequential(reader), shape[0]
+
+
+def _strided(widths: Sequence[int]) -> Reader:
+    def read(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        channels = shape[0]
+        for index, width in enumerate(widths):
+            layers[f"conv{index}"] = nn.Conv2d(channels, width, 3, 2, 1, bias=False)
+            layers[f"norm{index}"] = nn.BatchNorm2d(width)
+            layers[f"relu{index}"] = nn.ReLU()
+            channels = width
+        layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+        return nn.Sequential(layers), channels
+
+    return read
+
+
+def _doubling(depth: int) -> Reader:
+    def read(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
+        return _strided([shape[0] * 2**number for number in range(1, depth + 1)])(shape)
+
+    return read
+
+
+for _depth in (1, 2, 3):
+    # Stride 2 and twice the channels each: every layer costs the same. Early features are no
+    # objects yet; a few layers of its own let an exit make some (PTEENet, arXiv 2501.02508).
+    HEADS.register(f"conv{_depth}")(_doubling(_depth))
+
+
+def _deep(widths: Sequence[int]) -> Reader:
+    def read(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        channels = None
+        for number, width in enumerate(widths):
+            if width == channels:
+                layers[f"pair{number}"] = ResidualPair(width)
+            else:
+                layers[f"unit{number}"] = unit(channels or shape[0], width, stride=2)
+            channels = width
+        layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+        return nn.Sequential(layers), widths[-1]
+
+    return read
+
+
+SIZED: dict[str, Callable[[Sequence[int]], Reader]] = {"strided": _strided, "deep": _deep}
+"""Heads whose kind names the channels of their layers: "strided128-256", "deep64-64-128"."""
+WIDTHS = re.compile(rf"({'|'.join(SIZED)})(\d+(?:-\d+)*)")
+
+
+def reader(kind: str) -> Reader:
+    """Return what makes the reader of a kind of head: one of `HEADS`, or one with named widths.
+
+    "strided128-256" is two 3×3 convolutions of stride 2 with so many channels. In "deep64-64-128"
+    a new width is such a convolution, too, and a width repeated is a residual pair of convolutions.
+    An exit that reads features of few layers is as good as the layers of its own, and their compute
+    counts: depth earns more than width.
+
+    Raises:
+        UserError: there is no such kind.
+    """
+    found = WIDTHS.fullmatch(kind)
+    if found:
+        return SIZED[found[1]]([int(width) for width in found[2].split("-")])
+    return HEADS[kind]
+
+
+class Head(nn.Module):
+    """A classifier and, for an early exit that learns when to stop, a confidence branch.
+
+    The classifier is one linear layer: EENet's *softmax branch*, or, for class exclusion, one
+    sigmoid per class that tells whether the class is still possible.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        shape: tuple[int, int, int],
+        num_classes: int,
+        confidence: str | None = None,
+        sigmoid: bool = False,
+    ) -> None:
+        """Make a head of a registered ``kind`` for features of ``shape`` (C, H, W).
+
+        Args:
+            kind: a name in `HEADS`, or one with the widths of its layers, see `reader`.
+            shape: of the features.
+            num_classes: K.
+            confidence: the `EVIDENCE` of the confidence branch; None for no such branch.
+            sigmoid: whether the classifier has one sigmoid per class. Its logits are then
+                ln σ(s), so that their softmax, σ(s) / Σ σ(s), keeps all ratios.
+        """
+        super().__init__()
+        self.reader, width = reader(kind)(shape)
+        self.softmax_branch = nn.Linear(width, num_classes)
+        self.sigmoid = sigmoid
+        self.evidence = None if confidence is None else EVIDENCE[confidence]
+        self.confidence_branch = (
+            None if self.evidence is None else nn.Linear(self.evidence.width(width), 1)
+        )
+
+    def forward(self, features: Tensor) -> HeadOutput:
+        """Map a stage's features (B, C, H, W) to logits (B, K) and a confidence logit (B,)."""
+        read = self.reader(features)
+        logits = self.softmax_branch(read)
+        if self.sigmoid:
+            logits = F.logsigmoid(logits.float())
+        if self.evidence is None or self.confidence_branch is None:
+            return HeadOutput(logits, None)
+        seen = self.evidence.read(read, logits.detach())
+        return HeadOutput(logits, self.confidence_branch(seen).squeeze(1))

@@ -1,0 +1,102 @@
+"""The early-exit network: a trunk cut into stages, with a head after each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from core.foundation.errors import UserError, nearest
+from core.networks.heads import Head, HeadOutput
+from core.networks.trunk import Trunk
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What every exit says.
+
+    Attributes:
+        logits: (B, E, K).
+        confidence_logits: (B, E−1), or None for a network without confidence branches.
+    """
+
+    logits: Tensor
+    confidence_logits: Tensor | None
+
+
+class ExitNetwork(nn.Module):
+    """A trunk with an early exit after each named block and the classifier at its end.
+
+    With no early exits it is the *plain* network. Heads are children under their block's name
+    ("heads.stage1_3", "heads.final"), so weights fit between networks of the same trunk.
+    """
+
+    def __init__(
+        self, trunk: Trunk, exits: Sequence[int], heads: Sequence[Head], final: nn.Module
+    ) -> None:
+        """Put ``heads[i]`` after block ``exits[i]`` of ``trunk`` and ``final`` at its end."""
+        super().__init__()
+        self.trunk = trunk
+        self.exit_names = (*(trunk.names[index] for index in exits), "final")
+        self.heads = nn.ModuleDict(dict(zip(self.exit_names, (*heads, final), strict=True)))
+        stops = (*(index + 1 for index in exits), len(trunk.names))
+        self.stage_ranges = tuple(zip((0, *stops[:-1]), stops, strict=True))
+
+    @property
+    def num_exits(self) -> int:
+        """E, the final head included."""
+        return len(self.exit_names)
+
+    def stage(self, index: int, features: Tensor) -> Tensor:
+        """Run stage ``index``: (B, C, H, W) to (B, C', H', W')."""
+        start, stop = self.stage_ranges[index]
+        return self.trunk.run(features, start, stop)
+
+    def head(self, index: int, features: Tensor) -> HeadOutput:
+        """Ask the head of exit ``index`` about its stage's features (B, C, H, W)."""
+        output = self.heads[self.exit_names[index]](features)
+        assert isinstance(output, HeadOutput)
+        return output
+
+    def forward(self, images: Tensor) -> Outputs:
+        """Run everything, skipping nothing: images (B, C, H, W) to logits (B, E, K)."""
+        logits, confidences = [], []
+        features = images
+        for index in range(self.num_exits):
+            features = self.stage(index, features)
+            output = self.head(index, features)
+            logits.append(output.logits)
+            if output.confidence_logit is not None:
+                confidences.append(output.confidence_logit)
+        return Outputs(
+            torch.stack(logits, dim=1), torch.stack(confidences, dim=1) if confidences else None
+        )
+
+
+def exit_indices(trunk: Trunk, names: Sequence[str]) -> tuple[int, ...]:
+    """Return the block index of each named early exit.
+
+    Raises:
+        UserError: a name is unknown, repeated, out of order or not a place for an exit.
+    """
+    free = [
+        name for name, allowed in zip(trunk.names[:-1], trunk.exit_allowed, strict=False) if allowed
+    ]
+    if names and not free:
+        raise UserError(
+            "expected a backbone with blocks that an early exit may follow, but it has none: "
+            "leave `exits` empty or choose another backbone."
+        )
+    for name in names:
+        if name not in free:
+            raise UserError(
+                f"expected `exits` to name blocks that an early exit may follow, but got {name!r}."
+                f"{nearest(name, free)} Possible: {', '.join(free)}."
+            )
+    indices = tuple(trunk.names.index(name) for name in names)
+    if list(indices) != sorted(set(indices)):
+        raise UserError(
+            f"expected `exits` to name each block once, from first to last, "
+            f"but got {', '.join(names)}."
+        )
+    return indices

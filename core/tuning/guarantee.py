@@ -1,0 +1,492 @@
+"""Thresholds with a guarantee: how much leaving early may cost, and with what certainty.
+
+One knob turns the thresholds along a *path* of policies, from "never leave" to "leave at once".
+A method goes along the path, asks of each policy whether the calibration samples prove that its
+risk is at most ε, and stops at the first that does not pass. Two things keep that honest:
+
+- The path is laid on other samples than those that judge it. A quarter of the calibration split
+  lays it (and picks the criterion and the temperatures where there is a choice), the rest judges;
+  the guarantee holds for *any* path that the judging samples had no part in.
+- The order is fixed beforehand and the walk ends at the first failure. A wrong promise needs the
+  first bad policy of the path to pass its one test, and that has probability at most δ, however
+  long the path and whether or not the risk rises along it. So every policy that was passed is
+  proven at once, and the cheapest of them may be taken.
+
+Conformal risk control promises the mean instead, and needs losses that only rise along the path.
+A sample may well be answered wrongly at one exit and rightly at the one before, so what is tested
+is its largest loss so far, which rises by construction and is never below the loss itself. That
+makes the guarantee exact for every number of samples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from core.exits.criteria import CRITERIA
+from core.exits.policy import Policy
+from core.exits.routing import decide, route
+from core.exits.table import BoolArray, CostArray, ExitTable, IntArray
+from core.foundation.errors import UserError
+from core.tuning.calibration import fit_temperatures
+from core.tuning.front import front
+from core.tuning.risk import METHODS, RISKS, ROUNDING, Method, Risk
+
+PATH_PART = 4  # one in so many calibration samples lays the path
+PATH_STEPS = 200
+DELTA = 0.1
+
+_BLOCK = 16  # policies judged at a time
+_MOST_SAMPLES = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """M policies from careful to bold; the first never leaves early.
+
+    Along the path thresholds only fall and exits are only switched on, so every sample leaves
+    earlier and earlier.
+
+    Attributes:
+        criterion: the name of the score they share.
+        thresholds: ``(M, E-1)``.
+        enabled: ``(M, E-1)``.
+        temperatures: E of them where the scores are heated.
+    """
+
+    criterion: str
+    thresholds: CostArray
+    enabled: BoolArray
+    temperatures: tuple[float, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.thresholds)
+
+    def policy(self, index: int) -> Policy:
+        """Return one of the M policies."""
+        return Policy(
+            self.criterion, self.thresholds[index], self.enabled[index], self.temperatures
+        )
+
+    def exits(self, table: ExitTable) -> IntArray:
+        """Return ``(N, M)`` where each sample of ``table`` leaves under each policy."""
+        scores = self.policy(0).scores(table)
+        pairs = zip(self.thresholds, self.enabled, strict=True)
+        return np.stack([route(scores, *pair) for pair in pairs], axis=1)
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """A policy and what is promised about it.
+
+    Attributes:
+        policy: the cheapest one that is proven.
+        guarantee: the promise, in a sentence.
+        leaves_early: False where nothing but the full network could be proven.
+        empirical_risk: mean loss on the judging samples; gains count here whatever the method.
+        bound: the smallest ε that the method would promise for this policy; <= epsilon.
+        relative_cost: on the judging samples, in units of the plain network.
+        samples: how many judged.
+        path_samples: how many others laid the path; 0 where it was given.
+        risk: its name in `RISKS`.
+        method: its name in `METHODS`.
+        epsilon: what the risk may be.
+        delta: the probability of a wrong promise; None where the promise is one on average.
+    """
+
+    policy: Policy
+    guarantee: str
+    leaves_early: bool
+    empirical_risk: float
+    bound: float
+    relative_cost: float
+    samples: int
+    path_samples: int
+    risk: str
+    method: str
+    epsilon: float
+    delta: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return asdict(self)
+
+
+def control(
+    table: ExitTable,
+    criterion: str | Sequence[str],
+    epsilon: float,
+    delta: float = DELTA,
+    method: str = "ucb",
+    risk: str = "accuracy_gap",
+    *,
+    heat: bool = False,
+) -> Controlled:
+    """Return the cheapest policy whose risk is proven to be at most ``epsilon``.
+
+    A quarter of the table, drawn at random but always the same way, lays the path, picks the
+    criterion and fits the temperatures; the rest judges.
+
+    Args:
+        table: the calibration split, none of whose samples helped to choose anything before.
+        criterion: a name in `core.exits.criteria.CRITERIA`, or several to pick the most
+            promising from.
+        epsilon: the risk to allow, in (0, 1); 0.01 is one percentage point.
+        delta: the probability of a wrong promise to allow, in (0, 1).
+        method: a name in `METHODS`.
+        risk: a name in `RISKS`.
+        heat: whether to fit temperatures; they need a table with all classes.
+
+    Raises:
+        UserError: an argument out of range, too few samples (says how many it takes), a missing
+            label, or a criterion or risk that the table cannot give.
+    """
+    needed = samples_needed(epsilon, delta, method, risk)
+    _refuse_fewer(len(table), max(PATH_PART, 1 + PATH_PART * (needed - 1) // (PATH_PART - 1)))
+    _refuse_unlabelled(table, risk)
+    part, judging = split(table)
+    names = [criterion] if isinstance(criterion, str) else list(criterion)
+    names = [name for name in names if not CRITERIA[name].history] or names
+    if not names:
+        raise UserError("expected the name of a `criterion`, but got none.")
+    temperatures = fit_temperatures(part) if heat else None
+    paths = [careful_to_bold(part, name, temperatures) for name in names]
+    path = _most_promising(paths, part, epsilon, delta, method, risk)
+    found = control_along(path, judging, epsilon, delta, method, risk)
+    return replace(found, path_samples=len(part))
+
+
+def split(table: ExitTable) -> tuple[ExitTable, ExitTable]:
+    """Return a random quarter of the samples, to lay a path on, and the rest, to judge with.
+
+    The same table is always split in the same way.
+    """
+    order = np.random.default_rng(0).permutation(len(table))
+    laying, judging = np.split(order, [len(table) // PATH_PART])
+    return table.select(laying), table.select(judging)
+
+
+def control_along(
+    path: Path,
+    table: ExitTable,
+    epsilon: float,
+    delta: float = DELTA,
+    method: str = "ucb",
+    risk: str = "accuracy_gap",
+) -> Controlled:
+    """Return the cheapest proven policy of a path; the rest as in `control`.
+
+    The table must hold none of the samples that the path, or its temperatures, were chosen on.
+    """
+    needed = samples_needed(epsilon, delta, method, risk)
+    _refuse_fewer(len(table), needed)
+    _refuse_unlabelled(table, risk)
+    table = table.select(np.random.default_rng(1).permutation(len(table)))  # bets need no order
+    judged = _Judged.of(path, table, risk)
+    index = judged.controlled(epsilon, delta, method)
+    chosen, meant = METHODS[method], RISKS[risk]
+    percent = 100 * epsilon
+    points = f"{percent:g} percentage point{'' if percent == 1 else 's'}"
+    promise = meant.promise.format(level=epsilon, percent=percent, points=points)
+    if index == 0:
+        guarantee = (
+            f"No policy that leaves early could be proven to keep the promise that {promise}; "
+            "so every sample runs through the full network, and nothing is risked."
+        )
+    elif chosen.on_average:
+        guarantee = (
+            f"On average over new samples like these, and over calibration sets of {len(table)} "
+            f"samples like this one, {promise}."
+        )
+    else:
+        guarantee = (
+            f"On new samples like these, {promise}; a promise made in this way from "
+            f"{len(table)} calibration samples is kept with a probability of at least "
+            f"{100 * (1 - delta):g} %."
+        )
+    return Controlled(
+        policy=path.policy(index),
+        guarantee=guarantee,
+        leaves_early=index > 0,
+        empirical_risk=float(judged.losses[:, index].mean()),
+        bound=judged.bound(index, delta, method),
+        relative_cost=float(judged.costs[:, index].mean()),
+        samples=len(table),
+        path_samples=0,
+        risk=risk,
+        method=method,
+        epsilon=epsilon,
+        delta=None if chosen.on_average else delta,
+    )
+
+
+def careful_to_bold(
+    table: ExitTable, criterion: str, temperatures: Sequence[float] | None = None
+) -> Path:
+    """Return a path along the front of agreement with the full network and cost.
+
+    Agreement rather than accuracy: the front then begins with the policies that change no answer,
+    so that whatever the risk the path begins carefully, and no labels are used. The front is made
+    to run one way (a threshold that fell stays low) and cut into about 200 even steps of the
+    samples' ranks.
+
+    Raises:
+        UserError: as `core.tuning.front.front`, or a criterion that looks back at earlier exits:
+            a sample may then leave later although the thresholds fell.
+    """
+    if CRITERIA[criterion].history:
+        raise UserError(
+            "expected a `criterion` that judges every exit by itself, so that a promise can be "
+            f"proven, but got '{criterion}', which looks back at earlier exits; use another one."
+        )
+    agreement = replace(table, labels=table.answers[:, -1])
+    found = front(agreement, criterion, temperatures)
+    scores = found.policy(0).scores(table)
+    ascending = np.sort(scores.astype(np.float64), axis=0)  # (N, E-1)
+    count, early = ascending.shape
+    # A policy as the number of samples that stay at each exit; all of them is off.
+    stays = np.full((len(found) + 1, early), count)
+    for exit_index in range(early):
+        levels = np.searchsorted(
+            ascending[:, exit_index], found.thresholds[::-1, exit_index], "right"
+        )
+        on = found.enabled[::-1, exit_index]
+        stays[1:, exit_index] = np.where(on, levels, count)
+    stays = np.minimum.accumulate(stays, axis=0)
+    way = np.append(0, np.abs(np.diff(stays, axis=0)).sum(axis=1).cumsum())
+    steps = np.linspace(0, way[-1], PATH_STEPS + 1)
+    even = np.empty((len(steps), early), np.int64)
+    for exit_index in range(early):
+        even[:, exit_index] = np.interp(steps, way, stays[:, exit_index]).round()
+    even = even[np.append(True, np.diff(even, axis=0).any(axis=1))]
+    edges = np.concatenate([np.zeros((1, early)), ascending, np.ones((1, early))])
+    halfway = (edges[:-1] + edges[1:]) / 2
+    enabled = even < count
+    thresholds = np.where(enabled, np.take_along_axis(halfway, even, axis=0), 1.0)
+    return Path(found.criterion, thresholds, enabled, found.temperatures)
+
+
+def samples_needed(
+    epsilon: float, delta: float = DELTA, method: str = "ucb", risk: str = "accuracy_gap"
+) -> int:
+    """Return how many judging samples it takes to prove a policy that never loses anything.
+
+    Raises:
+        UserError: an argument out of range, or more than a million.
+    """
+    for name, value in (("epsilon", epsilon), ("delta", delta)):
+        if not 0 < value < 1:
+            raise UserError(
+                f"expected `{name}` to be a fraction between 0 and 1, but got {value:g}; "
+                "1 % is 0.01."
+            )
+    chosen, meant = METHODS[method], RISKS[risk]
+
+    def enough(count: int) -> bool:
+        return bool(_certified(np.zeros((count, 1)), epsilon, delta, chosen, meant)[0])
+
+    high = 1
+    while not enough(high):
+        high *= 2
+        if high > _MOST_SAMPLES:
+            raise UserError(
+                "expected an `epsilon` that a million samples can prove, but got "
+                f"{epsilon:g} with a `delta` of {delta:g}; allow more."
+            )
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def risk_on(table: ExitTable, policy: Policy, risk: str = "accuracy_gap") -> float:
+    """Return the mean loss of ``policy`` on ``table``, for example the test split.
+
+    Raises:
+        UserError: no samples, a missing label, or a risk that the table cannot give.
+    """
+    _refuse_fewer(len(table), 1)
+    _refuse_unlabelled(table, risk)
+    losses = RISKS[risk].losses(policy.heated(table))
+    exits = decide(table, policy).exits
+    return float(losses[np.arange(len(table)), exits].mean())
+
+
+@dataclass(frozen=True, eq=False)
+class Rehearsal:
+    """True risk and cost ``(D,)`` of what D calibration sets led to, with control and without.
+
+    Attributes:
+        epsilon: what the risk may be.
+        samples: in each set.
+        risk: of the controlled policies.
+        relative_cost: of the controlled policies.
+        naive_risk: of the cheapest policies with a mean loss <= epsilon on the set.
+        naive_cost: of the same.
+    """
+
+    epsilon: float
+    samples: int
+    risk: CostArray
+    relative_cost: CostArray
+    naive_risk: CostArray
+    naive_cost: CostArray
+
+    @property
+    def broken(self) -> float:
+        """The share of the sets whose controlled policy has a risk above epsilon."""
+        return float((self.risk > self.epsilon + ROUNDING).mean())
+
+    @property
+    def naive_broken(self) -> float:
+        """The same for naive tuning."""
+        return float((self.naive_risk > self.epsilon + ROUNDING).mean())
+
+
+def rehearse(
+    path: Path,
+    table: ExitTable,
+    epsilon: float,
+    delta: float = DELTA,
+    method: str = "ucb",
+    risk: str = "accuracy_gap",
+    *,
+    samples: int = 500,
+    draws: int = 200,
+    seed: int = 0,
+) -> Rehearsal:
+    """Return what happens when the promise is made again and again on fresh samples.
+
+    The table plays the world: its mean loss is the true risk, and calibration sets of ``samples``
+    are drawn from it with replacement.
+
+    Args:
+        path: laid on other samples, as in `control_along`.
+        table: the world.
+        epsilon: as in `control`.
+        delta: as in `control`.
+        method: as in `control`.
+        risk: as in `control`.
+        samples: per set.
+        draws: how many sets, at least 1.
+        seed: of the draws.
+
+    Raises:
+        UserError: as `control_along`, or no draw.
+    """
+    if draws < 1:
+        raise UserError(f"expected `draws` to be 1 or more, but got {draws}.")
+    _refuse_fewer(samples, samples_needed(epsilon, delta, method, risk))
+    _refuse_fewer(len(table), 1)
+    _refuse_unlabelled(table, risk)
+    world = _Judged.of(path, table, risk)
+    random = np.random.default_rng(seed)
+    chosen = np.empty((draws, 2), np.int64)
+    for draw in range(draws):
+        judged = world.select(random.integers(len(table), size=samples))
+        chosen[draw] = judged.controlled(epsilon, delta, method), judged.naive(epsilon)[0]
+    risks, costs = world.losses.mean(axis=0)[chosen], world.costs.mean(axis=0)[chosen]
+    return Rehearsal(epsilon, samples, risks[:, 0], costs[:, 0], risks[:, 1], costs[:, 1])
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """Loss and cost ``(N, M)`` of N samples under M policies."""
+
+    risk: Risk
+    losses: CostArray
+    costs: CostArray
+
+    @classmethod
+    def of(cls, path: Path, table: ExitTable, risk: str) -> "_Judged":
+        exits = path.exits(table)
+        losses = RISKS[risk].losses(path.policy(0).heated(table))
+        costs = np.stack([table.relative_costs(enabled) for enabled in path.enabled])  # (M, E)
+        return cls(
+            RISKS[risk],
+            np.take_along_axis(losses, exits, axis=1),
+            costs[np.arange(len(path)), exits],
+        )
+
+    def select(self, index: IntArray) -> "_Judged":
+        return replace(self, losses=self.losses[index], costs=self.costs[index])
+
+    def controlled(self, epsilon: float, delta: float, method: str) -> int:
+        """The cheapest of the policies before the first one that is not proven."""
+        chosen = METHODS[method]
+        first_failure = policies = self.losses.shape[1]
+        worst = np.zeros((len(self.losses), 1))
+        for start in range(1, policies, _BLOCK):  # the first policy risks nothing
+            losses = self.losses[:, start : start + _BLOCK]
+            if chosen.on_average:
+                losses = np.maximum(np.maximum.accumulate(losses, axis=1), worst)
+                worst = losses[:, -1:]
+            failed = ~_certified(losses, epsilon, delta, chosen, self.risk)
+            if failed.any():
+                first_failure = start + int(failed.argmax())
+                break
+        return int(self.costs[:, :first_failure].mean(axis=0).argmin())
+
+    def naive(self, epsilon: float) -> tuple[int, float]:
+        """The cheapest policy with a mean loss of at most epsilon on these samples, its cost."""
+        costs = self.costs.mean(axis=0)
+        costs[self.losses.mean(axis=0) > epsilon] = np.inf
+        return int(costs.argmin()), float(costs.min())
+
+    def bound(self, index: int, delta: float, method: str) -> float:
+        """The smallest epsilon that is proven for a policy, by bisection."""
+        if index == 0:
+            return 0.0
+        chosen = METHODS[method]
+        losses = self.losses[:, index : index + 1]
+        if chosen.on_average:
+            losses = self.losses[:, : index + 1].max(axis=1, keepdims=True)
+        low, high = (self.risk.lowest if chosen.signed else 0), self.risk.highest
+        for _ in range(40):
+            middle = (low + high) / 2
+            if _certified(losses, middle, delta, chosen, self.risk)[0]:
+                high = middle
+            else:
+                low = middle
+        return float(high)
+
+
+def _most_promising(
+    paths: Sequence[Path], table: ExitTable, epsilon: float, delta: float, method: str, risk: str
+) -> Path:
+    """The path that leads to the cheapest proven policy, or failing that to the cheapest at all."""
+
+    def costs(path: Path) -> tuple[float, float]:
+        judged = _Judged.of(path, table, risk)
+        proven = judged.controlled(epsilon, delta, method)
+        return float(judged.costs[:, proven].mean()), judged.naive(epsilon)[1]
+
+    return min(paths, key=costs)
+
+
+def _certified(
+    losses: CostArray, epsilon: float, delta: float, method: Method, risk: Risk
+) -> BoolArray:
+    low = risk.lowest if method.signed else 0
+    span = risk.highest - low
+    scaled = (np.maximum(losses, low) - low) / span
+    return method.certifies(scaled, (epsilon - low) / span, delta, risk.binary)
+
+
+def _refuse_fewer(samples: int, needed: int) -> None:
+    if samples < needed:
+        raise UserError(
+            f"expected at least {needed} samples for such a promise, but got {samples}; use more "
+            "samples, or allow a larger `epsilon` or `delta`."
+        )
+
+
+def _refuse_unlabelled(table: ExitTable, risk: str) -> None:
+    if RISKS[risk].needs_labels and not table.labelled.all():
+        raise UserError(
+            f"expected a `table` with a label for every sample for the risk '{risk}', but got "
+            f"{np.count_nonzero(table.labelled)} labels for {len(table)} samples; use "
+            "'consistency', which needs none."
+        )

@@ -1,0 +1,135 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import LayerGradCam
+
+from core.analysis.saliency import SALIENCY, grad_cam
+from core.foundation.errors import UserError
+from core.hub.model import list_models, load
+from tests.core.networks.small import images_for, network
+
+
+@pytest.mark.parametrize("exit_index", range(3))
+def test_grad_cam_is_a_map_of_the_image(exit_index: int) -> None:
+    made = network().requires_grad_(False)
+    image = torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    maps = [grad_cam(made, image, exit_index, target) for target in range(10)]
+    assert all(one.shape == (28, 28) and one.min() >= 0 for one in maps)
+    assert max(one.max() for one in maps) == pytest.approx(1)
+    assert any(not np.allclose(maps[0], one) for one in maps[1:])
+
+
+def test_grad_cam_finds_what_the_exit_reads() -> None:
+    made = network()
+    with torch.no_grad():  # an exit that just averages the brightness of the stem's first channel
+        made.heads["block1"].softmax_branch.weight.zero_()
+        made.heads["block1"].softmax_branch.weight[3, 0] = 1.0
+    image = torch.zeros(1, 1, 28, 28)
+    image[..., 4:10, 4:10] = 3.0
+    features = made.stage(0, image).detach()[0, 0]
+    expected = features.clamp(min=0)
+    got = grad_cam(made, image, 0, 3)
+    small = torch.nn.functional.interpolate(
+        torch.from_numpy(got)[None, None], (14, 14), mode="area"
+    )
+    correlation = np.corrcoef(small.flatten().numpy(), expected.flatten().numpy())[0, 1]
+    assert correlation > 0.9
+
+
+@pytest.mark.parametrize("exit_index", range(3))
+def test_grad_cam_equals_captums(exit_index: int) -> None:
+    made = network().requires_grad_(False)
+    image = torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(2))
+    last_block = made.trunk.blocks[made.stage_ranges[exit_index][1] - 1]
+    reference = LayerGradCam(lambda x: made(x).logits[:, exit_index], last_block)
+    for target in range(3):
+        maps = reference.attribute(image.requires_grad_(), target, relu_attributions=True)
+        maps = torch.nn.functional.interpolate(maps, (28, 28), mode="bilinear")[0, 0].detach()
+        expected = maps / maps.max() if maps.max() > 0 else maps
+        got = grad_cam(made, image.detach(), exit_index, target)
+        np.testing.assert_allclose(got, expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SALIENCY)
+@pytest.mark.parametrize("exit_index", range(3))
+def test_every_method_gives_the_same_map_every_time(name: str, exit_index: int) -> None:
+    made = network().requires_grad_(False)
+    image = torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(3))
+    first = SALIENCY[name].function(made, image, exit_index, 4)
+    state = torch.get_rng_state()
+    again = SALIENCY[name].function(made, image, exit_index, 4)
+    assert first.shape == (28, 28)
+    assert first.dtype == np.float32
+    assert 0 <= first.min() <= first.max() <= 1
+    np.testing.assert_array_equal(first, again)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not image.requires_grad
+
+
+@pytest.mark.parametrize("name", ["saliency", "smooth_grad", "integrated_gradients", "occlusion"])
+def test_methods_on_pixels_find_the_pixels_an_exit_reads(name: str) -> None:
+    made = network()
+    with torch.no_grad():  # every exit's answer now depends on the left half alone
+        stage = made.stage
+    made.stage = lambda i, x: stage(i, x * left if i == 0 else x)  # type: ignore[method-assign]
+    left = torch.zeros(28, 28)
+    left[:, :10] = 1
+    image = torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(4))
+    found = SALIENCY[name].function(made, image, 1, 2)
+    assert found[:, :10].sum() > 0
+    assert found[:, 14:].sum() == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", SALIENCY)
+def test_threads_may_share_a_network(name: str) -> None:
+    made = network().requires_grad_(False)
+    images = [
+        torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
+        for seed in range(4)
+    ]
+    alone = [SALIENCY[name].function(made, image, 2, 1) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda one: SALIENCY[name].function(made, one, 2, 1), images * 3))
+    for index, found in enumerate(together):
+        np.testing.assert_allclose(found, alone[index % 4], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SALIENCY)
+def test_stages_behind_the_exit_are_not_run(name: str) -> None:
+    made = network()
+    ran: list[int] = []
+    stage = made.stage
+    made.stage = lambda i, x: ran.append(i) or stage(i, x)  # type: ignore[method-assign,func-returns-value]
+    SALIENCY[name].function(made, torch.zeros(1, 1, 28, 28), 1, 0)
+    assert set(ran) == {0, 1}
+
+
+def test_the_network_is_left_without_gradients() -> None:
+    made = network()
+    grad_cam(made, torch.randn(1, 1, 28, 28), 2, 0)
+    assert all(parameter.grad is None for parameter in made.parameters())
+
+
+@pytest.mark.parametrize("name", SALIENCY)
+@pytest.mark.parametrize(("exit_index", "target"), [(3, 0), (-1, 0), (0, 10), (0, -1)])
+def test_no_such_exit_or_class(name: str, exit_index: int, target: int) -> None:
+    with pytest.raises(UserError, match=r"expected `(exit_index|target)` from 0 to"):
+        SALIENCY[name].function(network(), torch.zeros(1, 1, 28, 28), exit_index, target)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_shipped_models_show_where_each_exit_looked(name: str) -> None:
+    model = load(name)
+    picture = images_for(model.card)[:1]
+    table, image = model.table(picture), model.normalised(picture)
+    for exit_index in range(model.card.num_exits):
+        for method in ("grad_cam", "saliency"):
+            answer = int(table.answers[0, exit_index])
+            seen = SALIENCY[method].function(model.network, image, exit_index, answer)
+            size = model.card.spec.image_size
+            assert seen.shape == (size, size)
+            assert np.isfinite(seen).all()
+            assert 0 <= seen.min() <= seen.max() <= 1
+    assert SALIENCY["saliency"].function(model.network, image, 0, 0).max() > 0

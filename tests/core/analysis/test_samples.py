@@ -1,0 +1,279 @@
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.analysis.samples import (
+    FIELDS,
+    FLIPS,
+    ORDERS,
+    Routed,
+    Selection,
+    accuracy_of,
+    agreement_of,
+    belongs,
+    extremes,
+    leaving,
+    likeliest,
+    page_of,
+    place_of,
+    routed,
+    score_bars,
+    select,
+    to_csv,
+    within_steps,
+)
+from core.data.prepared import ImageSet
+from core.exits.criteria import CRITERIA
+from core.exits.policy import Policy
+from core.exits.report import evaluate, exit_scores
+from core.exits.routing import decide
+from core.exits.table import ExitTable
+from core.foundation.errors import UserError
+from tests.core.exits.tables import changed, random_table
+from tests.core.exits.test_routing import tables_with_policies
+
+
+@st.composite
+def selections(draw: st.DrawFn) -> Selection:
+    low, high = sorted((draw(st.floats(0, 1, width=32)), draw(st.floats(0, 1, width=32))))
+    answer, agrees = draw(st.none() | st.integers(0, 5)), draw(st.none() | st.booleans())
+    return Selection(
+        draw(st.none() | st.integers(0, 4)),
+        draw(st.none() | st.integers(0, 5)),
+        draw(st.none() | st.booleans()),
+        draw(st.none() | st.sampled_from(FLIPS)),
+        answer,
+        agrees,
+        low,
+        high,
+        draw(st.sampled_from(ORDERS)),
+    )
+
+
+def meant(samples: Routed, position: int, asked: Selection) -> bool:
+    score = float(samples.scores[position])
+    return (
+        asked.exit_index in (None, samples.decision.exits[position])
+        and asked.label in (None, samples.table.labels[position])
+        and asked.right in (None, samples.right[position])
+        and asked.flip in (None, samples.flip(position))
+        and asked.answer in (None, samples.decision.answers[position])
+        and asked.agrees
+        in (None, samples.decision.answers[position] == samples.table.answers[position, -1])
+        and (asked.low == 0 or asked.low <= score)
+        and (asked.high == 1 or score <= asked.high)
+    )
+
+
+@given(tables_with_policies(), selections())
+def test_those_are_selected_that_are_meant_and_no_others(
+    case: tuple[ExitTable, Policy], asked: Selection
+) -> None:
+    samples = routed(*case)
+    found = select(samples, asked)
+    assert sorted(found) == [n for n in range(len(samples)) if meant(samples, n, asked)]
+
+
+@given(tables_with_policies(), selections())
+def test_they_come_in_the_order_asked_for_and_ties_as_in_the_data(
+    case: tuple[ExitTable, Policy], asked: Selection
+) -> None:
+    samples = routed(*case)
+    found = select(samples, asked).tolist()
+    sign = {"data": 0, "least_sure": 1, "most_sure": -1}[asked.order]
+    assert found == sorted(found, key=lambda n: (sign * samples.scores[n], n))
+
+
+@given(tables_with_policies())
+def test_what_is_routed_agrees_with_the_report(case: tuple[ExitTable, Policy]) -> None:
+    table, policy = case
+    samples, report, decision = (
+        routed(table, policy),
+        evaluate(table, policy),
+        decide(table, policy),
+    )
+    assert samples.rescued.sum() == report.rescued
+    assert samples.ruined.sum() == report.ruined
+    assert [one.share for one in leaving(samples)] == list(report.exit_share)
+    np.testing.assert_equal(
+        [one.accuracy for one in leaving(samples)], list(report.accuracy_of_left)
+    )
+    assert sum(one.count for one in leaving(samples)) == len(table)
+    assert accuracy_of(samples, np.arange(len(table))) == report.accuracy
+    early = policy.scores(table)
+    for position, exit_index in enumerate(decision.exits.tolist()):
+        if exit_index < table.num_exits - 1:
+            assert samples.scores[position] == early[position, exit_index]
+
+
+def test_the_final_exit_is_as_sure_as_its_answer_where_the_criterion_is_learned() -> None:
+    table = random_table(30, 3)
+    scores = exit_scores(table, Policy("confidence", [1, 1]))
+    np.testing.assert_array_equal(scores[:, :2], table.confidence)
+    np.testing.assert_array_equal(scores[:, 2], table.probabilities[:, 2].max(axis=1))
+    margins = exit_scores(table, Policy("margin", [1, 1]))
+    np.testing.assert_array_equal(margins[:, 2], CRITERIA["margin"].score(table, 2))
+
+
+def test_samples_without_a_label_are_neither_right_nor_wrong() -> None:
+    table = changed(random_table(20), labels=np.full(20, -1))
+    samples = routed(table, Policy("margin", [0.5] * 3))
+    for right in (True, False):
+        assert len(select(samples, Selection(right=right))) == 0
+    agreeing, differing = (select(samples, Selection(agrees=agrees)) for agrees in (True, False))
+    assert sorted([*agreeing, *differing]) == list(range(20))
+    assert np.isnan(accuracy_of(samples, np.arange(20)))
+    assert np.isnan([one.accuracy for one in leaving(samples)]).all()
+
+
+@given(tables_with_policies(), st.integers(0, 6))
+def test_extremes_are_the_ends_of_the_order_and_never_overlap(
+    case: tuple[ExitTable, Policy], most: int
+) -> None:
+    samples = routed(*case)
+    for exit_index in range(samples.table.num_exits):
+        surest, least = extremes(samples, exit_index, most)
+        here = samples.decision.exits == exit_index
+        assert len(surest) <= most
+        assert len(least) <= most
+        assert len(surest) + len(least) == min(here.sum(), 2 * most)
+        assert not set(surest) & set(least)
+        assert here[surest].all()
+        assert here[least].all()
+        scores = samples.scores
+        if len(surest):
+            assert scores[surest[0]] == scores[here].max()
+            assert (np.diff(scores[surest]) <= 0).all()
+        if len(least):
+            assert scores[least[0]] == scores[here].min()
+            assert (np.diff(scores[least]) >= 0).all()
+
+
+@given(tables_with_policies())
+def test_agreement_is_with_the_last_exit(case: tuple[ExitTable, Policy]) -> None:
+    samples = routed(*case)
+    every = np.arange(len(samples))
+    together = [one.count * one.agreement for one in leaving(samples) if one.count]
+    assert sum(together) == pytest.approx(len(samples) * agreement_of(samples, every))
+    assert np.isnan(agreement_of(samples, every[:0]))
+    changed_by_leaving = len(select(samples, Selection(agrees=False)))
+    assert samples.rescued.sum() + samples.ruined.sum() <= changed_by_leaving
+
+
+@given(tables_with_policies(), st.integers(0, 100), st.integers(0, 100))
+def test_counts_within_steps_are_what_is_selected(
+    case: tuple[ExitTable, Policy], one: int, other: int
+) -> None:
+    samples = routed(*case)
+    low, high = sorted((one, other))
+    below, at_most = within_steps(samples.scores)
+    found = select(samples, Selection(low=low / 100, high=high / 100))
+    assert at_most[high] - below[low] == len(found)
+
+
+@pytest.mark.parametrize("labels", ["all", "some", "none"])
+def test_bars_are_of_right_and_wrong_where_all_labels_are_known(labels: str) -> None:
+    table = random_table(200)
+    known = {"all": 200, "some": 100, "none": 0}[labels]
+    table = changed(table, labels=np.where(np.arange(200) < known, table.labels, -1))
+    samples = routed(table, Policy("margin", [0.5] * 3))
+    up, down, by_label = score_bars(samples, np.arange(150), 10)
+    assert by_label == (labels == "all")
+    assert up.sum() + down.sum() == 150
+    assert up.sum() == (samples.right if by_label else samples.agrees)[:150].sum()
+
+
+@given(st.integers(0, 50), st.integers(-3, 60), st.integers(1, 12))
+def test_pages_hold_everything_once(count: int, number: int, size: int) -> None:
+    positions = np.arange(count)
+    _, shown, pages = page_of(positions, number, size)
+    assert 0 <= shown < pages
+    together = [page_of(positions, one, size)[0] for one in range(pages)]
+    assert np.array_equal(np.concatenate(together), positions)
+    assert all(len(one) == size for one in together[:-1])
+
+
+def test_the_likeliest_classes_survive_truncation() -> None:
+    table = random_table(10, 2, 9)
+    for position in range(10):
+        whole = likeliest(table, position, 1, 3)
+        assert whole == likeliest(table.truncated(4), position, 1, 3)
+        assert whole[0][0] == table.answers[position, 1]
+
+
+def test_csv_has_a_line_for_each_sample_that_can_be_read_back() -> None:
+    table = replace(random_table(60, 3), classes=('a "quoted", one', "b", "c", "d", "=e"))
+    samples = routed(table, Policy("confidence", [0.6, 0.5]))
+    positions = select(samples, Selection(order="least_sure"))
+    lines = list(csv.DictReader(io.StringIO(to_csv(samples, positions))))
+    assert tuple(lines[0]) == FIELDS
+    assert [int(line["id"]) for line in lines] == table.ids[positions].tolist()
+    for line, position in zip(lines, positions, strict=True):
+        assert line["label"] == table.classes[table.labels[position]]
+        assert line["answer"] == table.classes[samples.decision.answers[position]]
+        assert int(line["exit"]) == samples.decision.exits[position] + 1
+        assert float(line["score"]) == pytest.approx(samples.scores[position], rel=1e-5)
+        assert float(line["cost"]) == pytest.approx(samples.decision.costs[position], rel=1e-5)
+        assert line["right"] == str(int(samples.right[position]))
+        assert line["flip"] == (samples.flip(position) or "")
+
+
+def test_csv_of_files_has_their_names() -> None:
+    table = random_table(3, 2)
+    names = ["a.png", 'b "2".png', "c, d.png"]
+    content = to_csv(routed(table, Policy("margin", [0.5])), np.array([2, 1]), names)
+    lines = list(csv.DictReader(io.StringIO(content)))
+    assert [line["file"] for line in lines] == ["c, d.png", 'b "2".png']
+    assert tuple(lines[0])[:-1] == FIELDS
+
+
+def test_csv_leaves_empty_what_is_unknown() -> None:
+    table = changed(random_table(1, 2), labels=[-1])
+    line = to_csv(routed(table, Policy("margin", [0.5])), np.array([0])).splitlines()[1].split(",")
+    assert line[1] == line[6] == line[7] == ""
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"flip": "turned"}, {"order": "random"}, {"low": 0.7, "high": 0.2}, {"high": 1.5}]
+)
+def test_a_selection_that_means_nothing_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        Selection(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_selection_knows_whether_it_leaves_anything_out() -> None:
+    assert Selection().whole
+    assert Selection(order="most_sure").whole
+    assert not Selection(exit_index=0).whole
+    assert not Selection(low=0.1).whole
+
+
+def images_of(table: ExitTable) -> ImageSet:
+    pixels = np.random.default_rng(1).integers(0, 256, (len(table), 4, 4, 1), np.uint8)
+    return ImageSet.counted("some", "test", pixels, table.labels, table.classes)
+
+
+def test_images_belong_to_a_table_when_labels_agree() -> None:
+    table = random_table(40)
+    images = images_of(table)
+    assert belongs(table, images, by_ids=True)
+    assert belongs(table, images, by_ids=False)
+    part = table.select([7, 3, 30])
+    assert belongs(part, images, by_ids=True)
+    assert not belongs(part, images, by_ids=False)
+    shifted = replace(images, labels=(images.labels + 1) % 5)
+    assert not belongs(table, shifted, by_ids=True)
+    assert not belongs(table, images.select(range(39)), by_ids=True)
+    assert not belongs(replace(table, classes=tuple("vwxyz")), images, by_ids=True)
+
+
+def test_a_picture_is_found_by_its_pixels() -> None:
+    images = images_of(random_table(40))
+    assert place_of(images.images[17], images) == 17
+    assert place_of(255 - images.images[17], images) is None
+    assert place_of(np.zeros((5, 5, 1), np.uint8), images) is None

@@ -1,0 +1,83 @@
+import gc
+import threading
+
+from core.foundation.errors import UserError
+from core.foundation.jobs import Job, Stopped, Tell
+
+PATIENCE = 60.0
+
+
+def until_stopped(tell: Tell, begun: threading.Event | None = None) -> None:
+    while True:
+        tell(0.25, "on it")
+        if begun is not None:
+            begun.set()
+
+
+def test_what_comes_of_it_is_there_in_the_end() -> None:
+    def work(tell: Tell) -> str:
+        tell(7.0, "nearly there")
+        return "done"
+
+    job = Job(work, "sorry")
+    assert job.wait(PATIENCE)
+    assert (job.stage, job.result, job.mistake) == ("finished", "done", "")
+    assert (job.fraction, job.says) == (1.0, "nearly there")
+    assert not job.running
+
+
+def test_called_off_it_ends_and_nothing_comes_of_it() -> None:
+    begun = threading.Event()
+    job = Job(lambda tell: until_stopped(tell, begun), "sorry")
+    assert begun.wait(PATIENCE)
+    assert (job.stage, job.fraction, job.says) == ("running", 0.25, "on it")
+    job.stop()
+    assert job.stopping
+    assert job.wait(PATIENCE)
+    assert (job.stage, job.result, job.mistake) == ("stopped", None, "")
+
+
+def test_being_called_off_is_not_taken_for_a_failure_on_the_way() -> None:
+    def work(tell: Tell) -> str:
+        try:
+            until_stopped(tell)
+        except Exception:
+            return "a failure was made up for"
+        return ""
+
+    job = Job(work, "sorry")
+    job.stop()
+    assert job.wait(PATIENCE)
+    assert job.stage == "stopped"
+    assert not issubclass(Stopped, Exception)
+
+
+def test_a_mistake_is_its_sentence_and_a_fault_an_apology() -> None:
+    def mistaken(tell: Tell) -> None:
+        raise UserError("expected one thing, but got another: do this.")
+
+    def broken(tell: Tell) -> None:
+        raise RuntimeError("a secret of the machine")
+
+    for work, says in ((mistaken, "expected one thing"), (broken, "sorry")):
+        job = Job(work, "sorry")
+        assert job.wait(PATIENCE)
+        assert job.stage == "failed"
+        assert job.mistake.startswith(says)
+        assert job.result is None
+
+
+def test_a_job_that_nobody_holds_is_called_off() -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def work(tell: Tell) -> None:
+        try:
+            until_stopped(tell, begun)
+        finally:
+            ended.set()
+
+    job = Job(work, "sorry")
+    assert begun.wait(PATIENCE)
+    del job
+    gc.collect()
+    assert ended.wait(PATIENCE)

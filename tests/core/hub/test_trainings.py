@@ -1,0 +1,101 @@
+import gc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.data.prepared import write_prepared
+from core.exits.report import evaluate
+from core.foundation.errors import UserError
+from core.hub.model import load
+from core.hub.registry import list_models, shipped_table
+from core.hub.trainings import Room
+from tests.core.training.tiny import bars, tiny_recipe
+
+LONG = 600.0
+PATIENCE = 120.0
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for file, count, seed in (("train", 200, 0), ("test", 60, 1)):
+        images = bars(count, seed)
+        write_prepared(
+            "bars", file, images.images, images.labels, images.classes, tmp_path / "data"
+        )  # type: ignore[arg-type]
+    return tmp_path
+
+
+def test_a_finished_training_is_a_model(root: Path) -> None:
+    recipe = tiny_recipe([{"epochs": 3, "learning_rate": 0.1}], name="mine-1")
+    training = Room(1).start(recipe, root / "models" / "mine-1", LONG, root / "data")
+    assert training.wait(PATIENCE)
+    assert (training.stage, training.mistake, training.running) == ("finished", "", False)
+    assert [report.epoch for report in training.reports] == [1, 2, 3]
+    assert training.seconds_left == 0
+    assert list_models(root / "models") == ["mine-1"]
+    model = load(root / "models" / "mine-1")
+    assert training.card is not None
+    assert model.card.sha256 == training.card.sha256
+    assert model.card.command == "python -m core train card.json"
+    table = shipped_table(root / "models" / "mine-1", "test")
+    report = evaluate(table, model.card.default_policy)
+    assert report.per_exit_accuracy == pytest.approx(model.card.per_exit_accuracy["test"])
+    assert [path.name for path in (root / "models").iterdir()] == ["mine-1"]
+
+
+def test_stopping_keeps_what_was_learned(root: Path) -> None:
+    recipe = tiny_recipe([{"epochs": 100_000, "learning_rate": 0.1}])
+    training = Room(1).start(recipe, root / "models" / "tiny", LONG, root / "data")
+    training.stop()
+    assert training.stopping
+    assert training.wait(PATIENCE)
+    assert training.stage == "finished"
+    assert not training.out_of_time
+    assert training.card is not None
+    assert training.card.training.epochs == len(training.reports) < 100_000
+
+
+def test_time_runs_out(root: Path) -> None:
+    recipe = tiny_recipe([{"epochs": 100_000, "learning_rate": 0.1}])
+    training = Room(1).start(recipe, root / "models" / "tiny", 0.0, root / "data")
+    assert training.wait(PATIENCE)
+    assert training.out_of_time
+    assert training.card is not None
+    assert len(training.reports) == 1
+
+
+def test_a_full_room_is_a_sentence_and_has_places_again(root: Path) -> None:
+    room = Room(1)
+    recipe = tiny_recipe([{"epochs": 100_000, "learning_rate": 0.1}])
+    first = room.start(recipe, root / "models" / "first", LONG, root / "data")
+    with pytest.raises(UserError, match="try again in a minute"):
+        room.start(recipe, root / "models" / "second", LONG, root / "data")
+    first.stop()
+    assert first.wait(PATIENCE)
+    second = room.start(recipe, root / "models" / "second", 0.0, root / "data")
+    assert second.wait(PATIENCE)
+    assert second.stage == "finished"
+
+
+def test_a_training_that_nobody_holds_ends_and_leaves_nothing(root: Path) -> None:
+    recipe = tiny_recipe([{"epochs": 100_000, "learning_rate": 0.1}])
+    training = Room(1).start(recipe, root / "models" / "tiny", LONG, root / "data")
+    progress = training._progress
+    del training
+    gc.collect()
+    assert progress.done.wait(PATIENCE)
+    assert progress.card is None
+    assert not (root / "models").exists()
+
+
+def test_a_mistake_is_a_sentence_and_gives_its_place_back(root: Path) -> None:
+    room = Room(1)
+    missing = room.start(tiny_recipe(dataset="nothing"), root / "models" / "a", LONG, root / "data")
+    assert missing.wait(PATIENCE)
+    assert missing.stage == "failed"
+    assert "nothing" in missing.mistake
+    assert missing.card is None
+    again = room.start(tiny_recipe(), root / "models" / "b", LONG, root / "data")
+    assert again.wait(PATIENCE)
+    assert np.isfinite([report.loss for report in again.reports]).all()

@@ -1,0 +1,76 @@
+"""Small networks for tests, with fresh weights but statistics as after some training; images."""
+
+import numpy as np
+import torch
+import torchvision
+from numpy.typing import NDArray
+from torch import nn
+
+from core.data.samples import load_samples, sample_names
+from core.hub.card import Card
+from core.networks.build import build
+from core.networks.network import ExitNetwork
+from core.networks.spec import NetworkSpec
+
+
+def spec(**changes: object) -> NetworkSpec:
+    values: dict[str, object] = {
+        "backbone": "eenet8",
+        "exits": ("block1", "block2"),
+        "head": "pool",
+        "num_classes": 10,
+        "in_channels": 1,
+        "image_size": 28,
+    }
+    return NetworkSpec.model_validate(values | changes)
+
+
+def lively(network: ExitNetwork, seed: int = 0) -> ExitNetwork:
+    """Give a fresh network opinions: random norms and heads, so that exits differ per sample."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if name.endswith("running_var"):
+                tensor.uniform_(0.5, 2, generator=generator)
+            elif "bn" in name and name.endswith("weight"):
+                tensor.uniform_(0.5, 1.5, generator=generator)
+            elif name.endswith("branch.weight"):
+                tensor.normal_(0, 1, generator=generator)
+    return network.eval()
+
+
+def network(seed: int = 0, **changes: object) -> ExitNetwork:
+    torch.manual_seed(seed)
+    return lively(build(spec(**changes)), seed)
+
+
+def noise(count: int, size: int = 28, channels: int = 1, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, channels), np.uint8)
+
+
+def images_for(card: Card) -> NDArray[np.uint8]:
+    """The samples that ship for a model, or CIFAR-10's, enlarged, where none do."""
+    if card.dataset in sample_names():
+        return load_samples(card.dataset).images
+    images = load_samples("cifar10").images
+    times = card.spec.image_size // images.shape[1]
+    return images.repeat(times, axis=1).repeat(times, axis=2)
+
+
+def torchvision_module(name: str, num_classes: int = 5, classifier: bool = True) -> nn.Module:
+    """A module of torchvision's with random weights and statistics, made in little time."""
+    with torch.device("meta"):
+        module = torchvision.models.get_model(name, num_classes=num_classes)
+    if not classifier:
+        module.classifier = nn.Identity()
+    module.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    for tensor in module.state_dict().values():
+        if tensor.dim() > 1:
+            bound = (6 / tensor[0].numel()) ** 0.5
+            tensor.uniform_(-bound, bound, generator=generator)
+        elif tensor.is_floating_point():
+            tensor.uniform_(0.5, 1.5, generator=generator)
+        else:
+            tensor.zero_()
+    return module
