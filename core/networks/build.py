@@ -7,7 +7,6 @@ import torch
 from core.foundation.errors import UserError
 from core.networks.backbones import (  # noqa: F401  (they register their trunks)
     airbench,
-    densenet,
     eenet8,
     resnet,
     torchvision_trunks,

@@ -3,28 +3,23 @@
 from collections import OrderedDict
 
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
+from torchvision.models.resnet import BasicBlock
 
 
-def residual_block(
-    kind: type[BasicBlock | Bottleneck], in_channels: int, width: int, stride: int
-) -> BasicBlock | Bottleneck:
-    """torchvision's residual block, (B, C, H, W) to (B, width × expansion, H/stride, W/stride).
+def residual_block(in_channels: int, width: int, stride: int) -> BasicBlock:
+    """Make torchvision's basic block, (B, C, H, W) to (B, width, H/stride, W/stride).
 
     He et al., 2015.
     """
-    out_channels = width * kind.expansion
     shortcut = None
-    if stride != 1 or in_channels != out_channels:
+    if stride != 1 or in_channels != width:
         shortcut = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
-            nn.BatchNorm2d(out_channels),
+            nn.Conv2d(in_channels, width, 1, stride, bias=False), nn.BatchNorm2d(width)
         )
-    block = kind(in_channels, width, stride, shortcut)
+    block = BasicBlock(in_channels, width, stride, shortcut)
     block.relu = nn.ReLU()  # torchvision's is in place, which breaks attribution
     # Starting each block as the identity trains better in few epochs (Goyal et al., 2017).
-    last_norm = block.bn2 if isinstance(block, BasicBlock) else block.bn3
-    nn.init.zeros_(last_norm.weight)
+    nn.init.zeros_(block.bn2.weight)
     return block
 
 

@@ -4,7 +4,6 @@ from collections import OrderedDict
 from functools import partial
 
 from torch import nn
-from torchvision.models.resnet import BasicBlock
 
 from core.networks.residual import residual_block
 from core.networks.trunk import TRUNKS, Block, Trunk
@@ -27,7 +26,7 @@ def eenet8(in_channels: int, *, filters: int) -> Trunk:
     blocks = [Block("stem", stem, filters)]
     before = filters
     for number, width in enumerate((filters, 2 * filters, 4 * filters), start=1):
-        blocks.append(Block(f"block{number}", residual_block(BasicBlock, before, width, 1), width))
+        blocks.append(Block(f"block{number}", residual_block(before, width, 1), width))
         before = width
     return Trunk(blocks)
 

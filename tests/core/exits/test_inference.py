@@ -115,9 +115,7 @@ def test_the_final_exit_answers_no_class_that_was_ruled_out() -> None:
     ("backbone", "exits"),
     [
         ("resnet20", ("stage1_2", "stage2_2")),
-        ("resnet18", ("stage1_1", "stage3_1")),
-        ("vgg11", ("stage2_1", "stage4_2")),
-        ("densenet40", ("dense1_3", "dense2_6")),
+        ("vgg11half", ("stage2_1", "stage4_2")),
     ],
 )
 def test_real_run_equals_the_table_on_every_family(backbone: str, exits: tuple[str, ...]) -> None:

@@ -204,13 +204,13 @@ def test_wrong_exits_are_refused(exits: tuple[str, ...], message: str) -> None:
 
 
 def test_vgg_exits_stand_after_max_pools_only() -> None:
-    with pytest.raises(UserError, match="stage1_2, stage2_2, stage3_3, stage4_3"):
-        build(plain_spec("vgg16", exits=("stage2_1",)))
+    with pytest.raises(UserError, match="stage1_1, stage2_1, stage3_2, stage4_2"):
+        build(plain_spec("vgg11half", exits=("stage3_1",)))
 
 
 def test_an_image_too_small_for_the_backbone_is_refused() -> None:
     with pytest.raises(UserError, match=r"image_size.*16"):
-        build(plain_spec("vgg16", image_size=16))
+        build(plain_spec("vgg11half", image_size=16))
 
 
 def test_named_replaces_a_placement_by_the_blocks_it_chose() -> None:
