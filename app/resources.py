@@ -24,15 +24,16 @@ from core.data.splits import SAMPLES_ONLY
 from core.data.uploads import Collection
 from core.exits.policy import Policy
 from core.exits.table import CostArray, ExitTable, IntArray, load_tables
+from core.foundation.places import PRETRAINED
 from core.hub.card import Card, load_card
 from core.hub.leaderboard import Standing
 from core.hub.leaderboard import standing as standing_of
-from core.hub.registry import PRETRAINED, as_zip, list_models
+from core.hub.registry import as_zip, list_models
 from core.tuning.front import Front, front
 from core.tuning.replay import replay
 
 if TYPE_CHECKING:
-    from core.deploy.benchmark import PartTimes, Race
+    from core.deploy.benchmark import PartTimes, Timing
     from core.edge_cloud.plan import TrainingTimes
     from core.foundation.jobs import Job
     from core.hub.model import Model
@@ -336,7 +337,7 @@ def measured_seconds(name: str, pixels: NDArray[np.uint8], policy: Policy) -> tu
 def _measured_seconds(
     name: str, sha256: str, pixels: NDArray[np.uint8], policy: Policy
 ) -> tuple[float, float]:
-    from core.deploy.timing import median_seconds_of_each
+    from core.deploy.benchmark import median_seconds_of_each
 
     one = model(name)
     never = Policy.never(policy.criterion, one.card.num_exits)
@@ -350,13 +351,13 @@ def _measured_seconds(
 
 def raced(
     entries: Sequence[tuple[str, Policy]], images: NDArray[np.uint8], batch_size: int
-) -> "Race":
+) -> "Timing":
     """Return the wall time per image of models with their policies, measured now, in turns."""
-    from core.deploy.benchmark import race
+    from core.deploy.benchmark import time_models
 
     running = [(model(name), policy) for name, policy in entries]
     with taking_turns():
-        return race(running, images, batch_size, repeats=3)
+        return time_models(running, images, batch_size, repeats=3)
 
 
 def outlined(name: str) -> "tuple[StageOutline, ...]":

@@ -24,7 +24,7 @@ from core.foundation.errors import UserError
 from core.hub.card import Card
 
 if TYPE_CHECKING:
-    from core.deploy.benchmark import Race
+    from core.deploy.benchmark import Timing
 
 BATCHES = (1, 64)
 SURE = 0.05
@@ -342,7 +342,7 @@ def _share(side: Side, report: Report, name: str) -> str:
     return wording.share(shares[name]) if name in shares else wording.MISSING
 
 
-def _times(races: "dict[int, Race]") -> list[Line]:
+def _times(races: "dict[int, Timing]") -> list[Line]:
     lines = []
     for size in BATCHES:
         title = "Time, one by one" if size == 1 else f"Time, {size} at once"
@@ -361,7 +361,7 @@ def _times(races: "dict[int, Race]") -> list[Line]:
     return lines
 
 
-def _measured(a: Side, b: Side) -> "dict[int, Race]":
+def _measured(a: Side, b: Side) -> "dict[int, Timing]":
     images = _images(a.card)
     if images is None:
         raise UserError(

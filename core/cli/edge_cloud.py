@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.cli.options import INTERRUPTED, DataRoot, Device, Json, Threads, use_threads
-from core.cli.text import aligned, note, percents, to_json
+from core.cli.text import note, percents, table_text, to_json
 from core.edge_cloud.plan import (
     Plan,
     Stretch,
@@ -406,6 +406,6 @@ def _plan_text(
     return (
         f"{name}: predicted seconds per epoch of {batches * size:,} images, {bits} bits a feature, "
         f"a cloud {cloud_speed:g} times as fast as this machine (* is the quickest)\n"
-        f"{aligned(rows)}\n\n{aligned(best_rows)}\n\n"
+        f"{table_text(rows)}\n\n{table_text(best_rows)}\n\n"
         "Measured: how long each part takes to learn from a batch here. Calculated: the rest."
     )

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+ModelName = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A shipped model's name, or a model's folder.")
+]
 DataRoot = Annotated[
     Path | None,
     typer.Option(

@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from core.exits.policy import Policy
 from core.exits.report import Report
 from core.hub.card import Card
+
+_WIDEST = 10_000  # columns; a table is as wide as it needs to be
 
 
 def models_text(cards: Sequence[Card]) -> str:
@@ -28,7 +33,7 @@ def models_text(cards: Sequence[Card]) -> str:
                 f"{facts['relative_cost']:.1%}",
             )
         )
-    return aligned(rows) + (
+    return table_text(rows) + (
         "\n\nOn the test split. `policy` is the accuracy with the model's own policy, `cost` its\n"
         "multiply-accumulates in units of the plain network."
     )
@@ -41,14 +46,14 @@ def answers_text(answers: Sequence[dict[str, Any]], card: Card) -> str:
         place = f"{row['exit_index'] + 1} of {card.num_exits} ({row['exit_name']})"
         probability, cost = f"{row['probability']:.1%}", f"{row['relative_cost']:.1%}"
         rows.append((row["image"], row["answer"], probability, place, cost))
-    return aligned(rows)
+    return table_text(rows)
 
 
 def evaluation_text(figures: dict[str, Any], card: Card, policy: Policy) -> str:
     """Return an evaluation as a person reads it."""
     source = "really run" if figures["source"] == "network" else "from the shipped table"
     rows = [
-        ("policy", described(policy, card)),
+        ("policy", describe_policy(policy, card)),
         ("accuracy", f"{figures['accuracy']:.2%}"),
         ("relative cost", f"{figures['relative_cost']:.1%}"),
     ]
@@ -67,7 +72,7 @@ def evaluation_text(figures: dict[str, Any], card: Card, policy: Policy) -> str:
     ):
         shares.append((name, f"{share:.1%}", f"{accuracy:.2%}", f"{agreement:.2%}"))
     head = f"{card.name} on {figures['split']}: {figures['samples']:,} images, {source}"
-    return f"{head}\n{aligned(rows)}\n\n{aligned(shares)}"
+    return f"{head}\n{table_text(rows)}\n\n{table_text(shares)}"
 
 
 def model_facts(card: Card) -> dict[str, Any]:
@@ -82,7 +87,7 @@ def model_facts(card: Card) -> dict[str, Any]:
         "dataset": card.dataset,
         "exits": card.exit_names,
         "macs": card.plain_macs,
-        "parameters": sum(card.stage_parameters) + sum(card.head_parameters),
+        "parameters": card.all_parameters,
         "per_exit_accuracy": accuracy,
         "plain_accuracy": plain_accuracy(card, "test"),
         "policy": card.default_policy.to_dict(),
@@ -98,8 +103,8 @@ def plain_accuracy(card: Card, split: str) -> float | None:
     return card.reference_accuracy(split)
 
 
-def brief(report: "Report") -> dict[str, Any]:
-    """Return a report's three figures that matter here."""
+def brief(report: Report) -> dict[str, Any]:
+    """Return a report's accuracy, cost and shares."""
     return {
         "accuracy": report.accuracy,
         "relative_cost": report.relative_cost,
@@ -107,7 +112,7 @@ def brief(report: "Report") -> dict[str, Any]:
     }
 
 
-def described(policy: Policy, card: Card) -> str:
+def describe_policy(policy: Policy, card: Card) -> str:
     """Return a policy in words: ``confidence: block1 > 0.9, block2 off``."""
     exits = [
         f"{name} > {threshold:.4g}" if enabled else f"{name} off"
@@ -142,14 +147,17 @@ def percents(values: Sequence[float]) -> str:
     return " · ".join(f"{value:.1%}" for value in values)
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as text, columns one under the other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
+def table_text(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as text, columns one under the other, never cut off."""
+    grid = Table.grid(*rows[0], padding=(0, 2))
+    for column in grid.columns:
+        column.no_wrap = True
+    for row in rows:
+        grid.add_row(*map(Text, row))  # a Text: brackets in a file's name are no markup
+    console = Console(width=_WIDEST, color_system=None)
+    with console.capture() as captured:
+        console.print(grid)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def to_json(value: dict[str, Any]) -> str:

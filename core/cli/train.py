@@ -12,9 +12,9 @@ import typer
 from core.cli.options import INTERRUPTED, DataRoot, Device, Json, Threads, use_threads
 from core.cli.text import note, percents, to_json
 from core.foundation.errors import UserError
+from core.foundation.markdown import replace_between
 from core.hub.card import Card
 from core.hub.registry import card_of
-from core.hub.results import between, rewrite
 
 if TYPE_CHECKING:
     from core.training.progress import EpochReport
@@ -98,7 +98,7 @@ def seeds(
     text = spread_table(plan.name, numbers, found)
     if update is not None:
         begin, end = (f"<!-- seeds {plan.name}: {word} -->" for word in ("begin", "end"))
-        rewrite(update, between(update.read_text(encoding="utf-8"), begin, end, text))
+        replace_between(update, begin, end, text)
         note(f"The table in {update} is up to date.")
     if as_json:
         rows = {

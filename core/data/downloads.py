@@ -3,10 +3,11 @@
 import threading
 from pathlib import Path
 
-from core.data.prepared import data_root, prepared_path
+from core.data.prepared import prepared_path
 from core.data.sources import prepare
 from core.foundation.errors import UserError
 from core.foundation.jobs import Job
+from core.foundation.places import data_root
 
 APOLOGY = (
     "The download broke off, and the reason has been written to the log: try again, or prepare the "

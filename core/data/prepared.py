@@ -1,6 +1,5 @@
 """A prepared data set: `<root>/<name>/{train,test}.npz`, and what is in one of its files."""
 
-import os
 import re
 import zipfile
 import zlib
@@ -13,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.foundation.errors import UserError, nearest
 from core.foundation.files import atomic_path
+from core.foundation.places import data_root
 
 File = Literal["train", "test"]
 
 FIELDS = ("images", "labels", "classes")
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +78,6 @@ class ImageSet:
         return replace(
             self, images=self.images[chosen], labels=self.labels[chosen], ids=self.ids[chosen]
         )
-
-
-def data_root(explicit: Path | None = None) -> Path:
-    """Return the folder of prepared data sets: ``explicit``, else `$EENET_DATA`, else `data/`."""
-    if explicit is not None:
-        return Path(explicit)
-    from_environment = os.environ.get("EENET_DATA")
-    return Path(from_environment) if from_environment else CHECKOUT / "data"
 
 
 def prepared_path(name: str, file: File, root: Path | None = None) -> Path:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from core.data.prepared import CHECKOUT, ImageSet, read_image_set
+from core.data.prepared import ImageSet, read_image_set
 from core.foundation.errors import UserError, nearest
+from core.foundation.places import SAMPLES
 
-SAMPLES = CHECKOUT / "assets" / "samples"
 CLASSES = "classes.txt"
 
 

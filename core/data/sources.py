@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 from core.data.fetch import FULL, RemoteFile, fetch
 from core.data.folders import read_folder
-from core.data.prepared import ImageSet, data_root, prepared_path, write_prepared
+from core.data.prepared import ImageSet, prepared_path, write_prepared
 from core.foundation.errors import UserError, nearest
 from core.foundation.jobs import Tell
+from core.foundation.places import data_root
 from core.foundation.registry import Registry
 
 DIGITS = tuple("0123456789")

@@ -1,5 +1,7 @@
 """Measured time: the whole network without exits, and the same network with a policy."""
 
+import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.deploy.timing import median_seconds_of_each
 from core.exits.inference import Prediction
 from core.exits.policy import Policy
 from core.networks.network import ExitNetwork
@@ -37,66 +38,30 @@ class Model(Protocol):
         """Answer with early exits in use."""
 
 
+def median_seconds_of_each(runs: Sequence[Callable[[], object]], repeats: int = 5) -> list[float]:
+    """Call each of ``runs`` once to warm up, then in turns; return each one's median wall time.
+
+    Whatever else the machine does meanwhile then slows all of them alike, so their ratio holds.
+    """
+    for run in runs:
+        run()
+    times: list[list[float]] = [[] for _ in runs]
+    for _ in range(repeats):
+        for run, own in zip(runs, times, strict=True):
+            start = time.perf_counter()
+            run()
+            own.append(time.perf_counter() - start)
+    return [statistics.median(own) for own in times]
+
+
 @dataclass(frozen=True)
-class Measurement:
-    """Median wall time per image at one batch size, normalising and copying included.
+class Timing:
+    """Median wall time per image of several models with their policies, measured in turns.
 
     Attributes:
         batch_size: B.
         images: how many were run each time.
-        plain_ms: trunk and final head only.
-        early_exit_ms: with the policy, on the same images.
-        relative_cost: what the policy costs on these images in MACs, in units of the plain network.
-    """
-
-    batch_size: int
-    images: int
-    plain_ms: float
-    early_exit_ms: float
-    relative_cost: float
-
-    @property
-    def time_ratio(self) -> float:
-        """Time with the policy in units of the plain network's."""
-        return self.early_exit_ms / self.plain_ms
-
-
-def measure(
-    model: Model, policy: Policy, images: NDArray[np.uint8], batch_size: int, repeats: int = 5
-) -> Measurement:
-    """Time a model with and without its early exits.
-
-    Args:
-        model: on the device to measure.
-        policy: who may leave where.
-        images: uint8 (N, H, W, C); taken evenly spaced, and repeated where there are too few.
-        batch_size: at least 1.
-        repeats: how many runs the median is taken of.
-
-    Raises:
-        UserError: a policy for another number of exits, or images of another shape.
-    """
-    plain = Policy.never("max_probability", model.network.num_exits)
-    timed = race([(model, plain), (model, policy)], images, batch_size, repeats)
-    whole, skipping = timed.seconds
-    costs = model.predict(_spread(images, batch_size), policy, batch_size).costs
-    return Measurement(
-        batch_size=batch_size,
-        images=timed.images,
-        plain_ms=1000 * whole,
-        early_exit_ms=1000 * skipping,
-        relative_cost=float(costs.mean()),
-    )
-
-
-@dataclass(frozen=True)
-class Race:
-    """Median wall time per image of several configurations, taken in turns.
-
-    Attributes:
-        batch_size: B.
-        images: how many were run each time.
-        seconds: per image, of each.
+        seconds: per image, of each; normalising and copying included.
     """
 
     batch_size: int
@@ -109,12 +74,12 @@ class Race:
         return self.seconds[-1] / self.seconds[0]
 
 
-def race(
+def time_models(
     entries: Sequence[tuple[Model, Policy]],
     images: NDArray[np.uint8],
     batch_size: int,
     repeats: int = 5,
-) -> Race:
+) -> Timing:
     """Time models with their policies on the same images.
 
     Args:
@@ -126,18 +91,49 @@ def race(
     Raises:
         UserError: a policy for another number of exits, or images of another shape.
     """
-    chosen = _spread(images, batch_size)
-    count = len(chosen)
-
-    def run(model: Model, policy: Policy) -> Callable[[], object]:
-        return lambda: model.predict(chosen, policy, batch_size)
-
-    seconds = median_seconds_of_each([run(*entry) for entry in entries], repeats)
-    return Race(batch_size, count, tuple(one / count for one in seconds))
+    chosen = evenly_spaced(images, max(batch_size, FEWEST_IMAGES))
+    runs = [partial(model.predict, chosen, policy, batch_size) for model, policy in entries]
+    seconds = median_seconds_of_each(runs, repeats)
+    return Timing(batch_size, len(chosen), tuple(whole / len(chosen) for whole in seconds))
 
 
-def _spread(images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
-    count = max(batch_size, FEWEST_IMAGES)
+@dataclass(frozen=True)
+class Speedup:
+    """A model with its policy beside the same model without early exits.
+
+    Attributes:
+        timing: of the model without early exits, then with.
+        relative_cost: what the policy costs on these images in MACs, in units of the plain network.
+    """
+
+    timing: Timing
+    relative_cost: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the figures as JSON types, times in milliseconds per image."""
+        plain, early_exit = self.timing.seconds
+        return {
+            "batch_size": self.timing.batch_size,
+            "images": self.timing.images,
+            "plain_ms": 1000 * plain,
+            "early_exit_ms": 1000 * early_exit,
+            "time_ratio": self.timing.ratio,
+            "relative_cost": self.relative_cost,
+        }
+
+
+def measure_speedup(
+    model: Model, policy: Policy, images: NDArray[np.uint8], batch_size: int, repeats: int = 5
+) -> Speedup:
+    """Time a model with and without its early exits; arguments as in `time_models`."""
+    plain = Policy.never("max_probability", model.network.num_exits)
+    timing = time_models([(model, plain), (model, policy)], images, batch_size, repeats)
+    costs = model.predict(evenly_spaced(images, timing.images), policy, batch_size).costs
+    return Speedup(timing, float(costs.mean()))
+
+
+def evenly_spaced(images: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """Return so many images, evenly spaced, and repeated where there are too few."""
     return images[np.arange(count) * len(images) // count]
 
 
@@ -181,7 +177,7 @@ def time_parts(
         UserError: images of another shape.
     """
     network, exits = model.network, model.network.num_exits
-    batch = model.normalised(images[np.arange(batch_size) * len(images) // batch_size])
+    batch = model.normalised(evenly_spaced(images, batch_size))
     inputs = [batch]  # of each stage, and the output of the last
     for index in range(exits):
         inputs.append(network.stage(index, inputs[-1]))
@@ -205,7 +201,7 @@ def time_parts(
         parts.append(partial(network.stage, index, inputs[index]))
         parts.append(partial(network.head, index, inputs[index + 1]))
     seconds = median_seconds_of_each([synchronised(part) for part in parts], repeats)
-    whole, *each = [one / batch_size for one in seconds]
+    whole, *each = [batch_seconds / batch_size for batch_seconds in seconds]
     return PartTimes(
         batch_size=batch_size,
         threads=torch.get_num_threads(),

@@ -28,24 +28,10 @@ from core.exits.table import ExitTable, save_tables
 from core.foundation.errors import UserError
 from core.foundation.files import atomic_path, write_json
 from core.hub.card import Card, Measured, load_card
-from core.hub.registry import PRETRAINED, card_of, list_models, model_folder, shipped_table
+from core.hub.registry import model_folder, shipped_table
 from core.networks.build import build
 from core.networks.network import ExitNetwork
 from core.training.start_from import TrainedNetwork
-
-__all__ = [
-    "PRETRAINED",
-    "Images",
-    "Model",
-    "card_of",
-    "checked_device",
-    "list_models",
-    "load",
-    "model_folder",
-    "save",
-    "sha256",
-    "shipped_table",
-]
 
 Images = NDArray[np.uint8] | Sequence[Image.Image]
 """Images uint8 (N, H, W, C), or pictures of any size."""

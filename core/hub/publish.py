@@ -24,7 +24,8 @@ from core.hub.card import (
     SplitFigures,
     TrainingFacts,
 )
-from core.hub.model import card_of, save
+from core.hub.model import save
+from core.hub.registry import card_of
 from core.networks.build import named
 from core.networks.cost import count
 from core.training.loop import TrainingResult

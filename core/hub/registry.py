@@ -9,11 +9,11 @@ from pathlib import Path
 
 from core.exits.table import ExitTable, load_tables
 from core.foundation.errors import UserError, nearest
+from core.foundation.places import PRETRAINED
 from core.hub.card import Card, load_card
 
 FILES = ("card.json", "weights.safetensors", "table.npz")
 """What a model's folder holds."""
-PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
 
 
 def list_models(folder: Path = PRETRAINED) -> list[str]:

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.foundation.errors import UserError
-from core.foundation.files import atomic_path
+from core.foundation.markdown import markdown_table, replace_between
 from core.hub.card import Card, SplitFigures
 from core.hub.sizes import accuracy_by_size, size_curve
 
@@ -28,7 +27,7 @@ def results_table(cards: Sequence[Card]) -> str:
     early.sort(key=lambda card: (card.method != "eenet", card.dataset, -card.plain_macs))
     allowed = [*DROPS.values(), *COSTS.values()]
     head = ["early-exit network", "data", "plain network", *allowed, "being small instead"]
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    rows = []
     for card in early:
         plain = card.reference_accuracy("test")
         cells = [
@@ -38,8 +37,8 @@ def results_table(cards: Sequence[Card]) -> str:
         ]
         cells += [_cell(_point(card, drop), plain) for drop in DROPS]
         cells += [_cell(_within(card, cost), plain) for cost in COSTS]
-        lines.append(f"| {' | '.join([*cells, _instead(card, cards)])} |")
-    return "\n".join(lines)
+        rows.append([*cells, _instead(card, cards)])
+    return markdown_table(head, rows)
 
 
 def _point(card: Card, drop: float) -> SplitFigures | None:
@@ -79,51 +78,28 @@ def _instead(card: Card, cards: Sequence[Card]) -> str:
 
 def models_table(cards: Sequence[Card]) -> str:
     """Return a Markdown table of all models: size, compute and accuracy per exit on test."""
-    lines = [
-        "| model | backbone | M MACs | parameters | accuracy at each exit | trained for |",
-        "|---|---|---|---|---|---|",
-    ]
+    head = ["model", "backbone", "M MACs", "parameters", "accuracy at each exit", "trained for"]
+    rows = []
     for card in cards:
-        parameters = sum(card.stage_parameters) + sum(card.head_parameters)
         accuracies = " · ".join(f"{value:.1%}" for value in card.per_exit_accuracy["test"])
         training = card.training
         begun = f" after `{training.start_from}`" if training.start_from else ""
-        lines.append(
-            f"| `{card.name}` | {card.spec.backbone} | {card.plain_macs / 1e6:.2f} | "
-            f"{parameters:,} | {accuracies} | {training.epochs} epochs{begun}, "
-            f"{training.seconds / 60:.0f} min on {training.hardware} |"
-        )
-    return "\n".join(lines)
+        minutes = f"{training.seconds / 60:.0f} min on {training.hardware}"
+        size = f"{card.plain_macs / 1e6:.2f}", f"{card.all_parameters:,}"
+        made = f"{training.epochs} epochs{begun}, {minutes}"
+        rows.append([f"`{card.name}`", card.spec.backbone, *size, accuracies, made])
+    return markdown_table(head, rows)
 
 
-def with_results(text: str, cards: Sequence[Card]) -> str:
-    """Return ``text`` with what stands between the two marks replaced by the current tables.
+def results_text(cards: Sequence[Card]) -> str:
+    """Return both tables, as README.md has them."""
+    return f"{results_table(cards)}\n\n{models_table(cards)}"
+
+
+def update_results(path: Path, cards: Sequence[Card]) -> None:
+    """Bring the tables in a Markdown file up to date.
 
     Raises:
         UserError: the marks are missing.
     """
-    return between(text, BEGIN, END, f"{results_table(cards)}\n\n{models_table(cards)}")
-
-
-def between(text: str, begin: str, end: str, content: str) -> str:
-    """Return ``text`` with what stands between two marks replaced by ``content``.
-
-    Raises:
-        UserError: a mark is missing.
-    """
-    if begin not in text or end not in text:
-        raise UserError(f"expected the marks {begin} and {end} in the text, but they are missing.")
-    before, rest = text.split(begin, 1)
-    after = rest.split(end, 1)[1]
-    return f"{before}{begin}\n{content}\n{end}{after}"
-
-
-def update_results(path: Path, cards: Sequence[Card]) -> None:
-    """Bring the tables in a Markdown file up to date."""
-    rewrite(path, with_results(path.read_text(encoding="utf-8"), cards))
-
-
-def rewrite(path: Path, text: str) -> None:
-    """Write a text file, all or nothing."""
-    with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    replace_between(path, BEGIN, END, results_text(cards))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
+from core.foundation.markdown import markdown_table
 from core.hub.card import Card
 from core.hub.registry import list_models
 from core.training.recipe import Recipe, load_recipe, recipe_names
@@ -109,18 +110,14 @@ def spreads(cards: Sequence[Card]) -> dict[str, Spread]:
 
 def spread_table(name: str, seeds: Sequence[int], found: dict[str, Spread]) -> str:
     """Return a Markdown table of what `spreads` found, in percent."""
-    lines = [
-        f"| `{name}` | mean | standard deviation | "
-        + " | ".join(f"seed {seed}" for seed in seeds)
-        + " |",
-        "|---" * (3 + len(seeds)) + "|",
-    ]
+    head = [f"`{name}`", "mean", "standard deviation", *(f"seed {seed}" for seed in seeds)]
+    rows = []
     for label, spread in found.items():
         sign = "+" if "against" in label else ""
-        mean, deviation = _percent(spread.mean, sign), _percent(spread.deviation)
-        values = " | ".join(_percent(value, sign) for value in spread.values)
-        lines.append(f"| {label} | **{mean}** | {deviation} | {values} |")
-    return "\n".join(lines)
+        values = (_percent(value, sign) for value in spread.values)
+        mean, deviation = f"**{_percent(spread.mean, sign)}**", _percent(spread.deviation)
+        rows.append([label, mean, deviation, *values])
+    return markdown_table(head, rows)
 
 
 def _percent(value: float | None, sign: str = "") -> str:

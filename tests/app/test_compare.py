@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from core.analysis.changes import changes, listed
 from core.analysis.compare import compare
 from core.data.prepared import write_prepared
-from core.deploy.benchmark import Race
+from core.deploy.benchmark import Timing
 from core.exits.policy import Policy
 from core.hub.registry import card_of, list_models, shipped_table
 from tests.app.pages import components, errors, html, link, opened_page, reading
@@ -138,9 +138,9 @@ def measure(app: AppTest) -> AppTest:
 
 
 def test_times_are_shown_until_the_configuration_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def raced(entries: list[object], images: object, batch_size: int) -> Race:
+    def raced(entries: list[object], images: object, batch_size: int) -> Timing:
         assert len(entries) == 2
-        return Race(batch_size, 128, (0.002 * batch_size, 0.001))
+        return Timing(batch_size, 128, (0.002 * batch_size, 0.001))
 
     monkeypatch.setattr("app.resources.raced", raced)
     app = opened(f"{A}&{B}")

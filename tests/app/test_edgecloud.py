@@ -6,7 +6,7 @@ import pytest
 
 from core.edge_cloud import measure
 from core.edge_cloud.plan import TrainingTimes
-from core.hub.registry import PRETRAINED
+from core.foundation.places import PRETRAINED
 from tests.app.pages import errors, html, link, opened_page, reading
 
 MODEL, PLAIN = "eenet8-mnist", "resnet8-mnist"

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from core.hub.registry import PRETRAINED, card_of, list_models
+from core.foundation.places import PRETRAINED
+from core.hub.registry import card_of, list_models
 from tests.app.pages import errors, html, opened_page
 
 MODEL = "eenet8-mnist"

@@ -15,8 +15,9 @@ from core.data.prepared import write_prepared
 from core.data.samples import load_samples, sample_names
 from core.exits.policy import Policy
 from core.exits.routing import decide
+from core.foundation.places import PRETRAINED
 from core.hub.model import load
-from core.hub.registry import PRETRAINED, card_of, list_models
+from core.hub.registry import card_of, list_models
 from tests.app.pages import errors, html, leaves_at, link, opened, policy, reading
 
 MODEL = "eenet8-mnist"

@@ -7,7 +7,8 @@ from captum.attr import LayerGradCam
 
 from core.analysis.saliency import SALIENCY, grad_cam
 from core.foundation.errors import UserError
-from core.hub.model import list_models, load
+from core.hub.model import load
+from core.hub.registry import list_models
 from tests.core.networks.small import images_for, network
 
 

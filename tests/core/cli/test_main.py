@@ -13,10 +13,10 @@ from PIL import Image, ImageOps
 from core.cli import main as cli
 from core.cli.main import main
 from core.cli.methods import BEGIN, END
+from core.cli.text import table_text, to_json
 from core.data.prepared import load_prepared, write_prepared
 from core.data.samples import load_samples
 from core.deploy import benchmark as bench
-from core.deploy.benchmark import measure
 from core.exits.policy import Policy
 from core.exits.report import evaluate
 from core.exits.table import load_tables
@@ -405,14 +405,6 @@ def test_bench_compares_time_with_compute(capsys: Capture) -> None:
     assert "relative cost (MACs)" in shown(capsys, "bench", MODEL, "--batch-size", "2")
 
 
-def test_bench_reports_the_cost_of_the_very_images() -> None:
-    images = load_samples("mnist").images[:10]
-    never = Policy.never("entropy", 3)
-    measured = measure(load(MODEL), never, images, batch_size=16, repeats=1)
-    assert measured.images == 16
-    assert measured.relative_cost == pytest.approx(1)
-
-
 def test_data_prepare_converts_a_folder(capsys: Capture, tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         (tmp_path / "pets" / name).mkdir(parents=True)
@@ -496,7 +488,7 @@ def test_a_fault_of_ours_is_told_apart(capsys: Capture, monkeypatch: pytest.Monk
     def broken() -> list[str]:
         raise KeyError("lost")
 
-    monkeypatch.setattr(cli, "list_models", broken)
+    monkeypatch.setattr("core.cli.models.list_models", broken)
     assert main(["models"]) == 1
     printed = capsys.readouterr()
     assert "our fault" in printed.err
@@ -507,7 +499,7 @@ def test_a_fault_of_ours_is_told_apart(capsys: Capture, monkeypatch: pytest.Monk
 
 
 def test_what_is_undefined_becomes_null_in_json() -> None:
-    text = cli.to_json({"a": float("nan"), "b": [1.0, (float("inf"),)]})
+    text = to_json({"a": float("nan"), "b": [1.0, (float("inf"),)]})
     assert json.loads(text) == {"a": None, "b": [1.0, [None]]}
 
 
@@ -543,3 +535,10 @@ def test_as_a_process_a_closed_pipe_is_silent_and_stdout_is_json_alone() -> None
 def test_user_errors_are_one_line_even_when_their_cause_is_not(capsys: Capture) -> None:
     assert cli.fail(str(UserError("first\nsecond"))) == 2
     assert capsys.readouterr().err == "error: first second\n"
+
+
+def test_a_table_is_never_cut_off_and_takes_no_markup() -> None:
+    name = "[red]photos[/red]/" + 300 * "x" + ".png"
+    head, row = table_text([("image", "answer"), (name, "7")]).splitlines()
+    assert row == f"{name}  7"
+    assert head.index("answer") == row.index("7")

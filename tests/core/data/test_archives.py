@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data import archives, own
+from core.data import archives, uploads
 from core.data.archives import files_in_zip
 from core.data.images import MAX_BYTES
 from core.foundation.errors import UserError
@@ -83,7 +83,7 @@ def test_an_encrypted_one_is_refused() -> None:
 
 
 def test_more_pictures_than_allowed_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own, "MOST_PICTURES", 2)
+    monkeypatch.setattr(uploads, "MOST_PICTURES", 2)
     with pytest.raises(UserError, match="at most 2 pictures"):
         files_in_zip(packed(CATS), "pets.zip")
 

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from core.data.prepared import (
-    CHECKOUT,
     ImageSet,
-    data_root,
     load_prepared,
     prepared_names,
     write_prepared,
@@ -55,16 +53,6 @@ def test_selecting_keeps_images_labels_and_ids_together(index: Any) -> None:
         assert label == LABELS[identity - 10]
         np.testing.assert_array_equal(image, IMAGES[identity - 10])
     assert len(part) == (2 if len(index) else 0)
-
-
-def test_root_is_the_argument_then_the_environment_then_the_checkout(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EENET_DATA", "/somewhere")
-    assert data_root(tmp_path) == tmp_path
-    assert data_root() == Path("/somewhere")
-    monkeypatch.delenv("EENET_DATA")
-    assert data_root() == CHECKOUT / "data"
 
 
 def test_missing_data_set_names_the_command_that_makes_it(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.data import own
+from core.data import uploads
 from core.data.images import MAX_BYTES
 from core.data.uploads import (
     OwnFile,
@@ -105,7 +105,7 @@ def test_uploaded_files_keep_their_folders(monkeypatch: pytest.MonkeyPatch) -> N
     found = uploaded_files(files, "the folder")
     assert [one.name for one in found.files] == ["pets/dog/1.png", "pets/dog/2.png"]
     assert [one.read() for one in found.files] == [png(1), png(2)]
-    monkeypatch.setattr(own, "MOST_BYTES", 20)
+    monkeypatch.setattr(uploads, "MOST_BYTES", 20)
     with pytest.raises(UserError, match="the folder"):
         uploaded_files(files, "the folder")
 
@@ -142,7 +142,7 @@ def test_a_folder_with_too_many_files_is_refused(
 ) -> None:
     for number in range(4):
         (tmp_path / f"{number}.png").write_bytes(png(1))
-    monkeypatch.setattr(own, "MOST_FILES", 3)
+    monkeypatch.setattr(uploads, "MOST_FILES", 3)
     with pytest.raises(UserError, match="at most 3 files"):
         files_in_folder(".", tmp_path)
 

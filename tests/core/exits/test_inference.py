@@ -11,7 +11,8 @@ from core.exits.policy import Policy
 from core.exits.routing import decide
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
-from core.hub.model import list_models, load
+from core.hub.model import load
+from core.hub.registry import list_models
 from core.networks.cost import count
 from core.networks.network import ExitNetwork
 from tests.core.networks.small import images_for, network, noise

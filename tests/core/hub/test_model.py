@@ -15,8 +15,9 @@ from core.exits.routing import decide
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.card import Card, Measured, TrainingFacts
-from core.hub.model import Model, card_of, list_models, load, save, sha256, shipped_table
+from core.hub.model import Model, load, save, sha256
 from core.hub.publish import figures, round_weights
+from core.hub.registry import card_of, list_models, shipped_table
 from core.networks.cost import count
 from core.networks.network import ExitNetwork
 from tests.core.networks.small import network, noise, spec

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from core.hub.model import card_of, list_models, load
+from core.hub.model import load
+from core.hub.registry import card_of, list_models
 from core.networks.outline import outline
 
 

@@ -9,7 +9,7 @@ from core.exits.policy import Policy
 from core.exits.report import evaluate
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
-from core.hub.model import shipped_table
+from core.hub.registry import shipped_table
 from core.tuning.calibration import HIGHEST, LOWEST, fit_temperatures
 from tests.core.exits.tables import changed, random_table, tables
 

@@ -7,7 +7,7 @@ import pytest
 
 from core.exits.criteria import CRITERIA, available
 from core.exits.table import CostArray, ExitTable
-from core.hub.model import card_of, list_models, shipped_table
+from core.hub.registry import card_of, list_models, shipped_table
 from core.tuning.front import front
 
 GRID = 50

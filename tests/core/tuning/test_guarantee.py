@@ -13,7 +13,7 @@ from core.exits.report import evaluate
 from core.exits.routing import decide
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
-from core.hub.model import shipped_table
+from core.hub.registry import shipped_table
 from core.tuning.calibration import fit_temperatures
 from core.tuning.guarantee import (
     PATH_STEPS,

@@ -1,0 +1,47 @@
+"""The commands that list models and prepare data sets; part of `core.cli.main`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.cli.options import DataRoot, Json
+from core.cli.text import model_facts, models_text, note, to_json
+from core.hub.registry import card_of, list_models
+from core.hub.results import update_results
+
+
+def models(
+    update: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also bring the result tables in a Markdown file up."),
+    ] = None,
+    as_json: Json = False,
+) -> str:
+    """List the models in the box."""
+    cards = [card_of(name) for name in list_models()]
+    if update is not None:
+        update_results(update, cards)
+        note(f"The result tables in {update} are up to date.")
+    if as_json:
+        return to_json({"models": [model_facts(card) for card in cards]})
+    return models_text(cards)
+
+
+def prepare(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A known data set, or a name for your images.")
+    ],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="Folder to read instead of downloading."),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Resize pictures to N × N pixels.")
+    ] = None,
+    data: DataRoot = None,
+) -> str:
+    """Download a data set, or convert a folder with one folder of images per class."""
+    from core.data.sources import prepare as prepare_data
+
+    return str(prepare_data(name, data, source, size))

@@ -1,0 +1,69 @@
+"""The options that say which policy a model runs with."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from core.exits.policy import Policy
+from core.foundation.errors import UserError, nearest
+from core.hub.card import Card
+
+T = TypeVar("T", int, float)
+
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", metavar="FILE", help="A policy in JSON; by default the model's own."),
+]
+CriterionName = Annotated[
+    str | None, typer.Option("--criterion", metavar="C", help="The score that thresholds compare.")
+]
+Thresholds = Annotated[
+    str | None,
+    typer.Option("--thresholds", metavar="T,T", help="One per early exit, from 0 to 1."),
+]
+
+
+def choose_policy(
+    card: Card, file: Path | None, criterion: str | None, thresholds: str | None
+) -> Policy:
+    """Return the policy that the options ask for, by default the card's, checked for the model."""
+    default = card.default_policy
+    if file is not None:
+        if criterion is not None or thresholds is not None:
+            raise UserError(
+                "expected --policy or --criterion with --thresholds, but got both: drop one."
+            )
+        policy = Policy.load(file)
+    elif thresholds is not None:
+        values = comma_separated("--thresholds", thresholds, float, "numbers like 0.9,0.8")
+        policy = Policy(criterion or default.criterion, values)
+    elif criterion in (None, default.criterion):
+        policy = default
+    else:
+        check_criterion(card, criterion)
+        raise UserError(
+            f"expected --thresholds with --criterion {criterion}, but got none: those of "
+            f"{card.name} belong to {default.criterion}."
+        )
+    check_criterion(card, policy.criterion)
+    policy.check(card.num_exits)
+    return policy
+
+
+def check_criterion(card: Card, criterion: str) -> None:
+    """Raise `UserError` unless the model can be used with the criterion."""
+    if criterion not in card.criteria:
+        raise UserError(
+            f"expected the criterion to be one of {', '.join(card.criteria)}, which {card.name} "
+            f"has, but got {criterion!r}.{nearest(criterion, card.criteria)}"
+        )
+
+
+def comma_separated(option: str, text: str, kind: Callable[[str], T], what: str) -> list[T]:
+    """Return the values of an option like ``0.9,0.8``; none for an empty text."""
+    try:
+        return [kind(part) for part in text.split(",")] if text.strip() else []
+    except ValueError:
+        raise UserError(f"expected {option} to be {what}, but got {text!r}.") from None

@@ -1,0 +1,237 @@
+"""The commands that run a network: predict, evaluate and bench; part of `core.cli.main`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from core.cli.options import DataRoot, Device, Json, ModelName, Threads, use_threads
+from core.cli.policy import CriterionName, PolicyFile, Thresholds, choose_policy, comma_separated
+from core.cli.text import (
+    answers_text,
+    brief,
+    describe_policy,
+    evaluation_text,
+    note,
+    plain_accuracy,
+    table_text,
+    to_json,
+)
+from core.exits.report import evaluate as report_of
+from core.foundation.errors import UserError, nearest
+from core.hub.card import Card
+from core.hub.registry import card_of, shipped_table
+
+if TYPE_CHECKING:
+    from core.exits.policy import Policy
+    from core.exits.table import ExitTable
+
+
+def predict(
+    model: ModelName,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    policy: PolicyFile = None,
+    criterion: CriterionName = None,
+    thresholds: Thresholds = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    as_json: Json = False,
+) -> str:
+    """Answer images, skipping what each does not need."""
+    from core.data.images import fit, open_image
+    from core.data.likeness import hint
+    from core.data.samples import load_samples, sample_names
+
+    card = card_of(model)
+    examples = load_samples(card.dataset).images if card.dataset in sample_names() else None
+    chosen = choose_policy(card, policy, criterion, thresholds)
+    pixels, notes = [], []
+    for path in images:
+        opened = open_image(path)
+        pixels.append(fit(opened.image, card.spec.image_size, card.spec.in_channels))
+        unlike = None if examples is None else hint(pixels[-1], examples)
+        notes += [f"{path}: {sentence}" for sentence in (*opened.notes, unlike) if sentence]
+    for sentence in notes:
+        note(sentence)
+
+    from core.hub.model import load
+
+    use_threads(threads)
+    result = load(model, device).predict(np.stack(pixels), chosen)
+    answers = [
+        {
+            "image": str(path),
+            "answer": card.classes[label],
+            "label": int(label),
+            "probability": float(probabilities[label]),
+            "exit_index": int(exit_index),
+            "exit_name": card.exit_names[exit_index],
+            "relative_cost": float(cost),
+        }
+        for path, label, probabilities, exit_index, cost in zip(
+            images, result.labels, result.probabilities, result.exits, result.costs, strict=True
+        )
+    ]
+    if as_json:
+        return to_json({"model": card.name, "policy": chosen.to_dict(), "images": answers})
+    return answers_text(answers, card)
+
+
+def evaluate(
+    model: ModelName,
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="test or calibration.")] = "test",
+    policy: PolicyFile = None,
+    criterion: CriterionName = None,
+    thresholds: Thresholds = None,
+    data: DataRoot = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="B", help="Images per batch.")] = 256,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save the outputs of all exits (.npz).")
+    ] = None,
+    as_json: Json = False,
+) -> str:
+    """Measure accuracy and cost on a split.
+
+    Where the data set is on disk, the network runs: once with the policy, skipping for real
+    (accuracy, cost, shares, time), and once through every exit (accuracy per exit, --out). Without
+    a data set, the table that came with the model is used, and says so.
+    """
+    card = card_of(model)
+    chosen = choose_policy(card, policy, criterion, thresholds)
+    if split not in ("test", "calibration"):
+        raise UserError(
+            f"expected --split to be test or calibration, but got {split!r}."
+            f"{nearest(split, ('test', 'calibration'))}"
+        )
+    if data is not None or is_prepared(card.dataset, split):
+        use_threads(threads)
+        figures, table = run_network(model, split, chosen, data, device, batch_size)
+    else:
+        note(f"The data set {card.dataset} is not on disk: using the table that came with {model}.")
+        table = shipped_table(model, split)
+        no_times = dict.fromkeys(("seconds", "images_per_second", "device"))
+        figures = {"source": "table", **brief(report_of(table, chosen)), **no_times}
+    if out is not None:
+        from core.exits.table import save_tables
+
+        save_tables(out, {split: table})
+        note(f"Saved the outputs of all exits to {out}.")
+    figures = {
+        "model": card.name,
+        "split": split,
+        "samples": len(table),
+        **figures,
+        "per_exit_accuracy": table.accuracy_per_exit.tolist(),
+        "per_exit_agreement": table.agreement_per_exit.tolist(),
+        "plain_accuracy": plain_accuracy(card, split),
+        "policy": chosen.to_dict(),
+    }
+    return to_json(figures) if as_json else evaluation_text(figures, card, chosen)
+
+
+def run_network(
+    model: str, split: str, policy: "Policy", data: Path | None, device: str, batch_size: int
+) -> tuple[dict[str, Any], "ExitTable"]:
+    """Return what a real run achieved, and the table of all exits on the same images."""
+    from tqdm import tqdm
+
+    from core.data.splits import load_split
+    from core.hub.model import load
+
+    loaded = load(model, device)
+    card = loaded.card
+    images = load_split(card.dataset, "test" if split == "test" else "calibration", data)
+    if images.classes != card.classes:
+        raise UserError(
+            f"expected the data set {card.dataset} to have the classes on the card of {card.name}, "
+            f"but got {len(images.classes)} others: name the right folder with --data."
+        )
+    with tqdm(total=len(images), desc="with exits", unit=" images", disable=None) as bar:
+        result = loaded.predict(
+            images.images, policy, batch_size, lambda done: bar.update(done - bar.n)
+        )
+    note("Running every exit on the same images ...")
+    table = loaded.table(images.images, images.labels, images.ids, batch_size)
+    figures = {
+        "source": "network",
+        "accuracy": float((result.labels == images.labels).mean()),
+        "relative_cost": float(result.costs.mean()),
+        "exit_share": (np.bincount(result.exits, minlength=card.num_exits) / len(images)).tolist(),
+        "seconds": result.seconds,
+        "images_per_second": len(images) / result.seconds,
+        "device": str(loaded.device),
+    }
+    return figures, table
+
+
+def bench(
+    model: ModelName,
+    policy: PolicyFile = None,
+    criterion: CriterionName = None,
+    thresholds: Thresholds = None,
+    data: DataRoot = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    batch_size: Annotated[
+        str, typer.Option(metavar="B,B", help="Batch sizes to measure.")
+    ] = "1,256",
+    as_json: Json = False,
+) -> str:
+    """Time the network with early exits against the whole network without."""
+    card = card_of(model)
+    chosen = choose_policy(card, policy, criterion, thresholds)
+    sizes = comma_separated("--batch-size", batch_size, int, "whole numbers like 1,256")
+    if not sizes or min(sizes) < 1:
+        raise UserError(f"expected every --batch-size to be at least 1, but got {batch_size!r}.")
+    source, images = images_to_time(card, data)
+
+    import torch
+    from tqdm import tqdm
+
+    from core.deploy.benchmark import measure_speedup
+    from core.hub.model import load
+
+    use_threads(threads)
+    loaded = load(model, device)
+    bar = tqdm(sizes, desc="batch sizes", disable=None)
+    measured = [measure_speedup(loaded, chosen, images, size).to_dict() for size in bar]
+    count = torch.get_num_threads()
+    if as_json:
+        return to_json(
+            {
+                "model": card.name,
+                "device": str(loaded.device),
+                "threads": count,
+                "source": source,
+                "policy": chosen.to_dict(),
+                "measurements": measured,
+            }
+        )
+    rows = [("batch", "ms per image, plain", "with exits", "time", "relative cost (MACs)")]
+    for row in measured:
+        times = f"{row['plain_ms']:.3f}", f"{row['early_exit_ms']:.3f}"
+        ratios = f"{row['time_ratio']:.1%}", f"{row['relative_cost']:.1%}"
+        rows.append((str(row["batch_size"]), *times, *ratios))
+    head = f"{card.name} on {loaded.device}, {count} CPU threads, {source} images of {card.dataset}"
+    return f"{head}\n{describe_policy(chosen, card)}\n\n{table_text(rows)}"
+
+
+def images_to_time(card: Card, data: Path | None) -> tuple[str, NDArray[np.uint8]]:
+    """Return test images where the data set is on disk, else the samples that ship."""
+    from core.data.samples import load_samples, sample_names
+    from core.data.splits import load_split
+
+    if data is None and not is_prepared(card.dataset, "test") and card.dataset in sample_names():
+        return "sample", load_samples(card.dataset).images
+    return "test", load_split(card.dataset, "test", data).images
+
+
+def is_prepared(dataset: str, split: str) -> bool:
+    """Tell whether the file with a split of a data set lies under the default root."""
+    from core.data.prepared import prepared_path
+
+    return prepared_path(dataset, "test" if split == "test" else "train").is_file()

@@ -1,0 +1,118 @@
+"""The command that chooses thresholds; part of `core.cli.main`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from core.cli.options import Json, ModelName
+from core.cli.policy import check_criterion
+from core.cli.text import brief, describe_policy, note, table_text, to_json, tuned_rows
+from core.exits.report import evaluate
+from core.foundation.errors import UserError
+from core.hub.registry import card_of, shipped_table
+
+if TYPE_CHECKING:
+    from core.tuning.guarantee import Controlled
+
+
+def tune(
+    model: ModelName,
+    max_cost: Annotated[
+        float | None, typer.Option(metavar="X", help="Most accurate within this relative cost.")
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Cheapest losing at most this accuracy; 0.01 is a point."),
+    ] = None,
+    max_risk: Annotated[
+        float | None, typer.Option(metavar="EPS", help="Cheapest with a risk proven to be so low.")
+    ] = None,
+    min_accuracy: Annotated[
+        float | None,
+        typer.Option(metavar="A", help="Leave where samples as sure were right so often."),
+    ] = None,
+    delta: Annotated[
+        float, typer.Option(metavar="D", help="Probability of a wrong promise, for --max-risk.")
+    ] = 0.1,
+    risk: Annotated[
+        str, typer.Option(metavar="R", help="accuracy_gap, ruined, consistency or brier_gap.")
+    ] = "accuracy_gap",
+    method: Annotated[str, typer.Option(metavar="M", help="ucb, ltt or crc.")] = "ucb",
+    criterion: Annotated[
+        str | None, typer.Option(metavar="C", help="By default the best of all.")
+    ] = None,
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="calibration.")] = "calibration",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save the policy (.json).")
+    ] = None,
+    as_json: Json = False,
+) -> str:
+    """Choose thresholds on the calibration split; show what they achieve on test."""
+    card = card_of(model)
+    goals = {
+        "max_cost": max_cost,
+        "max_drop": max_drop,
+        "max_risk": max_risk,
+        "min_accuracy": min_accuracy,
+    }
+    options = {name: f"--{name.replace('_', '-')}" for name in goals}
+    given = [options[name] for name, value in goals.items() if value is not None]
+    if len(given) != 1:
+        raise UserError(
+            f"expected exactly one of {', '.join(options.values())}, but got "
+            f"{' and '.join(given) or 'none'}: say what matters most."
+        )
+    if split != "calibration":
+        raise UserError(
+            f"expected --split calibration, but got {split!r}: a policy chosen on the images it is "
+            "reported on looks better than it is; tune on calibration and report on test."
+        )
+    if card.num_exits == 1:
+        raise UserError(f"expected a model with early exits to tune, but {card.name} has none.")
+    if criterion is not None:
+        check_criterion(card, criterion)
+    tables = {name: shipped_table(model, name) for name in ("calibration", "test")}
+    calibration = tables["calibration"]
+    criteria = card.criteria if criterion is None else (criterion,)
+    reference = card.reference_accuracy("calibration")
+    controlled: Controlled | None = None
+    if max_risk is not None:
+        from core.tuning.guarantee import control, risk_on
+
+        controlled = control(calibration, criteria, max_risk, delta, method, risk)
+        policy = controlled.policy
+        risk_on_test = risk_on(tables["test"], policy, risk)
+    elif min_accuracy is not None:
+        from core.tuning.validated import validated_thresholds
+
+        policy = validated_thresholds(calibration, criterion or "max_probability", min_accuracy)
+    else:
+        from core.tuning.best import best_of_all, cheapest_of_all, fronts_of
+
+        fronts = fronts_of(calibration, criteria)
+        if max_drop is not None:
+            policy = cheapest_of_all(calibration, fronts, reference, max_drop)
+        elif max_cost is not None:
+            policy = best_of_all(calibration, fronts, max_cost)
+    if out is not None:
+        policy.save(out)
+        note(f"Saved the policy to {out}.")
+    reports = {name: evaluate(table, policy) for name, table in tables.items()}
+    if as_json:
+        promise = controlled and controlled.to_dict() | {"risk_on_test": risk_on_test}
+        return to_json(
+            {
+                "model": card.name,
+                "split": split,
+                **goals,
+                "reference_accuracy": reference,
+                "policy": policy.to_dict(),
+                "promise": promise,
+                **{name: brief(report) for name, report in reports.items()},
+            }
+        )
+    text = f"{describe_policy(policy, card)}\n\n{table_text(tuned_rows(card, reports))}"
+    if controlled is None:
+        return text
+    return f"{text}\n\n{controlled.guarantee} Measured on test: {risk_on_test:.4f} of {max_risk:g}."
