@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.data.splits import load_split
-from core.exits.inference import normalised_batches
 from core.exits.report import evaluate
 from core.exits.table import ExitTable
 from core.hub.model import Model, load
@@ -35,7 +34,7 @@ def said(model: Model, images: NDArray[np.uint8]) -> tuple[list[Tensor], Tensor]
     network, card = model.network, model.card
     read: list[list[Tensor]] = [[] for _ in range(card.num_exits - 1)]
     logits = []
-    for batch in normalised_batches(images, card.mean, card.std, model.device, 500):
+    for batch in model.normalisation.batches(images, 500):
         features, answers = batch, []
         for index, name in enumerate(card.exit_names):
             features = network.stage(index, features)

@@ -8,7 +8,6 @@ exit, and its accuracy on calibration.
 """
 
 import copy
-from collections.abc import Callable
 from itertools import accumulate
 
 import torch
@@ -19,8 +18,8 @@ from core.data.splits import load_split
 from core.hub.model import load
 from core.networks.cost import block_macs, head_macs
 from core.networks.heads import Head
+from core.networks.normalisation import Normalisation, to_device
 from core.training.augment import CropAndFlip
-from core.training.device import to_device
 
 MODEL = "airbench-large-cifar10"
 IMAGES, EPOCHS, BATCH, RATE = 15_000, 6, 256, 0.1
@@ -40,13 +39,9 @@ def main() -> None:
     train, calibration = (load_split(model.card.dataset, one) for one in ("train", "calibration"))
     crops = CropAndFlip(to_device(train.images[:IMAGES], CPU), pad=3, flip=True)
     labels = torch.from_numpy(train.labels[:IMAGES])
-    mean, std = (torch.tensor(one)[:, None, None] for one in (model.card.mean, model.card.std))
+    expected = torch.from_numpy(calibration.labels)
     shapes = trunk.output_shapes(spec.in_channels, spec.image_size)
     reached = list(accumulate(block_macs(trunk, spec.in_channels, spec.image_size)))
-
-    def normalised(pixels: Tensor) -> Tensor:
-        images = (pixels.float() / 255 - mean) / std
-        return images.contiguous(memory_format=torch.channels_last)
 
     for place, kind in CANDIDATES:
         torch.manual_seed(0)
@@ -54,12 +49,11 @@ def main() -> None:
         head = Head(kind, shapes[block], spec.num_classes)
         cost = (reached[block] + head_macs(head, shapes[block])) / model.card.plain_macs
         exit_alone = nn.Sequential(copy.deepcopy(trunk.blocks[: block + 1]), head)
-        learn(exit_alone.to(memory_format=torch.channels_last), crops, labels, normalised)
+        learn(exit_alone.to(memory_format=torch.channels_last), crops, labels, model.normalisation)
         right = 0
-        for rows in torch.arange(len(calibration)).split(500):
-            pixels = to_device(calibration.images[rows.numpy()], CPU)
-            answers = answer(exit_alone, normalised(pixels)).argmax(dim=1)
-            right += int((answers == torch.from_numpy(calibration.labels[rows.numpy()])).sum())
+        batches = model.normalisation.batches(calibration.images, 500)
+        for images, known in zip(batches, expected.split(500), strict=True):
+            right += int((answer(exit_alone, images).argmax(dim=1) == known).sum())
         print(f"{place:9} {kind:18} {cost:6.1%}  {right / len(calibration):.1%}", flush=True)
 
 
@@ -67,7 +61,7 @@ def learn(
     exit_alone: nn.Module,
     crops: CropAndFlip,
     labels: Tensor,
-    normalised: Callable[[Tensor], Tensor],
+    normalisation: Normalisation,
 ) -> None:
     """Train for all epochs, at a rate that falls to nothing."""
     optimizer = torch.optim.SGD(
@@ -79,7 +73,7 @@ def learn(
     exit_alone.train()
     for _ in range(EPOCHS):
         for rows in torch.randperm(IMAGES, generator=generator).split(BATCH)[: IMAGES // BATCH]:
-            logits = answer(exit_alone, normalised(crops.batch(rows, generator)))
+            logits = answer(exit_alone, normalisation(crops.batch(rows, generator)))
             optimizer.zero_grad()
             F.cross_entropy(logits, labels[rows], label_smoothing=0.1).backward()
             optimizer.step()

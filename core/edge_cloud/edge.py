@@ -88,7 +88,7 @@ class EdgeTrainer(Trainer):
                 chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
                 indices = chosen.to(self.device)
                 rate = learning_rate(phase, (within + step / self.steps) / phase.epochs)
-                images = self._normalised(self.crops.batch(indices, crops, phase.cutout))
+                images = self.normalise(self.crops.batch(indices, crops, phase.cutout))
                 total += self._step(images, self.labels[indices], phase, rate, outbox)
             loss = float(total) / self.steps  # waits until everything is computed
             computed = time.perf_counter() - start - outbox.waited

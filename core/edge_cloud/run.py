@@ -83,14 +83,13 @@ def run_edge(
             on_epoch(report, trainer.traffic[-1])
         link.hear()  # that the cloud worker has kept the last epoch too
     trainer.network.load_state_dict(load_checkpoint(folder / BEST).part("network"))
-    mean, std = trainer.normalisation
     result = TrainingResult(
         network=trainer.network.to(memory_format=torch.contiguous_format).cpu().eval(),
         history=trainer.history,
         best_epoch=trainer.best_epoch,
         seconds=trainer.seconds,
-        mean=mean,
-        std=std,
+        mean=trainer.normalise.mean,
+        std=trainer.normalise.std,
         bfloat16=trainer.bfloat16,
         workers=2,
     )

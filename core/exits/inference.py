@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from core.exits.criteria import CRITERIA
@@ -201,19 +200,3 @@ def _table_so_far(
         head_costs=head_costs,
         classes=tuple(map(str, range(classes))),
     )
-
-
-def normalised_batches(
-    images: NDArray[np.uint8],
-    mean: Sequence[float],
-    std: Sequence[float],
-    device: torch.device,
-    batch_size: int,
-) -> Iterable[Tensor]:
-    """Cut images uint8 (N, H, W, C) into normalised batches (B, C, H, W) on the device."""
-    shift = torch.tensor(mean, dtype=torch.float32, device=device)[:, None, None]
-    scale = torch.tensor(std, dtype=torch.float32, device=device)[:, None, None]
-    for first in range(0, len(images), batch_size):
-        batch = torch.from_numpy(np.ascontiguousarray(images[first : first + batch_size]))
-        pixels = batch.to(device).permute(0, 3, 1, 2)
-        yield (pixels.float() / 255 - shift) / scale

@@ -4,8 +4,8 @@ import hashlib
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from core.data.images import fit
 from core.exits.inference import (
     BATCH_SIZE,
     Prediction,
-    normalised_batches,
     run_all_exits,
     run_with_skipping,
 )
@@ -31,6 +30,7 @@ from core.hub.card import Card, Measured, load_card
 from core.hub.registry import model_folder, shipped_table
 from core.networks.build import build
 from core.networks.network import ExitNetwork
+from core.networks.normalisation import Normalisation
 from core.training.start_from import TrainedNetwork
 
 Images = NDArray[np.uint8] | Sequence[Image.Image]
@@ -53,6 +53,11 @@ class Model:
     def name(self) -> str:
         """The name on the card."""
         return self.card.name
+
+    @cached_property
+    def normalisation(self) -> Normalisation:
+        """How the network's input is normalised, on its device."""
+        return Normalisation(self.card.mean, self.card.std).to(self.device)
 
     def fit(self, images: Images) -> NDArray[np.uint8]:
         """Bring images to the network's input: uint8 (N, H, W, C).
@@ -79,7 +84,7 @@ class Model:
     def normalised(self, images: Images) -> Tensor:
         """Return images as the network reads them: float32 (N, C, H, W) on its device."""
         pixels = self.fit(images)
-        return torch.cat(list(self._batches(pixels, max(len(pixels), 1))))
+        return torch.cat(list(self.normalisation.batches(pixels, max(len(pixels), 1))))
 
     def table(
         self,
@@ -100,7 +105,8 @@ class Model:
             UserError: no images, or images of another shape than the network reads.
         """
         pixels = self._some(images)
-        probabilities, confidence = run_all_exits(self.network, self._batches(pixels, batch_size))
+        batches = self.normalisation.batches(pixels, batch_size)
+        probabilities, confidence = run_all_exits(self.network, batches)
         count = len(pixels)
         return ExitTable(
             probabilities=probabilities,
@@ -133,7 +139,7 @@ class Model:
         pixels = self._some(images)
         return run_with_skipping(
             self.network,
-            self._batches(pixels, batch_size),
+            self.normalisation.batches(pixels, batch_size),
             policy or self.card.default_policy,
             self.card.stage_costs,
             self.card.head_costs,
@@ -149,10 +155,6 @@ class Model:
         if not len(pixels):
             raise UserError("expected `images` to hold at least one image, but got none.")
         return pixels
-
-    def _batches(self, pixels: NDArray[np.uint8], batch_size: int) -> Any:
-        card = self.card
-        return normalised_batches(pixels, card.mean, card.std, self.device, batch_size)
 
 
 def load(name_or_folder: str | Path, device: str = "cpu") -> Model:
@@ -178,7 +180,7 @@ def trained(name_or_folder: str | Path) -> TrainedNetwork:
         UserError: as `load`.
     """
     model = load(name_or_folder)
-    return TrainedNetwork(model.network, model.card.spec, model.card.mean, model.card.std)
+    return TrainedNetwork(model.network, model.card.spec, model.normalisation)
 
 
 def checked_device(name: str) -> torch.device:

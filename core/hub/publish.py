@@ -11,7 +11,7 @@ from torch import nn
 from core.data.splits import check_disjoint, load_split
 from core.edge_cloud.traffic import EdgeCloudFacts
 from core.exits.criteria import available
-from core.exits.inference import BATCH_SIZE, normalised_batches, run_all_exits
+from core.exits.inference import BATCH_SIZE, run_all_exits
 from core.exits.policy import Policy
 from core.exits.report import evaluate
 from core.exits.table import ExitTable
@@ -28,6 +28,7 @@ from core.hub.model import save
 from core.hub.registry import card_of
 from core.networks.build import named
 from core.networks.cost import count
+from core.networks.normalisation import Normalisation
 from core.training.loop import TrainingResult
 from core.training.recipe import Recipe
 from core.tuning.best import best_of_all, cheapest_of_all, fronts_of
@@ -81,13 +82,14 @@ def publish(
     cost = count(result.network, spec.in_channels, spec.image_size)
     place = torch.device(device)
     network = result.network.to(place)
+    normalisation = Normalisation(result.mean, result.std).to(place)
     calibration = load_split(recipe.dataset, "calibration", data)
     test = load_split(recipe.dataset, "test", data)
     check_disjoint(calibration, test)
     tables = {}
     classes = test.classes
     for split, images in (("calibration", calibration), ("test", test)):
-        batches = normalised_batches(images.images, result.mean, result.std, place, BATCH_SIZE)
+        batches = normalisation.batches(images.images, BATCH_SIZE)
         probabilities, confidence = run_all_exits(network, batches)
         table = ExitTable(
             probabilities=probabilities,

@@ -18,6 +18,7 @@ from core.networks.backbones.airbench import SAMPLES, Whitening
 from core.networks.build import build
 from core.networks.cost import count
 from core.networks.network import ExitNetwork
+from core.networks.normalisation import Normalisation, to_device
 from core.training.augment import CropAndFlip
 from core.training.averaging import MeanWeights
 from core.training.checkpoint import (
@@ -27,7 +28,7 @@ from core.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from core.training.device import normalisation, to_device, uses_bfloat16
+from core.training.device import uses_bfloat16
 from core.training.distributed import Workers, device_for, workers
 from core.training.losses import (
     LOSSES,
@@ -39,7 +40,7 @@ from core.training.losses import (
 from core.training.progress import LIVE_THRESHOLD, EpochReport, warning_about
 from core.training.recipe import Phase, Recipe
 from core.training.schedule import learning_rate
-from core.training.start_from import Find, Normalisation, find_nothing, start_from
+from core.training.start_from import Find, find_nothing, start_from
 from core.training.teacher import Teacher
 
 EVALUATION_BATCH = 500
@@ -84,21 +85,18 @@ class Trainer:
         if recipe.start_from is not None:
             known = start_from(network, recipe.network, recipe.start_from, find)
         if recipe.mean is not None and recipe.std is not None:
-            known = recipe.mean, recipe.std
+            known = Normalisation(recipe.mean, recipe.std)
         spec = recipe.network
         costs = count(network, spec.in_channels, spec.image_size).exit_costs
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.model: nn.Module = self.network
         self.costs = torch.tensor(costs, dtype=torch.float32, device=device)
-        mean, std = known or normalisation(train.images)
-        self.mean = torch.tensor(mean, device=device)[:, None, None]
-        self.std = torch.tensor(std, device=device)[:, None, None]
-        self.normalisation = (mean, std)
+        self.normalise = (known or Normalisation.measured(train.images)).to(device)
         self.crops = CropAndFlip(to_device(train.images, device), recipe.crop_pad, recipe.flip)
         if recipe.start_from is None:
             for module in self.network.modules():
                 if isinstance(module, Whitening):
-                    module.fit(self._normalised(to_device(train.images[:SAMPLES], device)))
+                    module.fit(self.normalise(to_device(train.images[:SAMPLES], device)))
         self.labels = torch.from_numpy(train.labels).to(device)
         self.calibration = to_device(calibration.images, device)
         self.calibration_labels = torch.from_numpy(calibration.labels).to(device)
@@ -162,7 +160,7 @@ class Trainer:
             rate = learning_rate(phase, (within + step / steps) / phase.epochs)
             set_rate(self.optimizer, rate)
             pixels = self.crops.batch(indices, crops, phase.cutout)
-            images = self._normalised(pixels)
+            images = self.normalise(pixels)
             self.optimizer.zero_grad(set_to_none=True)
             with self._precision():
                 outputs = self.model(images)
@@ -182,7 +180,7 @@ class Trainer:
         size = self.recipe.batch_size
         for indices in torch.split(order, size)[: max(len(order) // size, 1)]:
             pixels = self.crops.batch(indices.to(self.device), random, phase.cutout)
-            yield self._normalised(pixels)
+            yield self.normalise(pixels)
 
     def _prepare(self, phase: Phase) -> None:
         """Freeze what the phase does not train: no gradient, no decay, no batch statistics."""
@@ -235,10 +233,6 @@ class Trainer:
             loss = loss + phase.distillation * distillation(logits, phase.temperature, known)
         return loss
 
-    def _normalised(self, images: Tensor) -> Tensor:
-        scaled = (images.float() / 255 - self.mean) / self.std
-        return scaled.contiguous(memory_format=torch.channels_last)
-
     def _precision(self) -> AbstractContextManager[Any]:
         if self.bfloat16:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
@@ -250,7 +244,7 @@ class Trainer:
         logits, confidences = [], []
         for chunk in torch.split(images, EVALUATION_BATCH):
             with self._precision():
-                outputs = self.network(self._normalised(chunk))
+                outputs = self.network(self.normalise(chunk))
             ours, confidence = in_full_precision(outputs)
             logits.append(ours)
             if confidence is not None:
@@ -435,14 +429,13 @@ def train(
                 break
         if peers.leads:
             trainer.network.load_state_dict(load_checkpoint(best).part("network"))
-        mean, std = trainer.normalisation
         return TrainingResult(
             network=trainer.network.to(memory_format=torch.contiguous_format).cpu().eval(),
             history=trainer.history,
             best_epoch=trainer.best_epoch,
             seconds=trainer.seconds,
-            mean=mean,
-            std=std,
+            mean=trainer.normalise.mean,
+            std=trainer.normalise.std,
             bfloat16=trainer.bfloat16,
             workers=peers.count,
         )

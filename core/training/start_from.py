@@ -15,6 +15,7 @@ from torch import Tensor
 from core.foundation.errors import UserError, nearest
 from core.networks.backbones.torchvision_trunks import PREFIX, torchvision_names
 from core.networks.network import ExitNetwork
+from core.networks.normalisation import Normalisation
 from core.networks.spec import NetworkSpec
 
 DOWNLOAD = "torchvision:"
@@ -35,14 +36,12 @@ class TrainedNetwork:
     Attributes:
         network: in eval mode, on the CPU.
         spec: what it is made of.
-        mean: per channel, of images in [0, 1].
-        std: likewise.
+        normalisation: of its images.
     """
 
     network: ExitNetwork
     spec: NetworkSpec
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    normalisation: Normalisation
 
 
 Find = Callable[[str], TrainedNetwork]
@@ -55,10 +54,6 @@ def find_nothing(name: str) -> TrainedNetwork:
         f"expected a trained network called {name!r}, but no registry to look in was given: pass "
         "`find=core.hub.model.trained`."
     )
-
-
-Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
-"""Mean and standard deviation per channel, of images in [0, 1]."""
 
 
 def start_from(
@@ -110,7 +105,7 @@ def _found(
     if path.suffix in SUFFIXES or path.is_file():
         return _read(path), None
     trained = find(source)
-    return trained.network.state_dict(), (trained.mean, trained.std)
+    return trained.network.state_dict(), trained.normalisation
 
 
 def _download(spec: NetworkSpec, source: str) -> tuple[Mapping[str, Tensor], Normalisation]:
@@ -136,7 +131,7 @@ def _download(spec: NetworkSpec, source: str) -> tuple[Mapping[str, Tensor], Nor
             "machine that can, and name it in `start_from`."
         ) from None
     seen = weights.transforms()
-    return tensors, (tuple(seen.mean), tuple(seen.std))
+    return tensors, Normalisation(seen.mean, seen.std)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

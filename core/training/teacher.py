@@ -13,9 +13,6 @@ ALIKE = ("num_classes", "in_channels", "image_size")
 class Teacher(nn.Module):
     """The final exit of a trained network, which sees what the network that learns sees."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self, name: str, trained: TrainedNetwork, pupil: NetworkSpec, device: torch.device
     ) -> None:
@@ -39,13 +36,10 @@ class Teacher(nn.Module):
                     f"{ours}, but it has {theirs}: choose a model of the same data set."
                 )
         self.network = trained.network.to(device).to(memory_format=torch.channels_last)
-        for what in ("mean", "std"):
-            values = torch.tensor(getattr(trained, what), device=device)
-            self.register_buffer(what, values[:, None, None])
+        self.normalise = trained.normalisation.to(device)
 
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> Tensor:
         """Answer images uint8 (B, C, H, W): logits (B, K) in float32."""
-        images = (pixels.float() / 255 - self.mean) / self.std
-        logits: Tensor = self.network(images.contiguous(memory_format=torch.channels_last)).logits
+        logits: Tensor = self.network(self.normalise(pixels)).logits
         return logits[:, -1].float()

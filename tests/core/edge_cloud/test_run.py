@@ -14,10 +14,10 @@ from core.edge_cloud.run import BEST, LATEST, answer_seconds, run_cloud, run_edg
 from core.foundation.errors import UserError
 from core.networks.build import build
 from core.networks.network import ExitNetwork
+from core.networks.normalisation import Normalisation, to_device
 from core.networks.outline import outline
 from core.training.augment import CropAndFlip
 from core.training.checkpoint import load_checkpoint
-from core.training.device import normalisation, to_device
 from core.training.progress import EpochReport
 from core.training.recipe import Recipe
 from core.training.schedule import learning_rate
@@ -39,7 +39,7 @@ def in_one_process(recipe: Recipe, root: Path) -> ExitNetwork:
     """The network after as many epochs, trained as a whole with features detached at the split."""
     assert recipe.edge_cloud is not None
     data = load_split(recipe.dataset, "train", root)
-    mean, std = (torch.tensor(one)[:, None, None] for one in normalisation(data.images))
+    normalise = Normalisation.measured(data.images)
     augmented = CropAndFlip(to_device(data.images, CPU), recipe.crop_pad, recipe.flip)
     labels = torch.from_numpy(data.labels)
     torch.manual_seed(recipe.seed)
@@ -59,8 +59,7 @@ def in_one_process(recipe: Recipe, root: Path) -> ExitNetwork:
         for step, chosen in enumerate(batches):
             progress = (within + step / len(batches)) / phase.epochs
             optimizer.param_groups[0]["lr"] = learning_rate(phase, progress)
-            features = (augmented.batch(chosen, crops).float() / 255 - mean) / std
-            features = features.contiguous(memory_format=torch.channels_last)
+            features = normalise(augmented.batch(chosen, crops))
             loss = torch.zeros(())
             for index in range(network.num_exits):
                 features = network.stage(index, features)

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.exits.criteria import CRITERIA
-from core.exits.inference import normalised_batches, run_all_exits, run_with_skipping
+from core.exits.inference import run_all_exits, run_with_skipping
 from core.exits.policy import Policy
 from core.exits.routing import decide
 from core.exits.table import ExitTable
@@ -15,15 +15,20 @@ from core.hub.model import load
 from core.hub.registry import list_models
 from core.networks.cost import count
 from core.networks.network import ExitNetwork
+from core.networks.normalisation import Normalisation
 from tests.core.networks.small import images_for, network, noise
 
 BATCH_SIZES = (1, 7, 256)
 CPU = torch.device("cpu")
 
 
+def normalisation(channels: int) -> Normalisation:
+    return Normalisation((0.5,) * channels, (0.25,) * channels)
+
+
 def table_of(made: ExitNetwork, images: NDArray[np.uint8], batch_size: int = 64) -> ExitTable:
     channels, size = images.shape[3], images.shape[1]
-    batches = normalised_batches(images, (0.5,) * channels, (0.25,) * channels, CPU, batch_size)
+    batches = normalisation(channels).batches(images, batch_size)
     probabilities, confidence = run_all_exits(made, batches)
     cost = count(made, channels, size)
     return ExitTable(
@@ -63,7 +68,7 @@ def assert_equal_to_table(
     channels = images.shape[3]
     got = run_with_skipping(
         made,
-        normalised_batches(images, (0.5,) * channels, (0.25,) * channels, CPU, batch_size),
+        normalisation(channels).batches(images, batch_size),
         policy,
         table.stage_costs,
         table.head_costs,
@@ -148,7 +153,7 @@ def test_stages_behind_the_last_exit_taken_are_not_run() -> None:
     stage = made.stage
     made.stage = lambda i, x: ran.append((i, len(x))) or stage(i, x)  # type: ignore[method-assign,func-returns-value]
     table = table_of(network(), noise(64))
-    images = normalised_batches(noise(64), (0.5,), (0.25,), CPU, 64)
+    images = normalisation(1).batches(noise(64), 64)
     everyone = Policy("max_probability", (0.0, 0.0))
     run_with_skipping(made, images, everyone, table.stage_costs, table.head_costs)
     assert ran == [(0, 64)]
@@ -163,7 +168,7 @@ def test_rows_shrink_when_samples_leave() -> None:
     ran: list[int] = []
     stage = made.stage
     made.stage = lambda i, x: ran.append(len(x)) or stage(i, x)  # type: ignore[method-assign,func-returns-value]
-    batches = normalised_batches(images, (0.5,), (0.25,), CPU, 64)
+    batches = normalisation(1).batches(images, 64)
     run_with_skipping(made, batches, policy, table.stage_costs, table.head_costs)
     assert ran[:2] == [64, 64 - left_first]
 
@@ -201,6 +206,6 @@ def test_cuda_gives_the_answers_of_the_cpu() -> None:
     cpu = decide(table_of(made, images), policy)
     cost = count(made, 1, 28)
     cuda = torch.device("cuda")
-    batches = normalised_batches(images, (0.5,), (0.25,), cuda, 64)
+    batches = normalisation(1).to(cuda).batches(images, 64)
     got = run_with_skipping(made.to(cuda), batches, policy, cost.stage_costs, cost.head_costs)
     assert (got.labels == cpu.answers).mean() > 0.99

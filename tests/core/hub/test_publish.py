@@ -7,10 +7,10 @@ import torch
 from core.data.prepared import ImageSet
 from core.exits.table import MOST_CLASSES_IN_FULL, ExitTable
 from core.foundation.errors import UserError
+from core.hub import publish as publishing
 from core.hub.publish import publish
 from core.hub.registry import card_of, shipped_table
 from core.networks.build import build
-from core.training import publish as publishing
 from core.training.loop import TrainingResult
 from tests.core.training.tiny import tiny_recipe
 

@@ -104,7 +104,7 @@ def test_a_whitening_is_computed_from_the_training_images() -> None:
     before = layer.weight.clone()
     images = torch.from_numpy(large[0].images).permute(0, 3, 1, 2)
     with torch.no_grad():
-        first = layer(made._normalised(images))[:, 0] - layer.bias[0]
+        first = layer(made.normalise(images))[:, 0] - layer.bias[0]
     assert float(first.square().mean()) == pytest.approx(1, rel=0.02)
     made.train_epoch()
     assert torch.equal(layer.weight, before)

@@ -10,6 +10,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from core.data.prepared import ImageSet
 from core.foundation.errors import UserError
 from core.hub.model import load, trained
 from core.networks.build import build
@@ -97,7 +98,9 @@ def test_a_shipped_model_brings_its_normalisation() -> None:
     model = load("resnet8-mnist")
     spec = model.card.spec.model_copy(update={"exits": ("block1",)})
     network = build(spec)
-    assert start_from(network, spec, "resnet8-mnist", trained) == (model.card.mean, model.card.std)
+    known = start_from(network, spec, "resnet8-mnist", trained)
+    assert known is not None
+    assert (known.mean, known.std) == (model.card.mean, model.card.std)
     theirs = model.network.state_dict()
     assert all(torch.equal(network.state_dict()[name], theirs[name]) for name in theirs)
 
@@ -114,21 +117,19 @@ def test_a_training_run_starts_from_a_file(tmp_path: Path) -> None:
 
 
 def test_images_are_normalised_as_the_network_to_begin_with_knows_them(tmp_path: Path) -> None:
-    def normalised_by(**changes: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        recipe = tiny_recipe(**changes)
-        return Trainer(
-            recipe, bars(16, 0), bars(16, 1), torch.device("cpu"), find=trained
-        ).normalisation
+    images = bars(16, 0)
 
-    by_images = normalised_by()
+    def means(images: ImageSet = images, **changes: Any) -> tuple[float, ...]:
+        recipe = tiny_recipe(**changes)
+        normalise = Trainer(recipe, images, images, torch.device("cpu"), find=trained).normalise
+        return normalise.mean + normalise.std
+
     plain = load("resnet8-mnist")
     small = {**plain.card.spec.model_dump(), "exits": ("block1",), "image_size": 8}
     begun = {"network": small | {"num_classes": 10}, "start_from": "resnet8-mnist"}
-    images = bars(16, 0)
     ten = replace(images, classes=tuple("0123456789"))
-    trainer = Trainer(tiny_recipe(**begun), ten, ten, torch.device("cpu"), find=trained)
-    assert trainer.normalisation == (plain.card.mean, plain.card.std) != by_images
-    assert normalised_by(mean=[0.25], std=[0.75]) == ((0.25,), (0.75,))
+    assert means(ten, **begun) == (*plain.card.mean, *plain.card.std) != means()
+    assert means(mean=[0.25], std=[0.75]) == (0.25, 0.75)
 
 
 def test_old_densenet_names_are_known(tmp_path: Path) -> None:
@@ -175,9 +176,9 @@ def test_torchvisions_weights_bring_their_normalisation(
         return hollow("resnet18", 1000)
 
     served(download)
-    mean, std = start_from(*imagenet(), f"torchvision:{choice}") or ((), ())
-    assert mean == (0.485, 0.456, 0.406)
-    assert std == (0.229, 0.224, 0.225)
+    known = start_from(*imagenet(), f"torchvision:{choice}")
+    assert known is not None
+    assert (known.mean, known.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     ((url, nothing_else),) = asked
     assert "resnet18" in url
     assert nothing_else
