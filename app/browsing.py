@@ -23,7 +23,7 @@ class Browsing:
     """The choices of the Samples page. What is empty, or 0, is left open.
 
     Attributes:
-        album: name of an `app.albums.Album`.
+        album: name of an `app.sample_sources.Album`.
         exit_number: counted from 1.
         label: name of a class.
         verdict: `RIGHT` or `WRONG`.

@@ -10,12 +10,12 @@ if str(ROOT) not in sys.path:  # Streamlit puts only this file's folder there
 
 import streamlit as st  # noqa: E402
 
+from app.components.errors import sentences  # noqa: E402
 from app.components.shortcuts import shortcuts  # noqa: E402
 from app.components.style import style  # noqa: E402
-from app.guard import sentences  # noqa: E402
 from app.views import (  # noqa: E402
     compare,
-    edgecloud,
+    edge_cloud,
     learn,
     model,
     playground,
@@ -36,7 +36,7 @@ page = st.navigation(
         st.Page(compare.page, title="Compare", icon=":material/compare:", url_path="compare"),
         st.Page(train.page, title="Train", icon=":material/model_training:", url_path="train"),
         st.Page(
-            edgecloud.page, title="Edge and cloud", icon=":material/cloud:", url_path="edge-cloud"
+            edge_cloud.page, title="Edge and cloud", icon=":material/cloud:", url_path="edge-cloud"
         ),
         st.Page(learn.page, title="Learn", icon=":material/school:", url_path="learn"),
         st.Page(model.page, title="Model", icon=":material/schema:", url_path="model"),

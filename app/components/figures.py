@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from app import wording
+from app import text
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,10 @@ def _title(meaning: str) -> str:
 def _row(row: Row, names: Sequence[str]) -> str:
     kind = f' class="ee-{row.kind}"' if row.kind else ""
     cells = "".join(
-        f'<td data-cell="{name}">{escape(row.cells.get(name, wording.MISSING))}</td>'
-        for name in names
+        f'<td data-cell="{name}">{escape(row.cells.get(name, text.MISSING))}</td>' for name in names
     )
     bar = f'<span class="ee-share"><i style="width:{row.share:.2%}"></i></span>'
     return (
         f'<tr data-row="{row.name}"{kind}><th scope="row">{escape(row.title)}</th>'
-        f"<td>{bar}<b>{wording.percent(row.share)}</b></td>{cells}</tr>"
+        f"<td>{bar}<b>{text.percent(row.share)}</b></td>{cells}</tr>"
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from app import wording
+from app import text
 from core.exits.report import saved
 from core.hub.card import Card
 
@@ -29,9 +29,9 @@ class Reading:
 def saving(card: Card, relative_cost: float, note: str) -> Reading:
     """Return the compute saved at a relative cost; ``note`` has ``{spent}`` and ``{whole}``."""
     part = saved(relative_cost)
-    spent, whole = wording.macs(card.macs(relative_cost)), wording.macs(card.plain_macs)
-    title = wording.SAVED if part >= 0 else wording.EXTRA
-    value = wording.percent(abs(part))
+    spent, whole = text.macs(card.macs(relative_cost)), text.macs(card.plain_macs)
+    title = text.SAVED if part >= 0 else text.EXTRA
+    value = text.percent(abs(part))
     return Reading("saved", title, value, note.format(spent=spent, whole=whole), strong=True)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.pictures import Picture, data_uri
+from app.components.pictures import Picture, data_uri
 
-_SHEET = Path(__file__).with_name("style.css")
+_SHEET = Path(__file__).parent / "style.css"
 
 
 def style() -> None:

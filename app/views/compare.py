@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import charts, resources, state, wording
-from app.changed import Configuration, changed_images, listing, open_in_playground, picked
-from app.components import controls
+from app import resources, state, text
+from app.charts import plotly
+from app.components import model_choice
+from app.components.changed_images import (
+    Configuration,
+    changed_images,
+    listing,
+    open_in_playground,
+    picked,
+)
+from app.components.errors import sentences
+from app.components.leaderboard import every_method
 from app.components.readout import Reading, readout
 from app.components.style import heading, section
 from app.components.versus import A, B, Line, crossing, versus
-from app.every_method import every_method
-from app.guard import sentences
 from core.analysis.compare import Comparison, Differences, compare, differences, in_macs
 from core.data.prepared import ImageSet
 from core.exits.criteria import CRITERIA
@@ -50,7 +57,7 @@ class Side(Configuration):
     def exits(self) -> list[str]:
         """Return the names of its exits."""
         count = self.card.num_exits
-        return [wording.exit_name(index, count) for index in range(count)]
+        return [text.exit_name(index, count) for index in range(count)]
 
 
 def page() -> None:
@@ -59,7 +66,7 @@ def page() -> None:
         "Compare",
         "Two configurations on the same test images: what changes, and could it be chance?",
     )
-    names = controls.models_to_choose()
+    names = model_choice.models_to_choose()
     view = state.open_view(names, resources.card_of)
     a = Side(view, resources.card_of(view.model), "A", state.choose)
     peers = [name for name in names if resources.card_of(name).dataset == a.card.dataset]
@@ -160,9 +167,9 @@ def _model(side: Side, names: Sequence[str]) -> None:
 
 def _point(side: Side) -> None:
     key = _key(side, "point")
-    policies = controls.point_policies(side.card)
+    policies = model_choice.point_policies(side.card)
     same = (name for name, one in policies.items() if one == side.view.policy)
-    current = next(same, controls.OWN)
+    current = next(same, model_choice.OWN)
 
     def changed() -> None:
         if st.session_state[key] in policies:
@@ -171,11 +178,11 @@ def _point(side: Side) -> None:
     st.session_state[key] = current
     st.selectbox(
         "Operating point",
-        [*policies, *([controls.OWN] if current == controls.OWN else [])],
+        [*policies, *([model_choice.OWN] if current == model_choice.OWN else [])],
         key=key,
         on_change=changed,
-        format_func=lambda name: controls.point_title(side.card, name),
-        help=controls.POINT_HELP,
+        format_func=lambda name: model_choice.point_title(side.card, name),
+        help=model_choice.POINT_HELP,
     )
 
 
@@ -193,7 +200,7 @@ def _criterion(side: Side) -> None:
         key=key,
         on_change=changed,
         format_func=lambda name: CRITERIA[name].title,
-        help=controls.criterion_help(side.card),
+        help=model_choice.criterion_help(side.card),
     )
 
 
@@ -248,14 +255,14 @@ def _chart(a: Side, b: Side, found: Comparison) -> None:
         scale = side.card.plain_macs if unlike else 1
         lines.append(_line(side, scale))
         cost = in_macs(report.relative_cost, scale)
-        here.append(charts.Spot(side.named(), cost, report.accuracy))
+        here.append(plotly.Spot(side.named(), cost, report.accuracy))
         if side.card.plain is not None and side.card.plain.name not in compared:
             name = _plain_title(side.card.plain.name)
-            plain[name] = charts.Spot(name, in_macs(1.0, scale), side.card.plain.test_accuracy)
+            plain[name] = plotly.Spot(name, in_macs(1.0, scale), side.card.plain.test_accuracy)
     st.plotly_chart(
-        charts.accuracy_and_cost(lines, here, list(plain.values()), unlike),
+        plotly.accuracy_and_cost(lines, here, list(plain.values()), unlike),
         key="compare-chart",
-        config=charts.CONFIG,
+        config=plotly.CONFIG,
         alt=f"Accuracy against compute of {a.named()} and of {b.named()}",
     )
 
@@ -299,27 +306,27 @@ def _numbers(a: Side, b: Side, found: Comparison) -> None:
 def _lines(a: Side, b: Side, found: Comparison) -> list[Line]:
     first, second = found.first, found.second
     apart = differences(found, a.card.plain_macs, b.card.plain_macs)
-    points = wording.points
+    points = text.points
     lines = [
         Line(
             "Accuracy",
-            wording.percent(first.accuracy, 2),
-            wording.percent(second.accuracy, 2),
-            wording.signed(apart.accuracy, points(abs(apart.accuracy))),
+            text.percent(first.accuracy, 2),
+            text.percent(second.accuracy, 2),
+            text.signed(apart.accuracy, points(abs(apart.accuracy))),
             "On the test split.",
         ),
         Line(
             "Relative cost",
-            wording.percent(first.relative_cost),
-            wording.percent(second.relative_cost),
-            wording.signed(apart.relative_cost, points(abs(apart.relative_cost))),
+            text.percent(first.relative_cost),
+            text.percent(second.relative_cost),
+            text.signed(apart.relative_cost, points(abs(apart.relative_cost))),
             "Mean MACs per image in units of each one's own plain network. Networks of other "
             "sizes have no such unit in common: compare their MACs.",
         ),
         Line(
             "MACs per image",
-            wording.macs(a.card.macs(first.relative_cost)),
-            wording.macs(b.card.macs(second.relative_cost)),
+            text.macs(a.card.macs(first.relative_cost)),
+            text.macs(b.card.macs(second.relative_cost)),
             _factor(apart),
             "Multiply-accumulates, heads included, on average.",
         ),
@@ -333,13 +340,13 @@ def _lines(a: Side, b: Side, found: Comparison) -> list[Line]:
 
 
 def _factor(apart: Differences) -> str:
-    more = wording.signed(apart.macs, wording.macs(round(abs(apart.macs))))
-    return f"{wording.times(apart.times)} ({more})"
+    more = text.signed(apart.macs, text.macs(round(abs(apart.macs))))
+    return f"{text.times(apart.times)} ({more})"
 
 
 def _share(side: Side, report: Report, name: str) -> str:
     shares = dict(zip(side.exits(), report.exit_share, strict=True))
-    return wording.share(shares[name]) if name in shares else wording.MISSING
+    return text.share(shares[name]) if name in shares else text.MISSING
 
 
 def _times(races: "dict[int, Timing]") -> list[Line]:
@@ -347,14 +354,14 @@ def _times(races: "dict[int, Timing]") -> list[Line]:
     for size in BATCHES:
         title = "Time, one by one" if size == 1 else f"Time, {size} at once"
         meaning = "Per image: median of three runs over the same 128 images on this machine."
-        line = Line(title, wording.MISSING, wording.MISSING, "measure it", meaning)
+        line = Line(title, text.MISSING, text.MISSING, "measure it", meaning)
         if size in races:
             first, second = races[size].seconds
             line = Line(
                 title,
-                wording.milliseconds(first),
-                wording.milliseconds(second),
-                wording.times(races[size].ratio),
+                text.milliseconds(first),
+                text.milliseconds(second),
+                text.times(races[size].ratio),
                 meaning,
             )
         lines.append(line)
@@ -365,7 +372,7 @@ def _measured(a: Side, b: Side) -> "dict[int, Timing]":
     images = _images(a.card)
     if images is None:
         raise UserError(
-            f"expected pictures of {wording.dataset(a.card.dataset)} to run the networks on, "
+            f"expected pictures of {text.dataset(a.card.dataset)} to run the networks on, "
             "but there are none; "
             f"fetch them with `python -m core data prepare {a.card.dataset}`."
         )
@@ -420,9 +427,9 @@ def _chance(found: Comparison) -> str:
     if not apart:
         return "Both are right on the same images, so there is nothing that chance could explain."
     told = (
-        f"On {wording.plural(apart, 'image')} just one of the two is right: "
+        f"On {text.plural(apart, 'image')} just one of the two is right: "
         f"B {found.to_right:,} times, A {found.to_wrong:,} times. If both were equally good, a "
-        f"split at least as uneven would come about in <b>{wording.odds(found.p_value)}</b> test "
+        f"split at least as uneven would come about in <b>{text.odds(found.p_value)}</b> test "
         f"sets like this one (McNemar’s exact test, p {_p_value(found.p_value)}). "
     )
     if found.p_value >= SURE:

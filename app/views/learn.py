@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from app import charts, resources, state, wording
-from app.components import controls
-from app.components.looks import Look, looks, top_classes
+from app import resources, state, text
+from app.charts import plotly
+from app.components import model_choice
+from app.components.errors import sentences
+from app.components.pictures import data_uri, heat
 from app.components.readout import Reading, readout, saving, standing
-from app.components.split import MACS, curve, histograms, split
+from app.components.saliency import Look, looks, top_classes
 from app.components.style import heading, section
-from app.guard import sentences
-from app.pictures import data_uri, heat
+from app.components.threshold_charts import MACS, curve, histograms, split
 from core.data.prepared import ImageSet
 from core.exits.criteria import CRITERIA
 from core.exits.report import Report, evaluate, exits_alone
@@ -36,7 +37,7 @@ class Step:
 def page() -> None:
     """Show the page."""
     heading("Learn", "Early exits in five short steps, each with something to play with.")
-    card = controls.choices()
+    card = model_choice.choices()
     if card.num_exits == 1:
         st.info(
             f"{card.title} has no early exits: choose a model that has, above.",
@@ -96,11 +97,11 @@ def _walk(number: int) -> None:
 def _why(card: Card, view: state.View) -> None:
     table = resources.tables(view.model)["test"]
     costs, accuracies = exits_alone(table)
-    names = [wording.exit_name(index, card.num_exits) for index in range(card.num_exits)]
+    names = [text.exit_name(index, card.num_exits) for index in range(card.num_exits)]
     st.plotly_chart(
-        charts.cost_beside_accuracy(names, costs, accuracies),
+        plotly.cost_beside_accuracy(names, costs, accuracies),
         key="why",
-        config=charts.CONFIG,
+        config=plotly.CONFIG,
         alt="Compute up to each exit, beside the part of all images it answers rightly",
     )
 
@@ -109,7 +110,7 @@ def _what(card: Card, view: state.View) -> None:
     samples = resources.examples(card)
     if samples is None:
         st.info(
-            f"No images of {wording.dataset(card.dataset)} ship, and the data set is not on this "
+            f"No images of {text.dataset(card.dataset)} ship, and the data set is not on this "
             "machine.",
             icon=":material/image:",
         )
@@ -157,7 +158,7 @@ def _looks(
         veil = heat(resources.looked_at(view.model, pixels, index, answer, "grad_cam"))
         items.append(
             Look(
-                name=wording.exit_name(index, card.num_exits),
+                name=text.exit_name(index, card.num_exits),
                 image=data_uri(pixels),
                 veil=data_uri(veil),
                 answer=card.classes[answer],
@@ -183,8 +184,8 @@ def _how_much(card: Card, view: state.View) -> None:
 
 
 def _readings(card: Card, report: Report) -> list[Reading]:
-    accuracy = wording.percent(report.accuracy, 2)
-    reference = wording.percent(card.reference_accuracy("test"), 2)
+    accuracy = text.percent(report.accuracy, 2)
+    reference = text.percent(card.reference_accuracy("test"), 2)
     yardstick = "plain network" if card.plain else "last exit"
     return [
         saving(card, report.relative_cost, MACS),
@@ -230,30 +231,30 @@ def _promise(card: Card, view: state.View) -> None:
                     Reading(
                         "naive",
                         "Looks good on calibration",
-                        wording.percent(found.naive_broken, 0),
+                        text.percent(found.naive_broken, 0),
                         "of the promises broken, naively",
                     ),
                     Reading(
                         "proven",
                         "Proven on calibration",
-                        wording.percent(found.broken, 0),
+                        text.percent(found.broken, 0),
                         "of the promises broken; 10 % would be allowed",
                         strong=True,
                     ),
                     Reading(
                         "price",
                         "The price of certainty",
-                        wording.percent(float(found.relative_cost.mean())),
+                        text.percent(float(found.relative_cost.mean())),
                         f"of the compute, instead of "
-                        f"{wording.percent(float(found.naive_cost.mean()))}",
+                        f"{text.percent(float(found.naive_cost.mean()))}",
                     ),
                 ]
             )
         )
         st.plotly_chart(
-            charts.rehearsal(found.naive_risk, found.risk, found.epsilon),
+            plotly.rehearsal(found.naive_risk, found.risk, found.epsilon),
             key="rehearsal",
-            config=charts.CONFIG,
+            config=plotly.CONFIG,
             alt="True risk of naive and of proven thresholds over many calibration sets",
         )
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import resources, state, wording
-from app.components import controls
-from app.components.blueprint import Part, blueprint
+from app import resources, state, text
+from app.charts.blueprint import Part, blueprint
+from app.components import model_choice
 from app.components.box import box, facts, table
+from app.components.errors import sentences
 from app.components.figures import Column
 from app.components.saving import save_button
 from app.components.style import heading, section
-from app.guard import sentences
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
 from core.hub.card import Card
@@ -30,7 +30,7 @@ _TIMES = "part-times"
 def page() -> None:
     """Show the page."""
     heading("Model", "What is in the box: how it is built, how it was trained, what it can do.")
-    card = controls.choices()
+    card = model_choice.choices()
     view = state.view()
     stages = resources.outlined(view.model)
     st.html(
@@ -53,7 +53,7 @@ def page() -> None:
 
 def _comes_in(card: Card) -> str:
     size = card.spec.image_size
-    return f"image of {wording.shape(card.spec.in_channels, size, size)}"
+    return f"image of {text.shape(card.spec.in_channels, size, size)}"
 
 
 def _parts(card: Card, stages: tuple["StageOutline", ...]) -> list[Part]:
@@ -62,13 +62,13 @@ def _parts(card: Card, stages: tuple["StageOutline", ...]) -> list[Part]:
             stage=f"Stage {index + 1}",
             blocks=_blocks(stage),
             cost=float(card.stage_costs[index]),
-            macs=wording.macs(card.stage_macs[index]),
-            hands_on=wording.shape(*stage.shape),
-            head=wording.exit_name(index, card.num_exits),
+            macs=text.macs(card.stage_macs[index]),
+            hands_on=text.shape(*stage.shape),
+            head=text.exit_name(index, card.num_exits),
             place=f"after {stage.blocks[-1]}",
-            head_says=f"{wording.macs(card.head_macs[index])} MACs, "
-            f"{wording.plural(card.head_parameters[index], 'parameter')}",
-            accuracy=wording.percent(card.per_exit_accuracy["test"][index], 2),
+            head_says=f"{text.macs(card.head_macs[index])} MACs, "
+            f"{text.plural(card.head_parameters[index], 'parameter')}",
+            accuracy=text.percent(card.per_exit_accuracy["test"][index], 2),
         )
         for index, stage in enumerate(stages)
     ]
@@ -94,7 +94,7 @@ def _costs(name: str, card: Card, stages: tuple["StageOutline", ...]) -> None:
         )
     )
     times = _measured(name, card)
-    threads = f" with {wording.plural(times[0].threads, 'thread')}" if times else ""
+    threads = f" with {text.plural(times[0].threads, 'thread')}" if times else ""
     columns = [
         Column("part", "Part"),
         Column("shape", "Output", "Channels × height × width of a stage's output."),
@@ -126,7 +126,7 @@ def _costs(name: str, card: Card, stages: tuple["StageOutline", ...]) -> None:
         if card.num_exits > 1:
             st.caption(
                 "Whoever goes to the end of all stages and asks every head on the way pays "
-                f"{wording.percent(card.whole_cost)} of the plain network."
+                f"{text.percent(card.whole_cost)} of the plain network."
             )
 
 
@@ -134,19 +134,19 @@ def _rows(
     card: Card, stages: tuple["StageOutline", ...], times: tuple["PartTimes", ...]
 ) -> list[list[str]]:
     rows = []
-    missing = [wording.MISSING] * len(BATCHES)
+    missing = [text.MISSING] * len(BATCHES)
     for index, stage in enumerate(stages):
         rows.append(
             [
                 f"Stage {index + 1}: {_blocks(stage)}",
-                wording.shape(*stage.shape),
-                wording.macs(card.stage_macs[index]),
-                wording.share(float(card.stage_costs[index])),
+                text.shape(*stage.shape),
+                text.macs(card.stage_macs[index]),
+                text.share(float(card.stage_costs[index])),
                 f"{card.stage_parameters[index]:,}",
                 *(
                     [
-                        f"{wording.brief(one.stages[index])} "
-                        f"({wording.percent(one.stage_shares[index], 0)})"
+                        f"{text.brief(one.stages[index])} "
+                        f"({text.percent(one.stage_shares[index], 0)})"
                         for one in times
                     ]
                     or missing
@@ -155,22 +155,22 @@ def _rows(
         )
         rows.append(
             [
-                f"Head of {wording.exit_name(index, card.num_exits).lower()}",
+                f"Head of {text.exit_name(index, card.num_exits).lower()}",
                 f"{len(card.classes)} classes",
-                wording.macs(card.head_macs[index]),
-                wording.share(float(card.head_costs[index])),
+                text.macs(card.head_macs[index]),
+                text.share(float(card.head_costs[index])),
                 f"{card.head_parameters[index]:,}",
-                *([wording.brief(one.heads[index]) for one in times] or missing),
+                *([text.brief(one.heads[index]) for one in times] or missing),
             ]
         )
     rows.append(
         [
             "Plain network: all stages, final head",
             "",
-            wording.macs(card.plain_macs),
-            wording.percent(1.0),
+            text.macs(card.plain_macs),
+            text.percent(1.0),
             f"{card.plain_parameters:,}",
-            *([wording.brief(one.plain) for one in times] or missing),
+            *([text.brief(one.plain) for one in times] or missing),
         ]
     )
     return rows
@@ -196,18 +196,18 @@ def _known(card: Card) -> None:
         ("Method", _method(card.method)),
         ("Backbone", card.spec.backbone),
         ("Heads", _heads(card)),
-        ("Data set", wording.dataset(card.dataset)),
+        ("Data set", text.dataset(card.dataset)),
         ("Parameters", f"{card.all_parameters:,}"),
         ("Trained for", _trained(card)),
         ("Weights of", f"epoch {training.best_epoch}, the best on calibration"),
         ("Hardware", training.hardware),
         ("Precision", "bfloat16" if training.bfloat16 else "float32"),
-        ("Seed", str(training.recipe.get("seed", wording.MISSING))),
+        ("Seed", str(training.recipe.get("seed", text.MISSING))),
         ("Versions", ", ".join(f"{name} {number}" for name, number in card.versions.items())),
         ("SHA-256 of the weights", card.sha256),
     ]
     if card.plain is not None:
-        right = wording.percent(card.plain.test_accuracy, 2)
+        right = text.percent(card.plain.test_accuracy, 2)
         items.insert(6, ("Plain counterpart", f"{card.plain.name}, {right} on test"))
     st.html(facts(items))
 
@@ -227,9 +227,9 @@ def _heads(card: Card) -> str:
 
 def _trained(card: Card) -> str:
     training = card.training
-    epochs = wording.plural(training.epochs, "epoch")
+    epochs = text.plural(training.epochs, "epoch")
     begun = f", after those of {training.start_from}" if training.start_from else ""
-    return f"{epochs} in {wording.patience(training.seconds)}{begun}"
+    return f"{epochs} in {text.patience(training.seconds)}{begun}"
 
 
 def _again(card: Card) -> None:
@@ -252,18 +252,18 @@ def _accuracies(card: Card) -> None:
     columns = [
         Column("split", "Split"),
         *(
-            Column(str(index), wording.exit_name(index, card.num_exits))
+            Column(str(index), text.exit_name(index, card.num_exits))
             for index in range(card.num_exits)
         ),
     ]
     rows = [
-        [split.capitalize(), *(wording.percent(value, 2) for value in values)]
+        [split.capitalize(), *(text.percent(value, 2) for value in values)]
         for split, values in card.per_exit_accuracy.items()
     ]
     if card.plain is not None:
         columns.append(Column("plain", "Plain network"))
         for row, split in zip(rows, card.per_exit_accuracy, strict=True):
-            row.append(wording.percent(card.reference_accuracy(split), 2))
+            row.append(text.percent(card.reference_accuracy(split), 2))
     st.html(table(columns, rows))
 
 
@@ -298,15 +298,14 @@ def _points(card: Card) -> None:
         rows.append(
             [
                 point.name.capitalize(),
-                controls.allows(point),
+                model_choice.allows(point),
                 CRITERIA[policy.criterion].title,
                 " · ".join(
-                    wording.score(level) if on else "off"
+                    text.score(level) if on else "off"
                     for level, on in zip(policy.thresholds, policy.enabled, strict=True)
                 ),
                 *(
-                    f"{wording.percent(figures.accuracy, 2)} at "
-                    f"{wording.percent(figures.relative_cost)}"
+                    f"{text.percent(figures.accuracy, 2)} at {text.percent(figures.relative_cost)}"
                     for figures in (point.calibration, point.test)
                 ),
                 " · ".join(f"{100 * one:.0f}" for one in point.test.exit_share),

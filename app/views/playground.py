@@ -10,16 +10,17 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import charts, resources, state, wording
-from app.components import controls, sources
-from app.components.alive import classes_left
-from app.components.ladder import Rung, ladder
+from app import resources, state, text
+from app.charts import plotly
+from app.charts.ladder import Rung, ladder
+from app.components import model_choice, picture_choice
 from app.components.live import STAGES, live, table_here
-from app.components.looks import Look, looks, top_classes
+from app.components.pictures import Picture, data_uri, heat
 from app.components.readout import Reading, readout, saving
+from app.components.remaining_classes import classes_left
+from app.components.saliency import Look, looks, top_classes
 from app.components.saving import save_button
 from app.components.style import heading, picture_card, section
-from app.pictures import Picture, data_uri, heat
 from core.analysis.corruptions import SPOILERS, spoil
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
@@ -41,14 +42,14 @@ def page() -> None:
         "Playground",
         "Send one image through the network, and see where it is sure enough to stop.",
     )
-    card = controls.choices()
+    card = model_choice.choices()
     view = state.view()
     image, beside = st.columns([1, 3.4], gap="medium")
     with beside:
-        chosen = sources.pictures(card)
+        chosen = picture_choice.pictures(card)
         if chosen is None:
             st.info(
-                f"No images of {wording.dataset(card.dataset)} ship, and the data set is not on "
+                f"No images of {text.dataset(card.dataset)} ship, and the data set is not on "
                 "this machine: upload a picture to begin.",
                 icon=":material/upload:",
             )
@@ -119,7 +120,7 @@ def _severities(card: Card, view: state.View, picture: Picture) -> None:
     table = resources.asked_all(view.model, images)
     scores = view.policy.scores(table)
     exits = decide(table, view.policy).exits
-    names = [wording.exit_name(index, card.num_exits) for index in range(card.num_exits)]
+    names = [text.exit_name(index, card.num_exits) for index in range(card.num_exits)]
     st.html(
         section(
             f"How much {SPOILERS[view.spoiler].title.lower()} it takes",
@@ -128,9 +129,9 @@ def _severities(card: Card, view: state.View, picture: Picture) -> None:
         )
     )
     st.plotly_chart(
-        charts.severity(SEVERITIES, scores, exits, names, view.severity),
+        plotly.severity(SEVERITIES, scores, exits, names, view.severity),
         key="severities",
-        config=charts.CONFIG,
+        config=plotly.CONFIG,
         alt="Score at each early exit against the severity of spoiling",
     )
 
@@ -145,14 +146,14 @@ def _all_of_them(card: Card, view: state.View, pictures: Sequence[Picture]) -> N
             "name": one.name,
             "answer": card.classes[decision.answers[index]],
             "probability": float(table.probabilities[index, exit_index, decision.answers[index]]),
-            "leaves at": wording.exit_name(exit_index, card.num_exits),
+            "leaves at": text.exit_name(exit_index, card.num_exits),
             "relative cost": float(decision.costs[index]),
         }
         for index, (one, exit_index) in enumerate(
             zip(pictures, decision.exits.tolist(), strict=True)
         )
     ]
-    st.html(section("All your images", f"{wording.plural(len(rows), 'image')}."))
+    st.html(section("All your images", f"{text.plural(len(rows), 'image')}."))
     share = st.column_config.NumberColumn(format="percent")
     st.dataframe(
         rows,
@@ -219,7 +220,7 @@ def _classes_left(card: Card, policy: Policy, table: ExitTable, exit_index: int)
         )
         + classes_left(
             card.classes,
-            [wording.exit_name(index, card.num_exits) for index in shown],
+            [text.exit_name(index, card.num_exits) for index in shown],
             left[0, shown].tolist(),
             table.probabilities[0, shown].tolist(),
             [index <= exit_index for index in shown],
@@ -234,7 +235,7 @@ def _answer(card: Card, picture: Picture, answer: int, index: int) -> dict[str, 
         right = answer == picture.label
         tone = "right" if right else "wrong"
         truth = "✓ right" if right else f"✗ it is {card.classes[picture.label]}"
-    name = wording.exit_name(index, card.num_exits)
+    name = text.exit_name(index, card.num_exits)
     return {"text": card.classes[answer], "note": truth, "tone": tone, "exit": name}
 
 
@@ -256,8 +257,8 @@ def _readings(
         Reading(
             "time",
             "Measured here",
-            wording.milliseconds(seconds),
-            f"{wording.milliseconds(whole)} without early exits",
+            text.milliseconds(seconds),
+            f"{text.milliseconds(whole)} without early exits",
         ),
     ]
 
@@ -273,7 +274,7 @@ def _rung(
 ) -> Rung:
     early = index < card.num_exits - 1
     return Rung(
-        name=wording.exit_name(index, card.num_exits),
+        name=text.exit_name(index, card.num_exits),
         answer=card.classes[answer],
         probability=float(table.probabilities[0, index, answer]),
         score=float(scores[index]) if early else None,
@@ -309,7 +310,7 @@ def _insight(
         likeliest = (-probabilities).argsort(kind="stable")[:TOP]
         items.append(
             Look(
-                name=wording.exit_name(index, card.num_exits),
+                name=text.exit_name(index, card.num_exits),
                 image=image,
                 veil=data_uri(heat(seen)),
                 answer=card.classes[answer],

@@ -6,8 +6,7 @@ from html import escape
 
 import streamlit as st
 
-from app import state, wording
-from app.albums import OWN, Album, albums, own_album
+from app import state, text
 from app.browsing import (
     AGREES,
     DIFFERS,
@@ -18,18 +17,18 @@ from app.browsing import (
     browsing,
     start_over,
 )
-from app.components import controls, sources
-from app.components.brush import Bars, Histogram, brush
-from app.components.fetching import fetching
-from app.components.intake import intake
-from app.components.ladder import Rung, cards
+from app.charts.ladder import Rung, cards
+from app.components import model_choice, picture_choice
+from app.components.download import fetching
+from app.components.exit_counts import ExitCount, exit_counts
+from app.components.own_images import intake
+from app.components.picture_grid import Group, Tile, picture_grid
+from app.components.pictures import data_uri
 from app.components.saving import save_button
-from app.components.sheet import Group, Tile, sheet
+from app.components.score_range import Bars, Histogram, score_range
 from app.components.style import heading, section
-from app.components.tally import Card as TallyCard
-from app.components.tally import tally
 from app.own import own_images
-from app.pictures import data_uri
+from app.sample_sources import OWN, Album, albums, own_album
 from core.analysis.samples import (
     ORDERS,
     Leaving,
@@ -66,7 +65,7 @@ _LAST = {_ANY: "Any", AGREES: "= Agrees", DIFFERS: "≠ Differs"}
 def page() -> None:
     """Show the page."""
     heading("Samples", "Who leaves where, and why: every image of a split, with its pictures.")
-    card = controls.choices()
+    card = model_choice.choices()
     view, now = state.view(), browsing()
     mine = own_images()
     mine.settle()
@@ -130,7 +129,7 @@ def _tally(card: Card, album: Album, samples: Routed, now: Browsing) -> None:
         browse(exit_number=0 if again else value)
 
     drawn = [
-        TallyCard(
+        ExitCount(
             value=0,
             name="All exits",
             count=f"{len(samples):,}",
@@ -142,20 +141,20 @@ def _tally(card: Card, album: Album, samples: Routed, now: Browsing) -> None:
         )
     ]
     for index, one in enumerate(leaving(samples)):
-        name = wording.exit_name(index, card.num_exits)
+        name = text.exit_name(index, card.num_exits)
         drawn.append(
-            TallyCard(
+            ExitCount(
                 value=index + 1,
                 name=name,
                 count=f"{one.count:,}",
-                share=wording.share(one.share),
+                share=text.share(one.share),
                 note=_of_exit(album, one, last=index == card.num_exits - 1),
                 width=one.share,
                 title=f"Show only the images that leave at {name}",
                 chosen=asked == index,
             )
         )
-    tally(drawn, "Exits: how many leave, and a filter", pick)
+    exit_counts(drawn, "Exits: how many leave, and a filter", pick)
 
 
 def _of_exit(album: Album, one: Leaving, last: bool) -> str:
@@ -175,11 +174,11 @@ def _summed(album: Album, samples: Routed, positions: IntArray) -> str:
 def _right(accuracy: float) -> str:
     if math.isnan(accuracy):
         return "right answers unknown"
-    return f"{wording.percent(accuracy, 2)} of them right"
+    return f"{text.percent(accuracy, 2)} of them right"
 
 
 def _agreeing(agreement: float) -> str:
-    return f"{wording.percent(agreement)} as the last exit says"
+    return f"{text.percent(agreement)} as the last exit says"
 
 
 def _filters(card: Card, album: Album, now: Browsing) -> None:
@@ -269,7 +268,7 @@ def _scores(card: Card, view: state.View, album: Album, samples: Routed, now: Br
     below, at_most = within_steps(samples.scores[positions])
     up, down, by_label = score_bars(samples, positions, BINS)
     names = ("right", "wrong") if by_label else ("as the last exit says", "not so")
-    brush(
+    score_range(
         Histogram(
             title=f"{criterion.title} where it left",
             help=f"{criterion.title} at the exit where the image left. {last} Drag over the bars "
@@ -322,14 +321,16 @@ def _found(card: Card, album: Album, samples: Routed, positions: IntArray, now: 
                 "Save as CSV",
                 to_csv(samples, positions, album.names),
                 f"{card.name}-{album.name}.csv",
-                help=f"All {wording.plural(len(positions), 'image')} of this selection: id, label, "
+                help=f"All {text.plural(len(positions), 'image')} of this selection: id, label, "
                 f"answer, exit, score, cost, right, flip{', file' if album.names else ''}.",
             )
     if not len(positions):
         st.info("No image is like that. Widen a filter, or clear them.", icon=":material/search:")
         return
     tiles = [_tile(card, album, samples, position, now) for position in shown.tolist()]
-    sheet([Group(tiles)], "Images of this selection", _open, key="selection", shown_in=_PANEL)
+    picture_grid(
+        [Group(tiles)], "Images of this selection", _open, key="selection", shown_in=_PANEL
+    )
     if pages > 1:
         _pages(number, pages)
 
@@ -389,8 +390,8 @@ def _tile(
     answer = card.classes[int(decision.answers[position])]
     truth = card.classes[label] if label >= 0 else ""
     right = bool(samples.right[position]) if label >= 0 else None
-    exit_name = wording.exit_name(int(decision.exits[position]), card.num_exits)
-    score = wording.score(float(samples.scores[position]))
+    exit_name = text.exit_name(int(decision.exits[position]), card.num_exits)
+    score = text.score(float(samples.scores[position]))
     flip = samples.flip(position)
     says = f"{album.called(position)}: taken for {answer}" + (
         f", it is {truth}" if right is False else ""
@@ -417,7 +418,7 @@ def _tile(
 def _extremes(card: Card, album: Album, samples: Routed, now: Browsing) -> None:
     groups = []
     for index in range(card.num_exits):
-        name = wording.exit_name(index, card.num_exits)
+        name = text.exit_name(index, card.num_exits)
         for title, positions in zip(
             ("the surest", "the least sure"), extremes(samples, index, IN_A_ROW), strict=True
         ):
@@ -432,7 +433,9 @@ def _extremes(card: Card, album: Album, samples: Routed, now: Browsing) -> None:
             "Whoever left with the highest score, and whoever just made it. No filter applies.",
         )
     )
-    sheet(groups, "Extremes of each exit", _open, key="extremes", shown_in=_PANEL, pairs=True)
+    picture_grid(
+        groups, "Extremes of each exit", _open, key="extremes", shown_in=_PANEL, layout="pairs"
+    )
 
 
 def _opened(card: Card, view: state.View, album: Album, samples: Routed, now: Browsing) -> None:
@@ -470,7 +473,7 @@ def _rung(
     ((answer, probability),) = likeliest(table, position, index, 1)
     known = int(table.labels[position]) >= 0
     return Rung(
-        name=wording.exit_name(index, card.num_exits),
+        name=text.exit_name(index, card.num_exits),
         answer=card.classes[answer],
         probability=probability,
         score=float(scores[index]) if early else None,
@@ -497,7 +500,7 @@ def _portrait(card: Card, album: Album, samples: Routed, position: int) -> str:
     flip = samples.flip(position)
     image = "" if pixels is None else f'<img src="{data_uri(pixels)}" alt="">'
     it_is = f"It is <b>{escape(card.classes[label])}</b>." if label >= 0 else _UNKNOWN
-    cost = wording.percent(float(samples.decision.costs[position]))
+    cost = text.percent(float(samples.decision.costs[position]))
     told = f'<p class="ee-{flip}">{_FLIPPED[flip]}</p>' if flip else ""
     return (
         f'<figure class="ee-portrait">{image}<figcaption><h2>{escape(album.called(position))}</h2>'
@@ -507,9 +510,9 @@ def _portrait(card: Card, album: Album, samples: Routed, position: int) -> str:
 
 def _considered(card: Card, samples: Routed, position: int) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{wording.exit_name(index, card.num_exits)}</th><td>'
+        f'<tr><th scope="row">{text.exit_name(index, card.num_exits)}</th><td>'
         + " · ".join(
-            f"<b>{escape(card.classes[label])}</b> {wording.percent(probability)}"
+            f"<b>{escape(card.classes[label])}</b> {text.percent(probability)}"
             for label, probability in likeliest(samples.table, position, index, TOP)
         )
         + "</td></tr>"
@@ -532,11 +535,11 @@ def _to_playground(card: Card, album: Album, position: int) -> None:
     if not clicked:
         return
     if number is not None:
-        sources.show_sample(number)
+        picture_choice.show_sample(number)
     elif pixels is not None:
         label = int(album.table.labels[position])
         known = label if label >= 0 else None
-        sources.show_image(album.called(position), pixels, known, card.dataset)
+        picture_choice.show_image(album.called(position), pixels, known, card.dataset)
     state.choose_spoiler("", 0.0)
     from app.views import playground
 

@@ -5,15 +5,16 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import charts, resources, state, wording
-from app.components import controls
-from app.components.alive import classes_left_of_many
+from app import resources, state, text
+from app.charts import plotly
+from app.components import model_choice
+from app.components.errors import sentences
 from app.components.figures import Column, Row, figures
 from app.components.readout import Reading, readout, saving
+from app.components.remaining_classes import classes_left_of_many
 from app.components.saving import save_button
-from app.components.split import MACS, curve, histograms, split
 from app.components.style import heading, section
-from app.guard import sentences
+from app.components.threshold_charts import MACS, curve, histograms, split
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
 from core.exits.report import (
@@ -37,12 +38,12 @@ MOST_POINTS, MOST_COST = 5.0, 110
 def page() -> None:
     """Show the page."""
     heading("Thresholds", "How sure is sure enough? Decide it for a whole test set at once.")
-    card = controls.choices()
+    card = model_choice.choices()
     if card.num_exits == 1:
         state.write_url()
         st.info(
             f"{card.title} has no early exits, so there is nothing to tune: it is the yardstick "
-            f"({wording.percent(card.per_exit_accuracy['test'][-1], 2)} on test). "
+            f"({text.percent(card.per_exit_accuracy['test'][-1], 2)} on test). "
             "Choose a model with early exits above.",
             icon=":material/straighten:",
         )
@@ -90,18 +91,18 @@ def _figures(card: Card, view: state.View) -> None:
 
 
 def _readings(card: Card, report: Report, calibration: Report) -> list[Reading]:
-    reference = wording.percent(card.reference_accuracy("test"), 2)
+    reference = text.percent(card.reference_accuracy("test"), 2)
     yardstick = "plain network" if card.plain else "last exit"
     return [
         saving(card, report.relative_cost, MACS),
         Reading(
-            "accuracy", "Accuracy", wording.percent(report.accuracy, 2), f"{yardstick} {reference}"
+            "accuracy", "Accuracy", text.percent(report.accuracy, 2), f"{yardstick} {reference}"
         ),
         Reading(
             "calibration",
             "On calibration",
-            wording.percent(calibration.accuracy, 2),
-            f"at {wording.percent(calibration.relative_cost)} of the compute",
+            text.percent(calibration.accuracy, 2),
+            f"at {text.percent(calibration.relative_cost)} of the compute",
         ),
         Reading("rescued", "Rescued", f"{report.rescued:,}", "right early, wrong at the last exit"),
         Reading("ruined", "Ruined", f"{report.ruined:,}", "wrong early, right at the last exit"),
@@ -122,7 +123,7 @@ def _classes_left(card: Card, view: state.View) -> None:
         )
         + classes_left_of_many(
             card.classes,
-            [wording.exit_name(index, card.num_exits) for index in shown],
+            [text.exit_name(index, card.num_exits) for index in shown],
             shares[shown].tolist(),
             counts[shown].tolist(),
         )
@@ -137,7 +138,7 @@ def _honesty(card: Card, view: state.View) -> None:
         default=0,
         required=True,
         key="closer",
-        format_func=lambda index: wording.exit_name(index, card.num_exits),
+        format_func=lambda index: text.exit_name(index, card.num_exits),
         help="Left: is it as sure as it is right? Right: which classes does it mix up?",
     )
     if exit_index is None or exit_index >= card.num_exits:
@@ -147,9 +148,9 @@ def _honesty(card: Card, view: state.View) -> None:
     sure, mixed_up = st.columns(2, gap="large")
     with sure:
         st.plotly_chart(
-            charts.reliability(*reliability(probability, table.right[:, exit_index])),
+            plotly.reliability(*reliability(probability, table.right[:, exit_index])),
             key="reliability",
-            config=charts.CONFIG,
+            config=plotly.CONFIG,
             alt="Reliability diagram: how often answers of a probability are right",
         )
     with mixed_up:
@@ -158,9 +159,9 @@ def _honesty(card: Card, view: state.View) -> None:
         if len(counts) > _MOST_CLASSES:
             shown = most_mixed_up(counts, _FEWER_CLASSES).tolist()
         st.plotly_chart(
-            charts.confusion(counts[shown][:, shown], [card.classes[one] for one in shown]),
+            plotly.confusion(counts[shown][:, shown], [card.classes[one] for one in shown]),
             key="confusion",
-            config=charts.CONFIG,
+            config=plotly.CONFIG,
             alt="Confusion matrix without the right answers",
         )
         if len(shown) < len(card.classes):
@@ -368,22 +369,22 @@ def _per_exit(card: Card, policy: Policy, table: ExitTable, report: Report) -> s
     rows = [
         Row(
             str(index),
-            wording.exit_name(index, card.num_exits),
+            text.exit_name(index, card.num_exits),
             report.exit_share[index],
             {
-                "accuracy_of_left": wording.percent(report.accuracy_of_left[index], 2),
-                "accuracy": wording.percent(report.per_exit_accuracy[index], 2),
-                "agreement": wording.percent(report.per_exit_agreement[index]),
-                "cost": wording.percent(float(costs[index])),
-                "auroc": wording.three(report.auroc[index]),
-                "calibration_error": wording.percent(report.calibration_error[index]),
+                "accuracy_of_left": text.percent(report.accuracy_of_left[index], 2),
+                "accuracy": text.percent(report.per_exit_accuracy[index], 2),
+                "agreement": text.percent(report.per_exit_agreement[index]),
+                "cost": text.percent(float(costs[index])),
+                "auroc": text.three(report.auroc[index]),
+                "calibration_error": text.percent(report.calibration_error[index]),
             },
             kind="" if index == last or policy.enabled[index] else "off",
         )
         for index in range(card.num_exits)
     ]
     together = {
-        "accuracy_of_left": wording.percent(report.accuracy, 2),
-        "cost": wording.percent(report.relative_cost),
+        "accuracy_of_left": text.percent(report.accuracy, 2),
+        "cost": text.percent(report.relative_cost),
     }
     return figures(_COLUMNS, [*rows, Row("all", "All together", 1.0, together, kind="total")])

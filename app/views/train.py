@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import learning_curves, lessons, resources, state, wording
-from app.charts import CONFIG
+from app import lessons, resources, state, text
+from app.charts import epochs as curves
+from app.charts.plotly import CONFIG
 from app.components.box import box, table
+from app.components.errors import sentences
 from app.components.figures import Column
 from app.components.readout import Reading, readout
 from app.components.saving import save_button
 from app.components.style import heading, section
-from app.guard import sentences
 from app.views import playground, thresholds
 from app.workshop import MOST_MODELS, Workshop, names, workshop
 from core.training.lesson import COLLAPSING, LOSSES, MOST_EPOCHS, MOST_LAMBDA, PLACES, SOUND, Lesson
@@ -76,7 +77,7 @@ def _settings(shop: Workshop) -> None:
             width="stretch",
             disabled=not lesson.exits,
             help="Train with these settings, in the background: you may look at other pages "
-            f"meanwhile. It takes about {wording.plural(lesson.epochs, 'epoch')} of a second or "
+            f"meanwhile. It takes about {text.plural(lesson.epochs, 'epoch')} of a second or "
             f"two each, and at most {MOST_SECONDS // 60} minutes.",
         )
         if start:
@@ -224,7 +225,7 @@ def _where(training: "Training", reports: list["EpochReport"]) -> None:
     done = len(reports)
     st.progress(done / epochs, _says(training, done))
     last = reports[-1] if reports else None
-    missing = wording.MISSING
+    missing = text.MISSING
     st.html(
         readout(
             [
@@ -232,19 +233,19 @@ def _where(training: "Training", reports: list["EpochReport"]) -> None:
                 Reading(
                     "last",
                     "At the last exit",
-                    wording.percent(last.accuracy[-1]) if last else missing,
+                    text.percent(last.accuracy[-1]) if last else missing,
                     "right, of 500 calibration digits",
                 ),
                 Reading(
                     "policy",
                     "Leaving early",
-                    wording.percent(last.policy_accuracy) if last else missing,
+                    text.percent(last.policy_accuracy) if last else missing,
                     "right, at thresholds of 0.5",
                 ),
                 Reading(
                     "cost",
                     "Relative cost",
-                    wording.percent(last.relative_cost) if last else missing,
+                    text.percent(last.relative_cost) if last else missing,
                     "of the plain network's compute",
                 ),
             ]
@@ -258,9 +259,9 @@ def _says(training: "Training", done: int) -> str:
             return "Measuring it on calibration and test, and choosing thresholds …"
         case "finished":
             if training.out_of_time:
-                return f"The time was up after {wording.plural(done, 'epoch')}: it stays at that."
+                return f"The time was up after {text.plural(done, 'epoch')}: it stays at that."
             if training.stopping:
-                return f"Stopped after {wording.plural(done, 'epoch')}."
+                return f"Stopped after {text.plural(done, 'epoch')}."
             return "Done."
         case "failed":
             return "It broke off."
@@ -273,7 +274,7 @@ def _left(training: "Training") -> str:
         return "in all"
     if training.stage == "measuring" or not training.reports:
         return "a moment, please"
-    return f"about {wording.patience(training.seconds_left)} left"
+    return f"about {text.patience(training.seconds_left)} left"
 
 
 def _lesson(training: "Training", report: "EpochReport") -> None:
@@ -287,8 +288,8 @@ def _lesson(training: "Training", report: "EpochReport") -> None:
         st.html(box("Something is wrong", escape(report.warning), icon="⚠", tone="warning"))
         return
     price = f"λ = {training.recipe.phases[-1].lambda_cost:g}"
-    share = wording.percent(report.exit_share[at], 0)
-    name = wording.exit_name(at, exits)
+    share = text.percent(report.exit_share[at], 0)
+    name = text.exit_name(at, exits)
     if at == exits - 1:
         says = (
             f"At {price}, computing is so cheap that stopping early never pays. The early exits "
@@ -297,8 +298,8 @@ def _lesson(training: "Training", report: "EpochReport") -> None:
     else:
         says = (
             f"At {price}, what lies behind {name.lower()} is never worth its price: an image "
-            f"costs {wording.percent(report.relative_cost, 0)} of the plain network, and "
-            f"{wording.percent(report.policy_accuracy)} of the answers are right, easy image or "
+            f"costs {text.percent(report.relative_cost, 0)} of the plain network, and "
+            f"{text.percent(report.policy_accuracy)} of the answers are right, easy image or "
             "hard. A network that treats all images alike does not need its other exits, and "
             "where nobody goes, a loss may teach nothing: compare the accuracies below. "
         )
@@ -313,7 +314,7 @@ def _lesson(training: "Training", report: "EpochReport") -> None:
 def _charts(training: "Training", reports: list["EpochReport"]) -> None:
     epochs = training.recipe.epochs
     exits = len(training.recipe.network.exits) + 1
-    exit_names = [wording.exit_name(index, exits) for index in range(exits)]
+    exit_names = [text.exit_name(index, exits) for index in range(exits)]
     supervised = epochs - training.recipe.phases[-1].epochs
     lead = "On the 500 calibration digits."
     if supervised:
@@ -322,17 +323,17 @@ def _charts(training: "Training", reports: list["EpochReport"]) -> None:
     drawn = (
         (
             "Accuracy of each exit, had all left there",
-            learning_curves.accuracy(reports, exit_names, epochs, supervised),
+            curves.accuracy(reports, exit_names, epochs, supervised),
         ),
         (
             "Who leaves where, at thresholds of 0.5",
-            learning_curves.shares(reports, exit_names, epochs, supervised),
+            curves.shares(reports, exit_names, epochs, supervised),
         ),
         (
             "Cost of that, and how many are right",
-            learning_curves.cost(reports, epochs, supervised),
+            curves.cost(reports, epochs, supervised),
         ),
-        ("Loss on the training digits", learning_curves.loss(reports, epochs, supervised)),
+        ("Loss on the training digits", curves.loss(reports, epochs, supervised)),
     )
     with st.container(key="training-charts"):
         for first in (0, 2):
@@ -369,10 +370,10 @@ def _models() -> None:
     for name in own:
         card = resources.card_of(name)
         cells = [card.title, str(card.training.epochs)]
-        cells.append(" · ".join(map(wording.percent, card.per_exit_accuracy["test"])))
+        cells.append(" · ".join(map(text.percent, card.per_exit_accuracy["test"])))
         if card.default_point:
             figures = card.default_point.test
-            cells += [wording.percent(figures.accuracy), wording.percent(figures.relative_cost)]
+            cells += [text.percent(figures.accuracy), text.percent(figures.relative_cost)]
         rows.append(cells)
     st.html(table(_COLUMNS, rows))
     titles = {name: resources.card_of(name).title for name in own}

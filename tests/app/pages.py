@@ -33,7 +33,7 @@ def opened_page(name: str, query: str = "") -> AppTest:
 def _page(name: str) -> None:
     from importlib import import_module
 
-    from app.guard import sentences
+    from app.components.errors import sentences
 
     with sentences():
         import_module(f"app.views.{name}").page()

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from app.charts import Spot, every_method
+from app.charts.plotly import Spot, every_method
 from core.hub.sizes import PlainNetwork
 
 SIZES = [PlainNetwork("small", 10_000_000, 0.86), PlainNetwork("large", 160_000_000, 0.94)]

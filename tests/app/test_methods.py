@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.charts import SERIES
+from app.charts.plotly import SERIES
 from core.exits.policy import Policy
 from core.exits.report import classes_left
 from core.exits.routing import decide
@@ -97,7 +97,7 @@ def test_every_score_opens(page: str, criterion: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in list_models() if card_of(name).num_exits > 1])
 @pytest.mark.parametrize(
-    "page", ["playground", "thresholds", "samples", "compare", "learn", "model", "edgecloud"]
+    "page", ["playground", "thresholds", "samples", "compare", "learn", "model", "edge_cloud"]
 )
 def test_every_model_opens_on_every_page_with_its_own_score(page: str, name: str) -> None:
     card = card_of(name)

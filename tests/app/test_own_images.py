@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.pictures import png
+from app.components.pictures import png
 from core.data.samples import load_samples
 from core.exits.policy import Policy
 from core.exits.routing import decide

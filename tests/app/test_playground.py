@@ -8,7 +8,7 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app.components.sources import Own
+from app.components.picture_choice import Own
 from core.analysis.corruptions import SPOILERS, spoil
 from core.analysis.saliency import SALIENCY
 from core.data.prepared import write_prepared

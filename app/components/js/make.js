@@ -1,0 +1,8 @@
+// Comes before every component: an element of a class, with texts and other elements inside.
+function make(tag, name, ...inside) {
+  const element = document.createElement(tag);
+  if (name) element.className = name;
+  element.append(...inside.filter((one) => one !== null && one !== ''));
+  return element;
+}
+

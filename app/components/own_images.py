@@ -1,0 +1,229 @@
+"""Images of a visitor's own, many at once: how they get here, and what came of them."""
+
+from functools import partial
+from html import escape
+
+import streamlit as st
+
+from app import own, resources, text
+from app.components.box import box
+from app.components.style import section
+from app.components.waiting import waiting
+from app.own import OwnImages
+from core.data.archives import files_in_zip
+from core.data.folders import SUFFIXES
+from core.data.uploads import (
+    MOST_BYTES,
+    MOST_PICTURES,
+    OwnPictures,
+    files_in_folder,
+    uploaded_files,
+)
+from core.hub.card import Card
+
+_MEGABYTES = MOST_BYTES // 2**20
+_MOST_REASONS = 200
+_KINDS = {"zip": "A zip", "folder": "A folder", "path": "A path on the server"}
+
+
+def intake(model: str, card: Card, mine: OwnImages) -> None:
+    """Show what there is to do before images can be looked at, or what came of them.
+
+    Args:
+        model: who is to be asked.
+        card: of that model.
+        mine: the session's own images, settled.
+    """
+    if mine.job is not None:
+        _under_way(mine)
+        return
+    scored = mine.scored_by(model)
+    if scored is not None:
+        _summary(mine, scored.pictures)
+        return
+    if mine.mistake:
+        st.error(mine.mistake, icon=":material/error:")
+    if mine.collection is not None:
+        _again(model, card, mine)
+        return
+    _bring(model, card, mine)
+
+
+def _under_way(mine: OwnImages) -> None:
+    job = mine.job
+    assert job is not None
+    title = escape(resources.card_of(mine.asked).title)
+    st.html(section("Scoring your images", f"Every exit of {title} is asked about each."))
+    waiting(job, "Cancel", "Leave it; nothing is kept of what has been scored so far.")
+
+
+def _again(model: str, card: Card, mine: OwnImages) -> None:
+    assert mine.collection is not None
+    count = text.plural(len(mine.collection), "image")
+    st.html(
+        section(
+            f"{count} of {escape(mine.collection.called)}",
+            f"Not scored by {escape(card.title)} yet.",
+        )
+    )
+    with st.container(horizontal=True):
+        st.button(
+            "Score them with this model",
+            type="primary",
+            icon=":material/play_arrow:",
+            on_click=mine.score,
+            args=(model,),
+            help="In the background: you may look at other pages meanwhile.",
+        )
+        _others(mine)
+
+
+def _others(mine: OwnImages) -> None:
+    st.button(
+        "Bring other images",
+        icon=":material/upload:",
+        on_click=mine.forget,
+        help="Lets go of these.",
+    )
+
+
+def _bring(model: str, card: Card, mine: OwnImages) -> None:
+    side = card.spec.image_size
+    st.html(
+        section(
+            "Bring your own images",
+            f"Up to {MOST_PICTURES:,}, at most {_MEGABYTES} MB. The middle square of each is "
+            f"scaled to the {side} × {side} pixels that this network reads.",
+        )
+    )
+    root = own.readable_folder()
+    kinds = [kind for kind in _KINDS if kind != "path" or root is not None]
+    kind = st.segmented_control(
+        "From",
+        kinds,
+        default="zip",
+        required=True,
+        key="own-kind",
+        format_func=_KINDS.__getitem__,
+        help="Whoever runs the server can open a folder of its own disk with `$EENET_FOLDERS`.",
+    )
+    if kind == "path" and root is not None:
+        _path(model, mine)
+    elif kind == "folder":
+        _folder(model, mine)
+    else:
+        _zip(model, mine)
+    few = ", ".join(escape(name) for name in card.classes[:3])
+    st.html(
+        box(
+            "Labels, if you have them",
+            "Pictures in folders that are called like classes of this network "
+            f"({few}, …; upper or lower case does not matter) get that label, and are right or "
+            "wrong. All others have none: then you see where they leave, how sure, and whether "
+            "the last exit agrees. The images stay in this session and are stored nowhere.",
+            icon="◉",
+        )
+    )
+
+
+def _zip(model: str, mine: OwnImages) -> None:
+    key = f"own-zip-{mine.round}"
+
+    def changed() -> None:
+        file = st.session_state[key]
+        if file is not None:
+            mine.bring(partial(files_in_zip, file.getvalue(), file.name), model)
+
+    st.file_uploader(
+        "A zip of images",
+        type="zip",
+        key=key,
+        on_change=changed,
+        max_upload_size=_MEGABYTES,
+        help="With folders inside, or without. It is read in memory; what is damaged or no picture "
+        "is skipped, and said.",
+    )
+
+
+def _folder(model: str, mine: OwnImages) -> None:
+    key = f"own-folder-{mine.round}"
+
+    def changed() -> None:
+        files = [(file.name, file.getvalue()) for file in st.session_state[key] or []]
+        if files:
+            mine.bring(partial(uploaded_files, files, "the folder"), model)
+
+    st.file_uploader(
+        "A folder of images",
+        type=[suffix.removeprefix(".") for suffix in SUFFIXES],
+        accept_multiple_files="directory",
+        key=key,
+        on_change=changed,
+        help="Of your own machine, with the folders in it; your browser asks before it sends them.",
+    )
+
+
+def _path(model: str, mine: OwnImages) -> None:
+    root = own.readable_folder()
+    assert root is not None
+
+    def submitted() -> None:
+        mine.bring(partial(files_in_folder, st.session_state["own-path"], root), model)
+
+    with (
+        st.form("own-path-form", border=False),
+        st.container(horizontal=True, vertical_alignment="bottom"),
+    ):
+        st.text_input(
+            f"Folder below {root}",
+            key="own-path",
+            placeholder="holiday/animals",
+            help="On the machine that this page comes from. Links are not followed.",
+        )
+        st.form_submit_button("Score them", icon=":material/play_arrow:", on_click=submitted)
+
+
+def _summary(mine: OwnImages, pictures: OwnPictures) -> None:
+    assert mine.collection is not None
+    says = [_labels(pictures.labelled, len(pictures))]
+    if pictures.strange_folders:
+        named = ", ".join(
+            f"{escape(name)} ({count:,})" for name, count in pictures.strange_folders[:6]
+        )
+        more = ", …" if len(pictures.strange_folders) > 6 else ""
+        says.append(f"Folders called like no class of this network: {named}{more}.")
+    if pictures.exchanged:
+        says.append(
+            f"Light and dark were exchanged in {pictures.exchanged:,}, as this network reads white "
+            "on black."
+        )
+    if pictures.skipped:
+        says.append(f"{text.plural(len(pictures.skipped), 'file')} skipped, see below.")
+    title = f"{text.plural(len(pictures), 'image')} of {mine.collection.called}"
+    st.html(box(title, " ".join(says), icon="▣"))
+    with st.container(horizontal=True):
+        _others(mine)
+    if pictures.skipped:
+        _skipped(pictures)
+
+
+def _labels(labelled: int, count: int) -> str:
+    if labelled == count:
+        return "Their folders say what each of them is."
+    if labelled:
+        return f"The folders of {labelled:,} say what they are; nothing is known of the others."
+    return (
+        "Nothing is known of what they are, so no answer is right or wrong: see whether the last "
+        "exit agrees."
+    )
+
+
+def _skipped(pictures: OwnPictures) -> None:
+    count = len(pictures.skipped)
+    with st.expander(f"{text.plural(count, 'file')} skipped, and why"):
+        if count > _MOST_REASONS:
+            st.caption(f"The first {_MOST_REASONS}.")
+        st.dataframe(
+            [{"file": one.name, "reason": one.reason} for one in pictures.skipped[:_MOST_REASONS]],
+            hide_index=True,
+        )

@@ -1,0 +1,227 @@
+"""Where the picture comes from: the samples that ship, uploads, a camera, or a drawing."""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from app import resources, state
+from app.components.canvas import canvas
+from app.components.errors import sentences
+from app.components.picture_grid import Group, Tile, picture_grid
+from app.components.pictures import Picture, data_uri, inverted, png
+from core.data.images import FORMATS, centred_digit, fit, has_light_edge, open_image
+from core.data.likeness import hint
+from core.data.prepared import ImageSet
+from core.hub.card import Card
+
+IN_A_STRIP = 20
+MOST_UPLOADS = 50
+_OWN, _CHOSEN, _ROUND = "own-images", "own-chosen", "own-round"
+
+
+@dataclass(frozen=True, eq=False)
+class Own:
+    """An image of the visitor's, as it came."""
+
+    name: str
+    content: bytes
+    drawn: bool = False
+    label: int | None = None
+    dataset: str = ""  # that the label is of
+
+
+def show_sample(number: int) -> None:
+    """Look at one of the samples, and no longer at the visitor's own pictures."""
+    state.choose_sample(number)
+    st.session_state.pop(_OWN, None)
+    st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1  # empty uploader and camera
+
+
+def show_image(name: str, pixels: NDArray[np.uint8], label: int | None, dataset: str) -> None:
+    """Look at an image of a data set, (H, W, C) as the network reads it."""
+    _take([Own(name, png(pixels), label=label, dataset=dataset)])
+
+
+def pictures(card: Card) -> tuple[list[Picture], int] | None:
+    """Show what there is to choose from; return the visitor's pictures, or the one sample chosen.
+
+    Returns:
+        The pictures and which of them is looked at, or None when there is nothing to look at.
+    """
+    samples = resources.examples(card)
+    place = st.container()
+    _choosers(card, samples)
+    own = _own_pictures(card)
+    if own:
+        chosen = min(st.session_state.get(_CHOSEN, 0), len(own) - 1)
+        if len(own) > 1:
+            with place:
+                _strip_of_own(own, chosen)
+        elif samples is not None:
+            with place:
+                _strip_of_samples(samples, None)
+        return own, chosen
+    if samples is None:
+        return None
+    number = min(state.view().sample, len(samples) - 1)
+    with place:
+        _strip_of_samples(samples, number)
+    name = f"Sample {number + 1:,} of {len(samples):,}"
+    return [Picture(samples.images[number], name, label=int(samples.labels[number]))], 0
+
+
+def _strip_of_samples(samples: ImageSet, chosen: int | None) -> None:
+    number = chosen or 0
+    pages = math.ceil(len(samples) / IN_A_STRIP)
+    tiles = [  # every so-many-th: samples are sorted by class, and all classes are to be seen
+        Tile(
+            index,
+            data_uri(samples.images[index]),
+            f"Sample {index + 1}: {samples.classes[samples.labels[index]]}",
+            index == chosen,
+        )
+        for index in range(number % pages, len(samples), pages)
+    ]
+    _strip(tiles, "Sample images", show_sample)
+
+
+def _strip_of_own(own: Sequence[Picture], chosen: int) -> None:
+    def pick(number: int) -> None:
+        st.session_state[_CHOSEN] = number
+
+    tiles = [
+        Tile(number, data_uri(one.pixels), one.name, number == chosen)
+        for number, one in enumerate(own)
+    ]
+    _strip(tiles, "Your images", pick)
+
+
+def _strip(tiles: list[Tile], label: str, on_pick: Callable[[int], None]) -> None:
+    picture_grid([Group(tiles)], label, on_pick, key="strip", layout="strip")
+
+
+def _choosers(card: Card, samples: ImageSet | None) -> None:
+    with st.container(horizontal=True):
+        if samples is not None:
+            with st.container(horizontal=True, width="content"):  # or what is open below moves on
+                _walk(len(samples))
+        with st.popover("Upload", icon=":material/upload:"):
+            _uploader(card)
+        if card.spec.in_channels == 1:
+            with st.popover("Draw", icon=":material/draw:"):
+                st.caption("Draw a digit; it is answered after each stroke.")
+                canvas(_take_drawing)
+        with st.popover("Camera", icon=":material/photo_camera:"):
+            _camera()
+
+
+def _walk(count: int) -> None:
+    number = min(state.view().sample, count - 1)
+    own = bool(st.session_state.get(_OWN))
+    if own:
+        st.button(
+            "Back to the samples",
+            icon=":material/arrow_back:",
+            on_click=show_sample,
+            args=(number,),
+        )
+        return
+    pages = math.ceil(count / IN_A_STRIP)
+    for icon, help_, key, to in (
+        ("arrow_back", "The sample before.", "p", (number - pages) % count),
+        ("arrow_forward", "The next sample.", "n", (number + pages) % count),
+        ("shuffle", "Any sample.", "a", random.randrange(count)),
+    ):
+        st.button(
+            "",
+            icon=f":material/{icon}:",
+            key=f"walk-{key}",
+            shortcut=key,
+            help=f"{help_} Press {key.upper()}.",
+            on_click=show_sample,
+            args=(to,),
+        )
+
+
+def _uploader(card: Card) -> None:
+    key = f"upload-{st.session_state.get(_ROUND, 0)}"
+
+    def changed() -> None:
+        files = st.session_state[key] or []
+        _take([Own(file.name, file.getvalue()) for file in files[:MOST_UPLOADS]])
+
+    side = card.spec.image_size
+    st.file_uploader(
+        "Images of your own",
+        type=[*(name.lower() for name in FORMATS), "jpg", "tif"],
+        accept_multiple_files=True,
+        key=key,
+        on_change=changed,
+        help=f"One, or up to {MOST_UPLOADS}. The middle square of each is scaled to the "
+        f"{side} × {side} pixels that this network reads. They stay in this session and are "
+        "stored nowhere.",
+    )
+
+
+def _camera() -> None:
+    key = f"camera-{st.session_state.get(_ROUND, 0)}"
+
+    def changed() -> None:
+        shot = st.session_state[key]
+        _take([Own("Camera", shot.getvalue())] if shot else [])
+
+    if st.toggle("Switch the camera on", help="The browser asks for permission first."):
+        st.camera_input("Take a picture", key=key, on_change=changed)
+
+
+def _take_drawing(content: bytes | None) -> None:
+    _take([Own("Your drawing", content, drawn=True)] if content else [])
+
+
+def _take(own: list[Own]) -> None:
+    st.session_state[_OWN] = own
+    st.session_state[_CHOSEN] = 0
+
+
+def _own_pictures(card: Card) -> list[Picture]:
+    own: list[Own] = st.session_state.get(_OWN, [])
+    turn = None
+    if own and card.dataset == "mnist" and not own[0].drawn:
+        turn = st.segmented_control(
+            "Light and dark",
+            ["as needed", "as they are", "exchanged"],
+            default="as needed",
+            required=True,
+            help="This network learned white digits on black. Dark ink on light paper has to be "
+            "turned around first; as needed, the edge of the picture decides.",
+        )
+    found = []
+    for one in own:
+        with sentences():
+            found.append(_opened(one, card, turn))
+    return found
+
+
+def _opened(own: Own, card: Card, turn: str | None) -> Picture:
+    opened = open_image(own.content, own.name)
+    spec = card.spec
+    notes = opened.notes
+    pixels = fit(opened.image, spec.image_size, spec.in_channels)
+    if own.drawn and spec.in_channels == 1:
+        pixels = centred_digit(opened.image, spec.image_size)
+    elif turn == "exchanged" or (turn == "as needed" and has_light_edge(pixels)):
+        pixels = inverted(pixels)
+        notes += ("Light and dark were exchanged, as this network reads white on black.",)
+    if own.label is not None and own.dataset == card.dataset:
+        return Picture(pixels, own.name, label=own.label, notes=notes, uploaded=True)
+    if not own.drawn:
+        samples = resources.examples(card)
+        unlike = hint(pixels, samples.images) if samples is not None else None
+        if unlike:
+            return Picture(pixels, own.name, notes=notes, uploaded=True, warning=unlike)
+    return Picture(pixels, own.name, notes=notes, uploaded=True)

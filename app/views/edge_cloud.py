@@ -1,0 +1,349 @@
+"""Edge and cloud: one network, trained in two places."""
+
+import streamlit as st
+
+from app import resources, sharing, state, text
+from app.charts.link import seconds_against_rate
+from app.charts.plotly import CONFIG
+from app.charts.timeline import timeline
+from app.components import model_choice
+from app.components.box import box, table
+from app.components.errors import sentences
+from app.components.figures import Column
+from app.components.readout import Reading, readout
+from app.components.style import heading, section
+from app.sharing import MOST_IMAGES, RATES, SPEEDS, Sharing
+from core.edge_cloud.payload import BITS
+from core.edge_cloud.plan import (
+    Plan,
+    Station,
+    TrainingTimes,
+    batches_in,
+    best,
+    plans,
+    rate_grid,
+    rate_text,
+    stretches,
+)
+from core.edge_cloud.plan import timeline as when
+from core.edge_cloud.traffic import EdgeCloudFacts
+from core.hub.card import Card
+
+BATCHES_SHOWN = 4
+_RENEW = "training-times-renewed"
+_STATIONS: dict[Station, str] = {"edge": "the edge", "link": "the link", "cloud": "the cloud"}
+_IDEA = """
+The <b>edge</b> holds the images and the first stages, up to an early exit. That exit's own loss
+teaches them. What they make of each image, the features, is sent to the <b>cloud</b>, which trains
+the rest. No image and no gradient crosses the link, so both learn at the same time, each on its
+own batch (<a href="https://arxiv.org/abs/2303.02384" target="_blank">Sepehri et al.</a>).
+"""
+_NO_EXITS = """
+This network has no early exits, so there is nowhere to split it: what the edge keeps needs an exit
+of its own to learn from. Choose a model that has some.
+"""
+_NONE_MEASURED = """
+None of the models here was trained in this way. <code>python -m core edge-cloud train
+hierarchical20-cifar10</code> trains one with two real processes, and its figures appear here.
+"""
+
+
+def page() -> None:
+    """Show the page."""
+    heading("Edge and cloud", "Train one network in two places; where to split it, and when not.")
+    picker, idea = st.columns([1, 2.6], gap="large", vertical_alignment="center")
+    with picker:
+        card = model_choice.model_choice()
+    with idea:
+        st.html(box("Hierarchical training", _IDEA, icon="⇄"))
+    if card.num_exits == 1:
+        st.html(box("Nowhere to split", _NO_EXITS, icon="○", tone="warning"))
+    else:
+        with sentences():
+            _predicted(card)
+    _measured(card)
+    state.write_url(sharing.to_query(sharing.sharing()))
+
+
+def _predicted(card: Card) -> None:
+    name = state.view().model
+    chosen = _settings(card)
+    times = resources.training_times(name, st.session_state.get(_RENEW, 0))
+    size = card.spec.image_size
+    choices = plans(
+        times,
+        card.exit_names,
+        [stage.shape for stage in resources.outlined(name)],
+        (card.spec.in_channels, size, size),
+        len(card.classes),
+        chosen.bits,
+        chosen.cloud_speed,
+    )
+    batches = batches_in(chosen.images, times.batch_size)
+    split = next(plan for plan in choices if plan.name == chosen.split)
+    _numbers(card, choices, split, chosen.rate, batches)
+    _when(card, split, chosen.rate)
+    _compared(card, choices, chosen.rate, batches)
+    _again(times)
+
+
+def _settings(card: Card) -> Sharing:
+    """Show what can be set; return it as it fits the model."""
+    chosen = sharing.sharing()
+    exits = card.exit_names[:-1]
+    if chosen.split not in exits:
+        sharing.choose(split=exits[len(exits) // 2])
+        chosen = sharing.sharing()
+
+    def changed(name: str) -> None:
+        sharing.choose(**{name: st.session_state[f"sharing-{name}"]})
+
+    for name in ("split", "rate", "bits", "cloud_speed", "images"):
+        st.session_state[f"sharing-{name}"] = getattr(chosen, name)
+    split, rate, bits, speed, images = st.columns([1.5, 1.8, 0.8, 1.5, 1.1], gap="medium")
+    split.selectbox(
+        "Split at",
+        exits,
+        key="sharing-split",
+        on_change=changed,
+        args=("split",),
+        format_func=lambda name: f"{_exit(card, name)}, {name}",
+        help="The last early exit that the edge owns. Later: fewer features to send, as a rule, "
+        "and more work for the edge.",
+    )
+    rate.select_slider(
+        "Link",
+        RATES,
+        key="sharing-rate",
+        on_change=changed,
+        args=("rate",),
+        format_func=rate_text,
+        help="How much passes from the edge to the cloud. A mobile upload has about 10 Mbit/s, "
+        "a network cable 1 Gbit/s.",
+    )
+    bits.selectbox(
+        "Features in",
+        BITS,
+        key="sharing-bits",
+        on_change=changed,
+        args=("bits",),
+        format_func=lambda value: f"{value} bits",
+        help="32: as they are. 16: rounded to bfloat16. 8: each channel's range in 255 steps.",
+    )
+    speed.select_slider(
+        "Speed of the cloud",
+        SPEEDS,
+        key="sharing-cloud_speed",
+        on_change=changed,
+        args=("cloud_speed",),
+        format_func=lambda value: f"{value:g} ×",
+        help="How many times as fast as the edge the cloud computes. The edge is this machine.",
+    )
+    images.number_input(
+        "Images per epoch",
+        1,
+        MOST_IMAGES,
+        step=5000,
+        key="sharing-images",
+        on_change=changed,
+        args=("images",),
+        help="An epoch is one pass over so many images.",
+    )
+    return chosen
+
+
+def _exit(card: Card, name: str) -> str:
+    return text.exit_name(card.exit_names.index(name), card.num_exits)
+
+
+def _title(card: Card, plan: Plan) -> str:
+    return f"Split at {_exit(card, plan.name)}" if plan.kind == "split" else plan.name.capitalize()
+
+
+def _numbers(card: Card, choices: tuple[Plan, ...], split: Plan, rate: float, batches: int) -> None:
+    edge, cloud = choices[0], choices[-1]
+    quickest = best(choices, rate, batches)
+    keeping = best([plan for plan in choices if plan.kind != "cloud"], rate, batches)
+    st.html(
+        section("Predicted time per epoch", f"With a link of {rate_text(rate)}.")
+        + '<div class="ee-live">'
+        + readout(
+            [
+                Reading(
+                    "split",
+                    _title(card, split),
+                    text.duration(split.seconds(rate, batches)),
+                    f"sends {text.size(split.bytes_per_image)} per image, "
+                    f"{text.size(split.bytes(batches))} per epoch",
+                    strong=True,
+                ),
+                Reading(
+                    "edge",
+                    "All on the edge",
+                    text.duration(edge.seconds(rate, batches)),
+                    "sends nothing",
+                ),
+                Reading(
+                    "cloud",
+                    "All in the cloud",
+                    text.duration(cloud.seconds(rate, batches)),
+                    f"sends every image, {text.size(cloud.bytes_per_image)}",
+                ),
+                Reading(
+                    "best",
+                    "Quickest at this rate",
+                    _title(card, quickest),
+                    text.duration(quickest.seconds(rate, batches))
+                    if quickest == keeping
+                    else f"of those that keep the images: {_title(card, keeping)}",
+                ),
+            ]
+        )
+        + "</div>"
+    )
+
+
+def _when(card: Card, split: Plan, rate: float) -> None:
+    slowest = _STATIONS[split.bottleneck(rate)]
+    busy = split.busy(rate)
+    spoken = ", ".join(f"{one} {text.percent(part, 0)}" for one, part in busy.items())
+    says = f"Time line of {BATCHES_SHOWN} batches. Busy: {spoken}. Slowest: {slowest}."
+    st.html(
+        section(
+            "Who does what when",
+            f"The first {BATCHES_SHOWN} batches of an epoch, split at "
+            f"{_exit(card, split.name).lower()}. Here {slowest} is the slowest: from batch to "
+            f"batch it takes {text.brief(split.busiest(rate))}.",
+        )
+        + timeline(when(split, rate, BATCHES_SHOWN), busy, says)
+    )
+
+
+_COLUMNS = (
+    Column("plan", "Trained"),
+    Column("image", "Sent per image", "Features, their scales and the label."),
+    Column("epoch", "Sent per epoch"),
+    Column("edge", "Edge computes", "Per epoch; measured part by part on this machine."),
+    Column("link", "Link", "Per epoch, at the rate that is set."),
+    Column("cloud", "Cloud computes", "Per epoch; as on this machine, divided by the speed."),
+    Column("seconds", "Epoch", "Edge, link and cloud work at the same time."),
+)
+
+
+def _compared(card: Card, choices: tuple[Plan, ...], rate: float, batches: int) -> None:
+    found = stretches(choices, batches)
+    st.html(
+        section(
+            "Which plan for which link",
+            "A slow link favours the edge, a fast one the cloud; a split may win in between.",
+        )
+    )
+    chart, answers = st.columns([1.5, 1], gap="large")
+    rates = rate_grid(RATES[0], RATES[-1], per_decade=20)
+    figure = seconds_against_rate(
+        rates,
+        [(_title(card, one), [one.seconds(at, batches) for at in rates]) for one in choices],
+        [
+            (one.slowest, one.plan.seconds(one.slowest, batches))
+            for one in found
+            if RATES[0] <= one.slowest <= RATES[-1]
+        ],
+        rate,
+    )
+    chart.plotly_chart(
+        figure,
+        config=CONFIG,
+        key="link-curves",
+        alt="Predicted seconds per epoch against the rate of the link, one line per plan",
+    )
+    rows = []
+    for index, one in enumerate(found):
+        slow, fast = rate_text(one.slowest), rate_text(one.fastest)
+        first, last = index == 0, index == len(found) - 1
+        if first:
+            stretch = "at any rate" if last else f"below {fast}"
+        else:
+            stretch = f"from {slow}" if last else f"{slow} to {fast}"
+        rows.append([stretch, _title(card, one.plan)])
+    answers.html(table([Column("link", "Link"), Column("best", "Quickest")], rows))
+    answers.caption(
+        "Quickest is not all there is: all in the cloud gives the images away, and sends them in "
+        "every epoch anew, as they come in. Accuracy is not predicted."
+    )
+    st.html(
+        table(
+            _COLUMNS,
+            [
+                [
+                    _title(card, one),
+                    text.size(one.bytes_per_image),
+                    text.size(one.bytes(batches)),
+                    *map(text.duration, one.totals(rate, batches).values()),
+                    text.duration(one.seconds(rate, batches)),
+                ]
+                for one in choices
+            ],
+        )
+    )
+
+
+def _again(times: TrainingTimes) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            "Measure again",
+            icon=":material/timer:",
+            help="Trains a fresh network of this kind for a few batches on the machine that shows "
+            "this page, part by part, and takes medians.",
+        ):
+            st.session_state[_RENEW] = st.session_state.get(_RENEW, 0) + 1
+            st.rerun()
+        threads = text.plural(times.threads, "thread")
+        st.caption(
+            f"Measured: how long each part takes to learn from {times.batch_size} images on this "
+            f"machine, with {threads}. Calculated from that: everything else."
+        )
+
+
+def _measured(card: Card) -> None:
+    names = resources.model_names()
+    cards = [resources.card_of(name) for name in names]
+    found = [one for one in cards if one.training.edge_cloud is not None]
+    st.html(
+        section("Measured", "What two real processes took, on average over their epochs.")
+        + ("" if found else box("Not yet", _NONE_MEASURED, icon="○"))
+    )
+    if found:
+        rows = [_facts(one, one.training.edge_cloud) for one in found if one.training.edge_cloud]
+        st.html(table(_FACTS, rows))
+
+
+_FACTS = (
+    Column("model", "Model"),
+    Column("split", "Split at", "With the bits of each number that crosses."),
+    Column("rate", "Link"),
+    Column("sent", "Sent per epoch", "Features, their scales and labels, counted."),
+    Column("state", "Between epochs", "Weights and optimiser state, both ways, for checkpoints."),
+    Column("edge", "Edge busy"),
+    Column("link", "Link busy"),
+    Column("cloud", "Cloud busy"),
+    Column("epoch", "Epoch", "Without the look at the calibration split that follows."),
+    Column("accuracy", "Right on test", "At the final exit; of the plain network in brackets."),
+)
+
+
+def _facts(card: Card, facts: EdgeCloudFacts) -> list[str]:
+    accuracy = text.percent(card.per_exit_accuracy["test"][-1], 2)
+    if card.plain is not None:
+        accuracy += f" ({text.percent(card.plain.test_accuracy, 2)})"
+    return [
+        card.title,
+        f"{facts.split}, {facts.bits} bits",
+        "full speed" if facts.rate is None else rate_text(facts.rate),
+        text.size(facts.batch_bytes),
+        text.size(facts.state_bytes),
+        text.duration(facts.edge_seconds),
+        text.duration(facts.link_seconds),
+        text.duration(facts.cloud_seconds),
+        text.duration(facts.seconds),
+        accuracy,
+    ]

@@ -1,0 +1,57 @@
+import math
+
+import pytest
+
+from app import text
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [(0, "0"), (1, "1"), (0.5, "0.500"), (0.99996, "0.99996"), (1e-9, "0.000000")],
+)
+def test_scores_are_told_from_0_and_1(value: float, read: str) -> None:
+    assert text.score(value) == read
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [(0, "0 points"), (0.003, "0.3 points"), (0.01, "1 point"), (math.nan, "–")],
+)
+def test_points(value: float, read: str) -> None:
+    assert text.points(value) == read
+
+
+@pytest.mark.parametrize(
+    ("ratio", "read"), [(0.5, "× 0.50"), (1, "× 1.00"), (17.04, "× 17.0"), (1234.5, "× 1,234")]
+)
+def test_ratios(ratio: float, read: str) -> None:
+    assert text.times(ratio) == read
+
+
+@pytest.mark.parametrize(
+    ("count", "read"),
+    [(12, "12"), (72_100, "72.1 k"), (942_000, "942 k"), (40_813_184, "40.8 M"), (4.1e9, "4.10 G")],
+)
+def test_macs_have_three_figures(count: int, read: str) -> None:
+    assert text.macs(count) == read
+
+
+def test_a_small_share_is_not_called_nothing() -> None:
+    assert text.share(0.0001) == "0.01\N{NO-BREAK SPACE}%"
+    assert text.share(0) == "0.0\N{NO-BREAK SPACE}%"
+    assert text.share(0.25) == "25.0\N{NO-BREAK SPACE}%"
+
+
+def test_differences_have_their_sign() -> None:
+    assert text.signed(0.5, "5 points") == "+5 points"
+    assert text.signed(-0.5, "5 points") == "−5 points"
+    assert text.signed(0, "0 points") == "±0 points"
+    assert text.signed(float("nan"), "–") == "–"
+
+
+def test_chances_are_told_as_odds() -> None:
+    assert text.odds(1.0) == "100 of 100"
+    assert text.odds(0.64) == "64 of 100"
+    assert text.odds(0.02) == "1 of 50"
+    assert text.odds(0.0000024) == "1 of 420,000"
+    assert text.odds(0.0) == "fewer than 1 of a million"
