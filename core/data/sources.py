@@ -9,11 +9,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from core.data.fetch import FULL, RemoteFile, fetch
@@ -85,9 +85,7 @@ def prepare(
     in ``source``, or no such data set.
     """
     folder = prepared_path(name, "train", root).parent
-    make: Source = _own
-    if name in DATASETS:
-        make = DATASETS[name]
+    make = DATASETS.get(name, _own)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
@@ -120,71 +118,6 @@ def _own(request: Request) -> tuple[ImageSet, ImageSet]:
     return read_folder(request.name, request.source, request.size, request.progress)
 
 
-@DATASETS.register("mnist")
-def mnist(request: Request) -> tuple[ImageSet, ImageSet]:
-    """60,000 + 10,000 digits, 28 × 28 grey (LeCun et al. 1998)."""
-    if _holds_pictures(request, "MNIST"):
-        return _own(request)
-
-    def part(root: Path, train: bool, download: bool) -> tuple[Any, Any, tuple[str, ...]]:
-        from torchvision import datasets
-
-        found = datasets.MNIST(root, train=train, download=download)
-        return np.asarray(found.data)[..., None], found.targets, DIGITS
-
-    def files() -> list[RemoteFile]:
-        from torchvision.datasets import MNIST
-
-        raw = request.workspace / "MNIST" / "raw"
-        return [
-            RemoteFile(raw / file, [f"{mirror}{file}" for mirror in MNIST.mirrors], md5)
-            for file, md5 in MNIST.resources
-        ]
-
-    return _from_torchvision(request, part, files)
-
-
-@DATASETS.register("svhn")
-def svhn(request: Request) -> tuple[ImageSet, ImageSet]:
-    """73,257 + 26,032 house numbers, 32 × 32 colour (Netzer et al. 2011); 0 is labelled 0.
-
-    A user's own `train_32x32.mat` and `test_32x32.mat` are read whatever their checksums.
-    """
-    if _holds_pictures(request, "train_32x32.mat"):
-        return _own(request)
-
-    def part(root: Path, train: bool, download: bool) -> tuple[Any, Any, tuple[str, ...]]:
-        from torchvision import datasets
-
-        class Trusted(datasets.SVHN):  # type: ignore[misc]
-            def _check_integrity(self) -> bool:
-                return True
-
-        split = "train" if train else "test"
-        found = (datasets.SVHN if download else Trusted)(root, split=split, download=download)
-        return np.transpose(found.data, (0, 2, 3, 1)), found.labels, DIGITS
-
-    def files() -> list[RemoteFile]:
-        from torchvision.datasets import SVHN
-
-        wanted = [SVHN.split_list[split] for split in ("train", "test")]
-        return [RemoteFile(request.workspace / file, [url], md5) for url, file, md5 in wanted]
-
-    return _from_torchvision(request, part, files)
-
-
-@DATASETS.register("cifar10")
-def cifar10(request: Request) -> tuple[ImageSet, ImageSet]:
-    """50,000 + 10,000 photographs of 10 classes, 32 × 32 colour (Krizhevsky 2009)."""
-    return _cifar(request, "CIFAR10", "cifar-10-batches-py")
-
-
-@DATASETS.register("cifar100")
-def cifar100(request: Request) -> tuple[ImageSet, ImageSet]:
-    """50,000 + 10,000 photographs of 100 classes, 32 × 32 colour (Krizhevsky 2009)."""
-    return _cifar(request, "CIFAR100", "cifar-100-python")
-
-
 @DATASETS.register("tiny-imagenet")
 def tiny_imagenet(request: Request) -> tuple[ImageSet, ImageSet]:
     """100,000 + 10,000 photographs of 200 classes, 64 × 64 colour (Le and Yang 2015)."""
@@ -196,63 +129,87 @@ def tiny_imagenet(request: Request) -> tuple[ImageSet, ImageSet]:
     return _own(request)
 
 
-def _cifar(request: Request, kind: str, files: str) -> tuple[ImageSet, ImageSet]:
-    if _holds_pictures(request, files):
-        return _own(request)
+def _from_torchvision(name: str, own_files: str, request: Request) -> tuple[ImageSet, ImageSet]:
+    """Read a data set of torchvision's, or the pictures in the user's folder instead.
 
-    def part(root: Path, train: bool, download: bool) -> tuple[Any, Any, tuple[str, ...]]:
-        from torchvision import datasets
-
-        found = getattr(datasets, kind)(root, train=train, download=download)
-        return found.data, found.targets, tuple(found.classes)
-
-    def remote() -> list[RemoteFile]:
-        from torchvision import datasets
-
-        one = getattr(datasets, kind)
-        return [RemoteFile(request.workspace / one.filename, [one.url], one.tgz_md5)]
-
-    return _from_torchvision(request, part, remote)
-
-
-def _holds_pictures(request: Request, files: str) -> bool:
+    Args:
+        name: of its class in `torchvision.datasets`.
+        own_files: what lies in the user's folder where that holds torchvision's files.
+        request: what is wanted.
+    """
     source = request.source
-    if source is None or (source / files).exists():
-        return False
-    if source.is_dir() and not any(path.is_dir() for path in source.iterdir()):
-        raise UserError(
-            f"expected `{files}` as torchvision keeps it, or folders of images, one per class,"
-            f" in {source}, but there is neither; name another folder."
-        )
-    return True
-
-
-def _from_torchvision(
-    request: Request,
-    part: Callable[[Path, bool, bool], tuple[Any, Any, tuple[str, ...]]],
-    files: Callable[[], list[RemoteFile]],
-) -> tuple[ImageSet, ImageSet]:
+    if source is not None and not (source / own_files).exists():
+        if source.is_dir() and not any(path.is_dir() for path in source.iterdir()):
+            raise UserError(
+                f"expected `{own_files}` as torchvision keeps it, or folders of images, one per"
+                f" class, in {source}, but there is neither; name another folder."
+            )
+        return _own(request)
     if request.size is not None:
         raise UserError(
             f"expected no size for {request.name}, which has one of its own,"
             f" but got {request.size}; leave it out."
         )
+    from torchvision import datasets
+
+    kind = getattr(datasets, name)
     sets = []
-    if request.source is None:
-        with _told_as_a_sentence(request):
-            _fetch_all(request, files())
-    request.tell(_FETCHED, "Unpacking and checking …")
-    # what lies in the workspace already, torchvision does not download again
-    with _told_as_a_sentence(request), _quiet_stdout(request.progress):
-        for train in (True, False):
-            images, labels, classes = part(
-                request.source or request.workspace, train, request.source is None
-            )
-            split = "train" if train else "test"
-            pixels: NDArray[np.uint8] = np.ascontiguousarray(images)
-            numbers = np.asarray(labels).astype(np.int64)
-            sets.append(ImageSet.counted(request.name, split, pixels, numbers, classes))
+    with _told_as_a_sentence(request):
+        if source is None:
+            _fetch_all(request, _remote_files(kind, request.workspace))
+        request.tell(_FETCHED, "Unpacking and checking …")
+        with _quiet_stdout(request.progress):
+            for split in ("train", "test"):
+                # what was fetched before, torchvision does not download again
+                found = _open(kind, source or request.workspace, split, download=source is None)
+                pixels = np.asarray(found.data)
+                if pixels.ndim == 3:  # MNIST's are grey
+                    pixels = pixels[..., None]
+                elif pixels.shape[1] == 3:  # SVHN's have their channels first
+                    pixels = np.transpose(pixels, (0, 2, 3, 1))
+                targets = found.labels if name == "SVHN" else found.targets
+                labels = np.asarray(targets).astype(np.int64)
+                classes = tuple(found.classes) if name.startswith("CIFAR") else DIGITS
+                images = np.ascontiguousarray(pixels)
+                sets.append(ImageSet.counted(request.name, split, images, labels, classes))
     return sets[0], sets[1]
+
+
+for _name, _kind, _own_files in (
+    ("mnist", "MNIST", "MNIST"),
+    ("svhn", "SVHN", "train_32x32.mat"),
+    ("cifar10", "CIFAR10", "cifar-10-batches-py"),
+    ("cifar100", "CIFAR100", "cifar-100-python"),
+):
+    DATASETS.register(_name)(partial(_from_torchvision, _kind, _own_files))
+
+
+def _remote_files(kind: Any, folder: Path) -> list[RemoteFile]:
+    if hasattr(kind, "mirrors"):  # MNIST
+        raw = folder / "MNIST" / "raw"
+        return [
+            RemoteFile(raw / file, [f"{mirror}{file}" for mirror in kind.mirrors], md5)
+            for file, md5 in kind.resources
+        ]
+    if hasattr(kind, "split_list"):  # SVHN
+        wanted = [kind.split_list[split] for split in ("train", "test")]
+        return [RemoteFile(folder / file, [url], md5) for url, file, md5 in wanted]
+    return [RemoteFile(folder / kind.filename, [kind.url], kind.tgz_md5)]
+
+
+def _open(kind: Any, folder: Path, split: str, download: bool) -> Any:
+    if not hasattr(kind, "split_list"):
+        return kind(folder, train=split == "train", download=download)
+    if download:
+        return kind(folder, split=split, download=True)
+
+    class Trusted(kind):  # type: ignore[misc]
+        """SVHN's own format in files of the user's, whatever their checksums."""
+
+        def _check_integrity(self) -> bool:
+            return True
+
+    return Trusted(folder, split=split)
 
 
 def _fetch_all(request: Request, files: Sequence[RemoteFile]) -> None:

@@ -1,6 +1,6 @@
 """Named things that register themselves: trunks, heads, criteria, losses, data sets."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 from core.foundation.errors import UserError, nearest
@@ -8,7 +8,7 @@ from core.foundation.errors import UserError, nearest
 T = TypeVar("T")
 
 
-class Registry(Mapping[str, T]):
+class Registry(dict[str, T]):
     """A mapping from name to thing, in order of registration.
 
     Everything that offers a choice (command line, app, parametrised tests) iterates over a
@@ -17,35 +17,29 @@ class Registry(Mapping[str, T]):
     """
 
     def __init__(self, what: str) -> None:
+        super().__init__()
         self.what = what
-        self._things: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorator that registers what it decorates under ``name``."""
+        """Return a decorator that registers what it decorates under ``name``.
+
+        Raises:
+            UserError: the name is taken.
+        """
 
         def add(thing: T) -> T:
-            if name in self._things:
-                raise RuntimeError(f"the {self.what} {name!r} is registered twice")
-            self._things[name] = thing
+            if name in self:
+                raise UserError(
+                    f"expected a new name for a {self.what}, but {name!r} is registered already: "
+                    "choose another one."
+                )
+            self[name] = thing
             return thing
 
         return add
 
-    def __getitem__(self, name: str) -> T:
-        try:
-            return self._things[name]
-        except KeyError:
-            known = ", ".join(self._things)
-            raise UserError(
-                f"expected the name of a {self.what}, but got {name!r}."
-                f"{nearest(str(name), self._things)} Known: {known}."
-            ) from None
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._things
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._things)
-
-    def __len__(self) -> int:
-        return len(self._things)
+    def __missing__(self, name: str) -> T:
+        raise UserError(
+            f"expected the name of a {self.what}, but got {name!r}."
+            f"{nearest(str(name), self)} Known: {', '.join(self)}."
+        )

@@ -72,8 +72,8 @@ class TrainingFacts(_Strict):
         return self.recipe.get("start_from")
 
 
-class Measured(_Strict):
-    """A card but for what only the finished files can tell."""
+class Card(_Strict):
+    """Everything that is known about a model."""
 
     name: str
     title: str
@@ -94,13 +94,10 @@ class Measured(_Strict):
     plain: Plain | None
     training: TrainingFacts
     command: str
-
-
-class Card(Measured):
-    """Everything that is known about a model."""
-
-    sha256: str
-    versions: dict[str, str]
+    sha256: str = ""
+    """Of the weights' file; empty until they are saved."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of Python and torch, with which they were saved."""
 
     @property
     def num_exits(self) -> int:

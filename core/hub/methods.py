@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.foundation.registry import Registry
-
 
 @dataclass(frozen=True)
 class Method:
@@ -23,59 +21,45 @@ class Method:
     criterion: str
 
 
-METHODS: Registry[Method] = Registry("method")
-
-METHODS.register("plain")(
-    Method("Plain network", "", "No early exits: the yardstick.", "max_probability")
-)
-METHODS.register("eenet")(
-    Method(
+METHODS = {
+    "plain": Method("Plain network", "", "No early exits: the yardstick.", "max_probability"),
+    "eenet": Method(
         "EENet",
         "Demir & Akbas, arXiv 2409.05336",
         "Every exit has a confidence branch that learns when to stop.",
         "confidence",
-    )
-)
-METHODS.register("pteenet")(
-    Method(
+    ),
+    "pteenet": Method(
         "PTEENet",
         "Lahiany & Aperstein, arXiv 2501.02508",
         "Branches with confidences on a trained network that stays frozen.",
         "confidence",
-    )
-)
-METHODS.register("branchynet")(
-    Method(
+    ),
+    "branchynet": Method(
         "BranchyNet",
         "Teerapittayanon et al., arXiv 1709.01686",
         "Every exit is taught to answer; a low entropy lets go.",
         "entropy",
-    )
-)
-METHODS.register("exclusion")(
-    Method(
+    ),
+    "exclusion": Method(
         "Class exclusion",
         "Wang, Li & Zhang, arXiv 2309.13443",
         "Exits rule classes out one after the other; one class left is an answer.",
         "exclusion",
-    )
-)
-METHODS.register("jeidnn")(
-    Method(
+    ),
+    "jeidnn": Method(
         "JEI-DNN",
         "Regol et al., arXiv 2310.09163",
         "Heads and gates on a frozen network learn in turns, each knowing of the other.",
         "gate",
-    )
-)
-METHODS.register("hierarchical")(
-    Method(
+    ),
+    "hierarchical": Method(
         "Hierarchical training",
         "Sepehri et al., arXiv 2303.02384",
         "An edge and a cloud worker train their halves at once; no gradient crosses the link.",
         "max_probability",
-    )
-)
+    ),
+}
 
 
 def title_of(method: str) -> str:

@@ -26,7 +26,7 @@ from core.exits.policy import Policy
 from core.exits.table import ExitTable, save_tables
 from core.foundation.errors import UserError
 from core.foundation.files import atomic_path, write_json
-from core.hub.card import Card, Measured, load_card
+from core.hub.card import Card, load_card
 from core.hub.registry import model_folder, shipped_table
 from core.networks.build import build
 from core.networks.network import ExitNetwork
@@ -241,15 +241,15 @@ def _compact(tensor: Tensor) -> Tensor:
     return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
 
 
-def save(
-    folder: Path, network: ExitNetwork, measured: Measured, tables: dict[str, ExitTable]
-) -> Card:
+def save(folder: Path, network: ExitNetwork, card: Card, tables: dict[str, ExitTable]) -> Card:
     """Write a model's weights, tables and card; the card last, so a half-made one has none.
+
+    Returns the card with the checksum of the weights.
 
     Args:
         folder: becomes the model's folder.
         network: its weights are stored without loss, in half precision where they fit.
-        measured: the card but for what only the files can tell.
+        card: what is known but for the checksum.
         tables: by split, "calibration" and "test".
     """
     weights = folder / "weights.safetensors"
@@ -258,6 +258,6 @@ def save(
         save_file({name: _compact(tensor.contiguous()) for name, tensor in state}, partial)
     save_tables(folder / "table.npz", tables)
     versions = {"python": platform.python_version(), "torch": torch.__version__}
-    card = Card(**dict(measured), sha256=sha256(weights), versions=versions)
+    card = card.model_copy(update={"sha256": sha256(weights), "versions": versions})
     write_json(folder / "card.json", card.model_dump(mode="json"))
     return card

@@ -18,7 +18,6 @@ from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.card import (
     Card,
-    Measured,
     OperatingPoint,
     Plain,
     SplitFigures,
@@ -102,7 +101,7 @@ def publish(
         )
         tables[split] = table.as_kept()  # what a policy reads must be there for whoever uses it
     plain = _plain(recipe)
-    measured = Measured(
+    card = Card(
         name=recipe.name,
         title=recipe.title,
         method=recipe.method,
@@ -133,7 +132,7 @@ def publish(
         ),
         command=command or f"python -m core train {recipe.name}",
     )
-    return save(folder, network.cpu(), measured, tables)
+    return save(folder, network.cpu(), card, tables)
 
 
 @torch.no_grad()

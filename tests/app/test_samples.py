@@ -255,7 +255,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
     labels = shipped_table(MODEL, "test").labels
     images = np.random.default_rng(0).integers(0, 256, (len(labels), 28, 28, 1), np.uint8)
     found = Source(images, labels)
-    monkeypatch.setattr(DATASETS, "_things", {**DATASETS, "mnist": found})
+    monkeypatch.setitem(DATASETS, "mnist", found)
     yield found
     found.let_go.set()
     job = resources.downloads().of("mnist")

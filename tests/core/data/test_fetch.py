@@ -2,16 +2,14 @@
 
 import errno
 import hashlib
-import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from core.data.fetch import RemoteFile, fetch
 from core.foundation.jobs import Stopped
+from tests.core.data.servers import serving
 
 CONTENT = bytes(range(256)) * 1024
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
@@ -22,30 +20,10 @@ def quiet(done: int, whole: int | None) -> None:
 
 
 @pytest.fixture
-def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A server: /whole has the content, /half hangs up in the middle, /other has another file."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/missing":
-                self.send_error(404)
-                return
-            body = b"something else" if self.path == "/other" else CONTENT
-            self.send_response(200)
-            if self.path != "/untold":
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body[: len(body) // 2] if self.path == "/half" else body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+def address() -> Iterator[str]:
+    special = {"/missing": None, "/other": b"something else"}
+    with serving(lambda path: special.get(path, CONTENT)) as (address, _):
+        yield address
 
 
 def test_it_arrives_whole_and_tells_how_far_it_is(tmp_path: Path, address: str) -> None:

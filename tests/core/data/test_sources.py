@@ -1,10 +1,8 @@
 """A data set is prepared whole, or a sentence says why not and nothing is left."""
 
 import errno
-import hashlib
-import http.server
-import threading
 from collections.abc import Iterator
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from core.data.prepared import ImageSet, load_prepared, prepared_names, write_pr
 from core.data.sources import DATASETS, Request, can_download, prepare
 from core.foundation.errors import UserError
 from core.foundation.jobs import Stopped
+from tests.core.data.servers import serving
 
 PIXELS = np.random.RandomState(0).randint(0, 256, (6, 32, 32, 3)).astype(np.uint8)
 LABELS = [3, 0, 1, 2, 0, 9]
@@ -150,7 +149,6 @@ def test_unverified_cifar_files_are_not_unpickled(tmp_path: Path) -> None:
 
 
 def send_downloads_to(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(datasets.MNIST, "mirrors", [f"{address}/"])
     monkeypatch.setattr(datasets.CIFAR10, "url", f"{address}/cifar.tar.gz")
     monkeypatch.setattr(datasets.CIFAR100, "url", f"{address}/cifar.tar.gz")
@@ -172,35 +170,14 @@ def test_without_a_connection_a_sentence_says_so(
     assert leftovers(tmp_path / "root") == []
 
 
-@pytest.fixture
-def other_file() -> Iterator[str]:
-    """The address of a server that answers every request with the same few bytes."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = b"this is not the data set"
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
 @pytest.mark.parametrize("name", DOWNLOADED)
 def test_a_damaged_download_is_refused(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other_file: str
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send_downloads_to(other_file, monkeypatch)
-    with pytest.raises(UserError, match="corrupted"):
-        prepare(name, tmp_path / "root", progress=False)
+    with serving(lambda path: b"this is not the data set") as (address, _):
+        send_downloads_to(address, monkeypatch)
+        with pytest.raises(UserError, match="corrupted"):
+            prepare(name, tmp_path / "root", progress=False)
     assert leftovers(tmp_path / "root") == []
 
 
@@ -208,28 +185,14 @@ def test_a_damaged_download_is_refused(
 def house_numbers_online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What a server that has SVHN's files is asked for."""
     folder = house_numbers(tmp_path / "mat")
-    asked: list[str] = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *parts: Any) -> None:
-            super().__init__(*parts, directory=str(folder))
-
-        def log_request(self, code: Any = "-", size: Any = "-") -> None:
-            asked.append(f"{self.command} {self.path}")
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    split_list = {
-        split: [f"{address}/{file}", file, hashlib.md5((folder / file).read_bytes()).hexdigest()]
-        for split in ("train", "test")
-        for file in [f"{split}_32x32.mat"]
-    }
-    monkeypatch.setattr(datasets.SVHN, "split_list", split_list)
-    yield asked
-    server.shutdown()
-    server.server_close()
+    with serving(lambda path: (folder / path[1:]).read_bytes()) as (address, requested):
+        split_list = {
+            split: [f"{address}/{file}", file, md5((folder / file).read_bytes()).hexdigest()]
+            for split in ("train", "test")
+            for file in [f"{split}_32x32.mat"]
+        }
+        monkeypatch.setattr(datasets.SVHN, "split_list", split_list)
+        yield requested
 
 
 def test_every_file_is_downloaded_once_and_how_far_it_is_is_told(
@@ -238,7 +201,7 @@ def test_every_file_is_downloaded_once_and_how_far_it_is_is_told(
     told: list[tuple[float, str]] = []
     prepare("svhn", tmp_path / "root", progress=False, tell=lambda *now: told.append(now))
     np.testing.assert_array_equal(load_prepared("svhn", "train", tmp_path / "root").images, PIXELS)
-    assert house_numbers_online == ["GET /train_32x32.mat", "GET /test_32x32.mat"]
+    assert house_numbers_online == ["/train_32x32.mat", "/test_32x32.mat"]
     fractions = [fraction for fraction, _ in told]
     assert fractions == sorted(fractions)
     assert 0 == fractions[0] < fractions[-1] < 1
@@ -358,20 +321,13 @@ def test_progress_is_drawn_on_stderr(
 def test_a_further_data_set_is_one_function(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(DATASETS, "_things", dict(DATASETS))
-
-    @DATASETS.register("noise")
     def noise(request: Request) -> tuple[ImageSet, ImageSet]:
         part = ImageSet.counted(
             request.name, "train", PIXELS, np.array(LABELS), tuple("0123456789")
         )
         return part, part.select([0, 1])
 
+    monkeypatch.setitem(DATASETS, "noise", noise)
     prepare("noise", tmp_path, progress=False)
     assert prepared_names(tmp_path) == ["noise"]
     assert len(load_prepared("noise", "test", tmp_path)) == 2
-
-
-@pytest.mark.parametrize("name", list(DATASETS))
-def test_every_data_set_says_what_it_is(name: str) -> None:
-    assert DATASETS[name].__doc__

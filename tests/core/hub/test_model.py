@@ -14,7 +14,7 @@ from core.exits.policy import Policy
 from core.exits.routing import decide
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
-from core.hub.card import Card, Measured, TrainingFacts
+from core.hub.card import Card, TrainingFacts
 from core.hub.model import Model, load, save, sha256
 from core.hub.publish import figures, round_weights
 from core.hub.registry import card_of, list_models, shipped_table
@@ -23,9 +23,9 @@ from core.networks.network import ExitNetwork
 from tests.core.networks.small import network, noise, spec
 
 
-def measured_of(made: ExitNetwork) -> Measured:
+def card_for(made: ExitNetwork) -> Card:
     cost = count(made, 1, 28)
-    return Measured(
+    return Card(
         name="tiny",
         title="Tiny",
         method="eenet",
@@ -50,19 +50,15 @@ def measured_of(made: ExitNetwork) -> Measured:
 
 
 def table_of(made: ExitNetwork) -> ExitTable:
-    probe = Model(made, card_with(measured_of(made)), Path(), torch.device("cpu"))
+    probe = Model(made, card_for(made), Path(), torch.device("cpu"))
     return probe.table(noise(20), labels=np.arange(20) % 10)
 
 
 def write_model(folder: Path) -> Path:
     made = network(head="plain")
     table = table_of(made)
-    save(folder, made, measured_of(made), {"calibration": table, "test": table})
+    save(folder, made, card_for(made), {"calibration": table, "test": table})
     return folder
-
-
-def card_with(measured: Measured) -> Card:
-    return Card(**dict(measured), sha256="", versions={})
 
 
 @pytest.fixture
@@ -86,7 +82,7 @@ def test_weights_are_stored_in_half_precision_where_that_loses_nothing(tmp_path:
     round_weights(made)
     with torch.no_grad():
         made.heads["final"].softmax_branch.weight[0, 0] = 1 / 3  # type: ignore[index, union-attr]
-    save(tmp_path, made, measured_of(made), {"test": table_of(made)})
+    save(tmp_path, made, card_for(made), {"test": table_of(made)})
     stored = load_file(tmp_path / "weights.safetensors")
     ours = made.state_dict()
     assert {str(stored[name].dtype) for name in stored} == {
