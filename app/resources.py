@@ -24,11 +24,11 @@ from core.data.splits import SAMPLES_ONLY
 from core.data.uploads import Collection
 from core.exits.policy import Policy
 from core.exits.table import CostArray, ExitTable, IntArray, load_tables
-from core.foundation.places import PRETRAINED
+from core.foundation.errors import UserError
 from core.hub.card import Card, load_card
 from core.hub.leaderboard import Standing
 from core.hub.leaderboard import standing as standing_of
-from core.hub.registry import as_zip, list_models
+from core.hub.registry import as_zip, list_models, model_folder
 from core.tuning.front import Front, front
 from core.tuning.replay import replay
 
@@ -46,12 +46,6 @@ EXAMPLES = 200
 """How many test images stand in where no samples ship."""
 
 
-def models_folder() -> Path:
-    """Return the folder of models: `$EENET_MODELS`, else the one that ships with the project."""
-    chosen = os.environ.get("EENET_MODELS")
-    return Path(chosen) if chosen else PRETRAINED
-
-
 def threads() -> int:
     """Return how many threads a network may use: `$EENET_THREADS`, else 1.
 
@@ -64,10 +58,13 @@ def threads() -> int:
 def model_names() -> list[str]:
     """Return the models to choose from: EENets, other early-exit models, plain ones."""
     own = workshop.names()
-    everybodys = [name for name in list_models(models_folder()) if name not in own]
+    everybodys = [name for name in list_models() if name not in own]
 
     def rank(name: str) -> tuple[bool, bool]:
-        card = card_of(name)
+        try:
+            card = card_of(name)
+        except UserError:  # said when it is chosen
+            return True, True
         return card.num_exits == 1, card.method != "eenet"
 
     return sorted([*everybodys, *own], key=rank)
@@ -76,7 +73,7 @@ def model_names() -> list[str]:
 def folder_of(name: str) -> Path:
     """Return a model's folder: this session's own models come before those for everybody."""
     own = workshop.folder_of(name)
-    return models_folder() / name if own is None else own
+    return model_folder(name) if own is None else own
 
 
 def card_of(name: str) -> Card:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.hub.registry import list_models
+from core.hub.registry import models_in
 
 if TYPE_CHECKING:
     from core.hub.trainings import Training
@@ -54,12 +54,12 @@ def names() -> list[str]:
     found = _opened()
     if found is None:
         return []
-    return sorted(list_models(found.folder), key=lambda name: int(re.sub(r"\D", "", name)))
+    return sorted(models_in(found.folder), key=lambda name: int(re.sub(r"\D", "", name)))
 
 
 def folder_of(name: str) -> Path | None:
     """Return the folder of a model that was trained in this session, else None."""
     found = _opened()
-    if found is None or name not in list_models(found.folder):
+    if found is None or name not in models_in(found.folder):
         return None
     return found.folder / name

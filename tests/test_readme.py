@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.cli.main import main
-from core.hub.registry import list_models
+from core.hub.registry import shipped_models
 from core.training.recipe import recipe_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,7 +29,7 @@ def test_the_command_lines_name_commands_models_and_recipes_that_are_there() -> 
         words = shlex.split(line, comments=True)
         assert main([*words[: 2 if words[0] == "data" else 1], "--help"]) == 0
         named = [word for word in words if re.fullmatch(r"(ee|res)net\d+-\w+", word)]
-        assert set(named) <= {*list_models(), *recipe_names()}
+        assert set(named) <= {*shipped_models(), *recipe_names()}
 
 
 def test_the_pictures_are_there() -> None:

@@ -59,8 +59,8 @@ def models_to_choose() -> list[str]:
     names = resources.model_names()
     if not names:
         raise UserError(
-            f"expected models in {resources.models_folder()}, but there are none; "
-            "train one with `python -m core train eenet8-mnist` and copy its folder there."
+            "expected at least one model, but there is none; train one with "
+            "`python -m core train eenet8-mnist`, or name a folder of models in $EENET_MODELS."
         )
     return names
 
@@ -114,7 +114,8 @@ def point_title(card: Card, name: str) -> str:
         return "Never early: run the whole network"
     for point in card.operating_points:
         if point.name == name:
-            return f"{name.capitalize()}: may {allows(point)}"
+            own = point.max_drop is None and point.max_cost is None
+            return f"{name.capitalize()}: {'as saved' if own else f'may {allows(point)}'}"
     return "Your own thresholds"
 
 

@@ -113,8 +113,12 @@ def _other(a: Side, peers: Sequence[str]) -> tuple[state.View, str]:
 
 def _another(a: Side, peers: Sequence[str]) -> state.View:
     """Return something worth comparing A with: its boldest operating point, or another model."""
-    points = sorted(a.card.operating_points, key=lambda point: point.calibration.relative_cost)
-    for policy in (Policy.from_dict(point.policy) for point in points):
+    costs = {
+        point.calibration.relative_cost: Policy.from_dict(point.policy)
+        for point in a.card.operating_points
+        if point.calibration is not None
+    }
+    for _, policy in sorted(costs.items(), key=lambda item: item[0]):
         if policy != a.view.policy:
             return state.View(a.view.model, policy)
     others = [name for name in peers if name != a.view.model]

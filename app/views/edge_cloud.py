@@ -307,14 +307,14 @@ def _again(times: TrainingTimes) -> None:
 def _measured(card: Card) -> None:
     names = resources.model_names()
     cards = [resources.card_of(name) for name in names]
-    found = [one for one in cards if one.training.edge_cloud is not None]
+    pairs = [(card, card.training.edge_cloud) for card in cards if card.training is not None]
+    found = [(card, facts) for card, facts in pairs if facts is not None]
     st.html(
         section("Measured", "What two real processes took, on average over their epochs.")
         + ("" if found else box("Not yet", _NONE_MEASURED, icon="○"))
     )
     if found:
-        rows = [_facts(one, one.training.edge_cloud) for one in found if one.training.edge_cloud]
-        st.html(table(_FACTS, rows))
+        st.html(table(_FACTS, [_facts(card, facts) for card, facts in found]))
 
 
 _FACTS = (

@@ -16,7 +16,7 @@ from app.components.saving import save_button
 from app.components.style import heading, section
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
-from core.hub.card import Card
+from core.hub.card import Card, TrainingFacts
 from core.hub.methods import METHODS
 
 if TYPE_CHECKING:
@@ -198,14 +198,17 @@ def _known(card: Card) -> None:
         ("Heads", _heads(card)),
         ("Data set", text.dataset(card.dataset)),
         ("Parameters", f"{card.all_parameters:,}"),
-        ("Trained for", _trained(card)),
-        ("Weights of", f"epoch {training.best_epoch}, the best on calibration"),
-        ("Hardware", training.hardware),
-        ("Precision", "bfloat16" if training.bfloat16 else "float32"),
-        ("Seed", str(training.recipe.get("seed", text.MISSING))),
         ("Versions", ", ".join(f"{name} {number}" for name, number in card.versions.items())),
         ("SHA-256 of the weights", card.sha256),
     ]
+    if training is not None:
+        items[6:6] = [
+            ("Trained for", _trained(training)),
+            ("Weights of", f"epoch {training.best_epoch}, the best on calibration"),
+            ("Hardware", training.hardware),
+            ("Precision", "bfloat16" if training.bfloat16 else "float32"),
+            ("Seed", str(training.recipe.get("seed", text.MISSING))),
+        ]
     if card.plain is not None:
         right = text.percent(card.plain.test_accuracy, 2)
         items.insert(6, ("Plain counterpart", f"{card.plain.name}, {right} on test"))
@@ -225,14 +228,15 @@ def _heads(card: Card) -> str:
     return ", with ".join(parts)
 
 
-def _trained(card: Card) -> str:
-    training = card.training
+def _trained(training: TrainingFacts) -> str:
     epochs = text.plural(training.epochs, "epoch")
     begun = f", after those of {training.start_from}" if training.start_from else ""
     return f"{epochs} in {text.patience(training.seconds)}{begun}"
 
 
 def _again(card: Card) -> None:
+    if card.training is None:
+        return
     st.html(section("Do it again"))
     st.code(card.command, language="bash", wrap_lines=True)
     save_button(
@@ -306,9 +310,13 @@ def _points(card: Card) -> None:
                 ),
                 *(
                     f"{text.percent(figures.accuracy, 2)} at {text.percent(figures.relative_cost)}"
+                    if figures
+                    else text.MISSING
                     for figures in (point.calibration, point.test)
                 ),
-                " · ".join(f"{100 * one:.0f}" for one in point.test.exit_share),
+                " · ".join(f"{100 * share:.0f}" for share in point.test.exit_share)
+                if point.test
+                else text.MISSING,
             ]
         )
     st.html(table(_POINT_COLUMNS, rows))

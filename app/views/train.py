@@ -369,10 +369,10 @@ def _models() -> None:
     rows = []
     for name in own:
         card = resources.card_of(name)
-        cells = [card.title, str(card.training.epochs)]
+        cells = [card.title, str(card.training.epochs) if card.training else text.MISSING]
         cells.append(" · ".join(map(text.percent, card.per_exit_accuracy["test"])))
-        if card.default_point:
-            figures = card.default_point.test
+        figures = card.default_point.test if card.default_point else None
+        if figures is not None:
             cells += [text.percent(figures.accuracy), text.percent(figures.relative_cost)]
         rows.append(cells)
     st.html(table(_COLUMNS, rows))

@@ -351,13 +351,14 @@ def predict(
 
 def _network_of(source: str) -> "tuple[str, NetworkSpec]":
     """Return the name and the network of a model or a recipe."""
-    from core.hub.registry import card_of, list_models
+    from core.hub.registry import card_of, model_folders
     from core.training.recipe import load_recipe, recipe_names
 
-    if source in list_models() or (Path(source) / "card.json").is_file():
+    models = model_folders()
+    if source in models or (Path(source) / "card.json").is_file():
         card = card_of(source)
         return card.name, card.spec
-    names = [*list_models(), *recipe_names()]
+    names = [*models, *recipe_names()]
     if Path(source).suffix not in (".toml", ".json") and source not in names:
         raise UserError(
             f"expected a model, a recipe or a file of one, but got {source!r}."

@@ -77,10 +77,16 @@ def methods_text(
                 percents(result.exit_accuracy),
                 percents(result.exit_agreement),
                 " · ".join(f"{value:.3f}" for value in result.auroc[:-1]),
-                f"{card.training.epochs} epochs, {card.training.seconds / 60:.0f} min",
+                trained_for(card),
             ]
         )
     return f"{markdown_table(head, rows)}\n\n{markdown_table(details, detail_rows)}"
+
+
+def trained_for(card: Card) -> str:
+    """Return how long the weights were trained here, if they were."""
+    training = card.training
+    return f"{training.epochs} epochs, {training.seconds / 60:.0f} min" if training else "–"
 
 
 def accuracy_and_cost(figures: Figures | None) -> str:

@@ -7,7 +7,7 @@ import typer
 
 from core.cli.options import DataRoot, Json
 from core.cli.text import model_facts, models_text, note, to_json
-from core.hub.registry import card_of, list_models
+from core.hub.registry import ambiguous, card_of, model_folders, shipped_models
 from core.hub.results import update_results
 
 
@@ -18,13 +18,18 @@ def models(
     ] = None,
     as_json: Json = False,
 ) -> str:
-    """List the models in the box."""
-    cards = [card_of(name) for name in list_models()]
+    """List the models: those that ship, those in runs/ and those in $EENET_MODELS."""
     if update is not None:
-        update_results(update, cards)
+        update_results(update, [card_of(name) for name in shipped_models()])
         note(f"The result tables in {update} are up to date.")
+    cards = {}
+    for name, folders in model_folders().items():
+        for folder in folders:  # where several have the name, the folder is what to pass
+            cards[name if len(folders) == 1 else str(folder)] = card_of(folder)
+        if len(folders) > 1:
+            note(f"warning: {ambiguous(name, folders)}")
     if as_json:
-        return to_json({"models": [model_facts(card) for card in cards]})
+        return to_json({"models": [model_facts(name, card) for name, card in cards.items()]})
     return models_text(cards)
 
 

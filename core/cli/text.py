@@ -17,20 +17,21 @@ from core.hub.card import Card
 _WIDEST = 10_000  # columns; a table is as wide as it needs to be
 
 
-def models_text(cards: Sequence[Card]) -> str:
-    """Return the list of models as a person reads it."""
+def models_text(cards: Mapping[str, Card]) -> str:
+    """Return the list of models by name as a person reads it."""
     rows = [("model", "title", "data set", "M MACs", "accuracy at each exit", "policy", "cost")]
-    for card in cards:
-        facts = model_facts(card)
+    for name, card in cards.items():
+        facts = model_facts(name, card)
+        accuracy, cost = facts["accuracy"], facts["relative_cost"]
         rows.append(
             (
-                card.name,
+                name,
                 card.title,
                 card.dataset,
                 f"{card.plain_macs / 1e6:.2f}",
-                percents(card.per_exit_accuracy["test"]),
-                f"{facts['accuracy']:.2%}",
-                f"{facts['relative_cost']:.1%}",
+                percents(card.per_exit_accuracy.get("test", ())) or "–",
+                "–" if accuracy is None else f"{accuracy:.2%}",
+                "–" if cost is None else f"{cost:.1%}",
             )
         )
     return table_text(rows) + (
@@ -75,12 +76,17 @@ def evaluation_text(figures: dict[str, Any], card: Card, policy: Policy) -> str:
     return f"{head}\n{table_text(rows)}\n\n{table_text(shares)}"
 
 
-def model_facts(card: Card) -> dict[str, Any]:
+def model_facts(name: str, card: Card) -> dict[str, Any]:
     """Return what the list of models tells about one, figures on the test split."""
-    point = card.default_point.test if card.default_point else None
-    accuracy = card.per_exit_accuracy["test"]
+    point = card.default_point
+    per_exit_accuracy = card.per_exit_accuracy.get("test")
+    accuracy, cost = None, None
+    if point is None:  # everything is run
+        accuracy, cost = per_exit_accuracy and per_exit_accuracy[-1], 1.0
+    elif point.test is not None:
+        accuracy, cost = point.test.accuracy, point.test.relative_cost
     return {
-        "name": card.name,
+        "name": name,
         "title": card.title,
         "method": card.method,
         "backbone": card.spec.backbone,
@@ -88,19 +94,18 @@ def model_facts(card: Card) -> dict[str, Any]:
         "exits": card.exit_names,
         "macs": card.plain_macs,
         "parameters": card.all_parameters,
-        "per_exit_accuracy": accuracy,
+        "per_exit_accuracy": per_exit_accuracy,
         "plain_accuracy": plain_accuracy(card, "test"),
         "policy": card.default_policy.to_dict(),
-        "accuracy": accuracy[-1] if point is None else point.accuracy,
-        "relative_cost": 1.0 if point is None else point.relative_cost,
+        "accuracy": accuracy,
+        "relative_cost": cost,
     }
 
 
 def plain_accuracy(card: Card, split: str) -> float | None:
     """Return the plain network's accuracy; None where the model has no plain counterpart."""
-    if card.plain is None and card.num_exits > 1:
-        return None
-    return card.reference_accuracy(split)
+    known = card.plain or (card.num_exits == 1 and split in card.per_exit_accuracy)
+    return card.reference_accuracy(split) if known else None
 
 
 def brief(report: Report) -> dict[str, Any]:

@@ -87,13 +87,17 @@ def fit(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
         raise UserError(f"expected `size` to be at least 1 pixel, but got {size}.")
     if channels not in (1, 3):
         raise UserError(f"expected `channels` to be 1 (grey) or 3 (colour), but got {channels}.")
+    square = central_square(image.convert("L" if channels == 1 else "RGB"), size)
+    return np.array(square, dtype=np.uint8).reshape(size, size, channels)
+
+
+def central_square(image: Image.Image, size: int) -> Image.Image:
+    """Return the largest square in the middle of a picture, resized to (size, size)."""
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     square = image.crop((left, top, left + side, top + side))
-    coloured = square.convert("L" if channels == 1 else "RGB")
-    resized = coloured.resize((size, size), Image.Resampling.LANCZOS)
-    return np.array(resized, dtype=np.uint8).reshape(size, size, channels)
+    return square.resize((size, size), Image.Resampling.LANCZOS)
 
 
 def centred_digit(image: Image.Image, size: int) -> NDArray[np.uint8]:

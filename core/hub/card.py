@@ -4,8 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from core.data.transform import EvaluationTransform
 from core.edge_cloud.traffic import EdgeCloudFacts
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
@@ -28,7 +36,10 @@ class SplitFigures(_Strict):
 
 
 class OperatingPoint(_Strict):
-    """A policy chosen on the calibration split, and what it achieved there and on test."""
+    """A policy, and what it achieved on the splits that the model has a table of.
+
+    Without limits, it is one that its owner chose as the model's default.
+    """
 
     name: str
     max_drop: float | None = None
@@ -36,8 +47,8 @@ class OperatingPoint(_Strict):
     max_cost: float | None = None
     """What it was allowed to spend on calibration, in units of the plain network."""
     policy: dict[str, Any]
-    calibration: SplitFigures
-    test: SplitFigures
+    calibration: SplitFigures | None = None
+    test: SplitFigures | None = None
 
     @field_validator("policy")
     @classmethod
@@ -84,20 +95,37 @@ class Card(_Strict):
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    transform: EvaluationTransform | None = None
+    """How pictures are prepared; without, the largest central square is resized."""
     stage_macs: tuple[int, ...]
     head_macs: tuple[int, ...]
     stage_parameters: tuple[int, ...]
     head_parameters: tuple[int, ...]
     per_exit_accuracy: dict[str, tuple[float, ...]]
-    """By split, (E): accuracy had all samples left there."""
+    """By split that the model has a table of, (E): accuracy had all samples left there."""
     operating_points: tuple[OperatingPoint, ...]
     plain: Plain | None
-    training: TrainingFacts
-    command: str
+    training: TrainingFacts | None = None
+    """None where the weights were not trained here."""
+    command: str = ""
+    """How to train it again; empty where no recipe did."""
     sha256: str = ""
     """Of the weights' file; empty until they are saved."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Of Python and torch, with which they were saved."""
+
+    @model_validator(mode="after")
+    def _normalises_in_one_way(self) -> "Card":
+        own = self.transform
+        if own is not None and (own.mean, own.std) != (self.mean, self.std):
+            raise ValueError("`transform` has another mean or std than the card")
+        return self
+
+    @property
+    def evaluation_transform(self) -> EvaluationTransform:
+        """How a picture becomes what the network reads."""
+        size, channels = self.spec.image_size, self.spec.in_channels
+        return self.transform or EvaluationTransform.square(size, channels, self.mean, self.std)
 
     @property
     def num_exits(self) -> int:
@@ -154,20 +182,36 @@ class Card(_Strict):
 
         Args:
             split: "calibration" or "test".
+
+        Raises:
+            UserError: the accuracy on that split is not known.
         """
         if self.plain is None:
-            return self.per_exit_accuracy[split][-1]
+            return self.exit_accuracy(split)[-1]
         figures = {
             "calibration": self.plain.calibration_accuracy,
             "test": self.plain.test_accuracy,
         }
         return figures[split]
 
+    def exit_accuracy(self, split: str) -> tuple[float, ...]:
+        """Return the accuracy on a split had all samples left at each exit, (E,).
+
+        Raises:
+            UserError: it was never measured on that split.
+        """
+        if split not in self.per_exit_accuracy:
+            raise UserError(
+                f"expected {self.name} to have been measured on the {split} split, but its card "
+                f"has no such figures: save it with `{split}=`, a table or labelled images."
+            )
+        return self.per_exit_accuracy[split]
+
     @property
     def default_point(self) -> OperatingPoint | None:
-        """Of the operating points that may lose so much, the one that loses least."""
-        drops = (point for point in self.operating_points if point.max_drop is not None)
-        return next(drops, None)
+        """The point that the owner chose, else the one that may lose the least accuracy."""
+        free = (point for point in self.operating_points if point.max_cost is None)
+        return next(free, None)
 
     @property
     def default_policy(self) -> Policy:

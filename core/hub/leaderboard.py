@@ -11,7 +11,7 @@ from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.card import Card
 from core.hub.methods import own_criterion
-from core.hub.registry import card_of, list_models, shipped_table
+from core.hub.registry import card_of, shipped_models, shipped_table
 from core.tuning.front import Front, best_within_cost, cheapest_within_drop, front
 from core.tuning.replay import replay
 
@@ -109,7 +109,7 @@ def rivals(dataset: str) -> list[Card]:
     Raises:
         UserError: there is none; names the data sets that have some.
     """
-    cards = [card for card in map(card_of, list_models()) if card.num_exits > 1]
+    cards = [card for card in map(card_of, shipped_models()) if card.num_exits > 1]
     found = [card for card in cards if card.dataset == dataset]
     if not found:
         known = ", ".join(sorted({card.dataset for card in cards}))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.foundation.markdown import markdown_table, replace_between
-from core.hub.card import Card, SplitFigures
+from core.hub.card import Card, SplitFigures, TrainingFacts
 from core.hub.sizes import accuracy_by_size, size_curve
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -53,9 +53,12 @@ def _point(card: Card, drop: float) -> SplitFigures | None:
 
 def _within(card: Card, cost: float) -> SplitFigures | None:
     """The most accurate one on calibration that spends so little there."""
-    points = [point for point in card.operating_points if point.calibration.relative_cost <= cost]
-    best = max(points, key=lambda point: point.calibration.accuracy, default=None)
-    return None if best is None else best.test
+    within = [
+        (point.calibration.accuracy, point.test)
+        for point in card.operating_points
+        if point.calibration is not None and point.calibration.relative_cost <= cost
+    ]
+    return max(within, key=lambda pair: pair[0], default=(0, None))[1]
 
 
 def _cell(point: SplitFigures | None, plain: float) -> str:
@@ -82,13 +85,16 @@ def models_table(cards: Sequence[Card]) -> str:
     rows = []
     for card in cards:
         accuracies = " · ".join(f"{value:.1%}" for value in card.per_exit_accuracy["test"])
-        training = card.training
-        begun = f" after `{training.start_from}`" if training.start_from else ""
-        minutes = f"{training.seconds / 60:.0f} min on {training.hardware}"
         size = f"{card.plain_macs / 1e6:.2f}", f"{card.all_parameters:,}"
-        made = f"{training.epochs} epochs{begun}, {minutes}"
-        rows.append([f"`{card.name}`", card.spec.backbone, *size, accuracies, made])
+        trained = "–" if card.training is None else _trained_for(card.training)
+        rows.append([f"`{card.name}`", card.spec.backbone, *size, accuracies, trained])
     return markdown_table(head, rows)
+
+
+def _trained_for(training: TrainingFacts) -> str:
+    begun = f" after `{training.start_from}`" if training.start_from else ""
+    minutes = f"{training.seconds / 60:.0f} min on {training.hardware}"
+    return f"{training.epochs} epochs{begun}, {minutes}"
 
 
 def results_text(cards: Sequence[Card]) -> str:

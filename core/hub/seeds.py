@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 
 from core.foundation.markdown import markdown_table
 from core.hub.card import Card
-from core.hub.registry import list_models
+from core.hub.registry import shipped_models
 from core.training.recipe import Recipe, load_recipe, recipe_names
 
 Train = Callable[[Recipe, Path, str], None]
@@ -50,7 +50,7 @@ def model_with_seed(name: str, seed: int, runs: Path, train: Train) -> Path | st
         train: does it.
     """
     recipe = load_recipe(name)
-    if seed == recipe.seed and name in list_models():
+    if seed == recipe.seed and name in shipped_models():
         return name
     folder = runs / f"{recipe.name}-seed{seed}"
     model = folder / "model"

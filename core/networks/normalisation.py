@@ -15,15 +15,19 @@ class Normalisation(nn.Module):
     Attributes:
         mean: per channel, of images in [0, 1].
         std: standard deviation per channel, likewise.
+        reciprocal: whether to multiply by 1/255 instead, as torchvision's v2 does: the last bit of
+            the result differs.
     """
 
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], reciprocal: bool = False
+    ) -> None:
         """Take one mean and one standard deviation per channel."""
         super().__init__()
-        self.mean, self.std = tuple(mean), tuple(std)
+        self.mean, self.std, self.reciprocal = tuple(mean), tuple(std), reciprocal
         for name, values in (("shift", self.mean), ("scale", self.std)):
             tensor = torch.tensor(values, dtype=torch.float32)[:, None, None]
             self.register_buffer(name, tensor, persistent=False)
@@ -40,7 +44,8 @@ class Normalisation(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map uint8 (B, C, H, W) to float32 of the same shape, channels last in memory."""
-        scaled = (pixels.float() / 255 - self.shift) / self.scale
+        values = pixels.float() * (1 / 255) if self.reciprocal else pixels.float() / 255
+        scaled = (values - self.shift) / self.scale
         return scaled.contiguous(memory_format=torch.channels_last)
 
     def batches(self, images: NDArray[np.uint8], batch_size: int) -> Iterator[Tensor]:

@@ -10,7 +10,7 @@ from core.analysis.compare import compare
 from core.data.prepared import write_prepared
 from core.deploy.benchmark import Timing
 from core.exits.policy import Policy
-from core.hub.registry import card_of, list_models, shipped_table
+from core.hub.registry import card_of, shipped_models, shipped_table
 from tests.app.pages import components, errors, html, link, opened_page, reading
 
 MODEL, PLAIN, OTHER_DATA = "eenet8-mnist", "resnet8-mnist", "resnet20-cifar10"
@@ -48,7 +48,7 @@ def test_the_figures_are_those_of_both() -> None:
     assert len(app.get("plotly_chart")) == 1
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", shipped_models())
 def test_every_model_has_something_to_be_compared_with(name: str) -> None:
     app = opened(f"model={name}")
     assert errors(app) == []

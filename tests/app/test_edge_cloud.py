@@ -77,7 +77,7 @@ def test_measured_figures_come_from_the_card(
     card = json.loads(path.read_text())
     card["training"]["edge_cloud"] = None
     path.write_text(json.dumps(card))
-    monkeypatch.setenv("EENET_MODELS", str(tmp_path))
+    monkeypatch.setattr("core.hub.registry.PRETRAINED", tmp_path)
     assert "Not yet" in html(opened_page("edge_cloud", f"model={MODEL}"))
     card["training"]["edge_cloud"] = {
         "split": "block1",

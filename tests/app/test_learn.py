@@ -1,10 +1,10 @@
 import pytest
 
-from core.hub.registry import card_of, list_models
+from core.hub.registry import card_of, shipped_models
 from tests.app.pages import errors, html, link, opened_page, reading
 
 MODEL = "eenet8-mnist"
-EARLY = [name for name in list_models() if card_of(name).num_exits > 1]
+EARLY = [name for name in shipped_models() if card_of(name).num_exits > 1]
 STEPS = range(1, 6)
 
 

@@ -9,7 +9,7 @@ from core.exits.report import classes_left
 from core.exits.routing import decide
 from core.hub.leaderboard import BUDGETS, rivals, standing
 from core.hub.methods import own_criterion
-from core.hub.registry import card_of, list_models, shipped_table
+from core.hub.registry import card_of, shipped_models, shipped_table
 from core.tuning.validated import validated_thresholds
 from tests.app.pages import errors, html, opened, opened_page, opened_thresholds, policy
 
@@ -95,7 +95,7 @@ def test_every_score_opens(page: str, criterion: str) -> None:
     assert errors(opened_page(page, f"model={MODEL}&criterion={criterion}")) == []
 
 
-@pytest.mark.parametrize("name", [name for name in list_models() if card_of(name).num_exits > 1])
+@pytest.mark.parametrize("name", [name for name in shipped_models() if card_of(name).num_exits > 1])
 @pytest.mark.parametrize(
     "page", ["playground", "thresholds", "samples", "compare", "learn", "model", "edge_cloud"]
 )
@@ -107,5 +107,5 @@ def test_every_model_opens_on_every_page_with_its_own_score(page: str, name: str
 
 def test_no_two_methods_of_a_chart_look_alike() -> None:
     assert len({symbol for _, _, symbol in SERIES}) == len(SERIES)
-    for dataset in {card.dataset for card in map(card_of, list_models()) if card.num_exits > 1}:
+    for dataset in {card.dataset for card in map(card_of, shipped_models()) if card.num_exits > 1}:
         assert len(rivals(dataset)) <= len(SERIES)

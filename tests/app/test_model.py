@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.foundation.places import PRETRAINED
-from core.hub.registry import card_of, list_models
+from core.hub.registry import card_of, shipped_models
 from tests.app.pages import errors, html, opened_page
 
 MODEL = "eenet8-mnist"
@@ -15,7 +15,7 @@ def percent(fraction: float, digits: int) -> str:
     return f"{100 * fraction:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", shipped_models())
 def test_every_model_is_described(name: str) -> None:
     app = opened_page("model", f"model={name}")
     assert errors(app) == []
@@ -49,7 +49,7 @@ def test_parts_are_measured_when_asked() -> None:
 def test_a_damaged_model_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(PRETRAINED / MODEL, tmp_path / MODEL)
     (tmp_path / MODEL / "weights.safetensors").write_bytes(b"nothing")
-    monkeypatch.setenv("EENET_MODELS", str(tmp_path))
+    monkeypatch.setattr("core.hub.registry.PRETRAINED", tmp_path)
     app = opened_page("model", f"model={MODEL}")
     assert errors(app) == []
     (measure,) = [one for one in app.button if one.label == "Measure here"]
@@ -65,7 +65,7 @@ def test_markup_in_a_card_stays_text(tmp_path: Path, monkeypatch: pytest.MonkeyP
     card["training"]["hardware"] = "<script>alert(1)</script>"
     card["title"] = "<img src=x>"
     path.write_text(json.dumps(card))
-    monkeypatch.setenv("EENET_MODELS", str(tmp_path))
+    monkeypatch.setattr("core.hub.registry.PRETRAINED", tmp_path)
     app = opened_page("model", f"model={MODEL}")
     assert errors(app) == []
     assert "<script>" not in html(app)

@@ -17,7 +17,7 @@ from core.exits.policy import Policy
 from core.exits.routing import decide
 from core.foundation.places import PRETRAINED
 from core.hub.model import load
-from core.hub.registry import card_of, list_models
+from core.hub.registry import card_of, shipped_models
 from tests.app.pages import errors, html, leaves_at, link, opened, policy, reading
 
 MODEL = "eenet8-mnist"
@@ -36,7 +36,7 @@ def png(pixels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", shipped_models())
 def test_every_model_shows_its_ladder(name: str) -> None:
     card = card_of(name)
     if card.dataset in sample_names():
@@ -332,7 +332,7 @@ def test_a_fault_of_ours_is_an_apology_and_no_traceback(monkeypatch: pytest.Monk
 
 
 def test_no_models_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EENET_MODELS", str(tmp_path))
+    monkeypatch.setattr("core.hub.registry.PRETRAINED", tmp_path)
     app = opened()
     assert len(errors(app)) == 1
     assert "core train" in errors(app)[0]
@@ -342,7 +342,7 @@ def test_damaged_weights_are_a_sentence(tmp_path: Path, monkeypatch: pytest.Monk
     shutil.copytree(PRETRAINED / MODEL, tmp_path / MODEL)
     weights = tmp_path / MODEL / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    monkeypatch.setenv("EENET_MODELS", str(tmp_path))
+    monkeypatch.setattr("core.hub.registry.PRETRAINED", tmp_path)
     st.cache_data.clear()  # else the answers of the whole weights are still at hand
     app = opened()
     assert len(errors(app)) == 1

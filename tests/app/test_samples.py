@@ -18,7 +18,7 @@ from core.exits.policy import Policy
 from core.exits.routing import decide
 from core.foundation.errors import UserError
 from core.hub.model import load
-from core.hub.registry import card_of, list_models, shipped_table
+from core.hub.registry import card_of, shipped_models, shipped_table
 from tests.app.pages import components, errors, exit_cards, html, link, opened_page, tiles
 
 MODEL = "eenet8-mnist"
@@ -46,7 +46,7 @@ def numbers(app: AppTest) -> list[int]:
     return [tile["number"] for tile in tiles(app)]
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", shipped_models())
 def test_every_model_shows_its_samples_without_any_data_set(name: str) -> None:
     app = opened(f"model={name}")
     assert errors(app) == []
@@ -329,7 +329,7 @@ def test_one_download_at_a_time(source: Source) -> None:
     assert not app.exception
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", shipped_models())
 def test_what_cannot_be_downloaded_says_what_to_do_instead(name: str) -> None:
     app = opened(f"model={name}&of=test")
     dataset = card_of(name).dataset

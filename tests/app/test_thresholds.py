@@ -4,13 +4,13 @@ import pytest
 
 from core.exits.policy import Policy
 from core.exits.report import evaluate
-from core.hub.registry import card_of, list_models, shipped_table
+from core.hub.registry import card_of, shipped_models, shipped_table
 from core.tuning.front import best_within_cost, cheapest_within_drop, front
 from core.tuning.guarantee import control
 from tests.app.pages import errors, html, link, opened_thresholds, policy, reading
 
 MODEL = "eenet8-mnist"
-EARLY = [name for name in list_models() if card_of(name).num_exits > 1]
+EARLY = [name for name in shipped_models() if card_of(name).num_exits > 1]
 
 
 def percent(fraction: float, digits: int) -> str:

@@ -8,13 +8,13 @@ from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
 from core.exits.report import evaluate
 from core.hub.methods import own_criterion
-from core.hub.registry import card_of, list_models, shipped_table
+from core.hub.registry import card_of, shipped_models, shipped_table
 from tests.browser.steps import PATIENCE, wait_for_url
 
 pytestmark = pytest.mark.browser
 
 POLICIES = 20
-EARLY = [name for name in list_models() if card_of(name).num_exits > 1]
+EARLY = [name for name in shipped_models() if card_of(name).num_exits > 1]
 OF_ALL_SCORES = "eenet20-cifar10"
 CASES = sorted(  # every score on one model, and every model with its method's own
     {(OF_ALL_SCORES, one) for one in card_of(OF_ALL_SCORES).criteria}

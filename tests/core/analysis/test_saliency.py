@@ -8,7 +8,7 @@ from captum.attr import LayerGradCam
 from core.analysis.saliency import SALIENCY, grad_cam
 from core.foundation.errors import UserError
 from core.hub.model import load
-from core.hub.registry import list_models
+from core.hub.registry import shipped_models
 from tests.core.networks.small import images_for, network
 
 
@@ -120,7 +120,7 @@ def test_no_such_exit_or_class(name: str, exit_index: int, target: int) -> None:
         SALIENCY[name].function(network(), torch.zeros(1, 1, 28, 28), exit_index, target)
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", shipped_models())
 def test_shipped_models_show_where_each_exit_looked(name: str) -> None:
     model = load(name)
     picture = images_for(model.card)[:1]

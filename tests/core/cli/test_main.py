@@ -22,7 +22,7 @@ from core.exits.report import evaluate
 from core.exits.table import load_tables
 from core.foundation.errors import UserError
 from core.hub.model import load
-from core.hub.registry import card_of, list_models, shipped_table
+from core.hub.registry import card_of, shipped_models, shipped_table
 from core.training import loop
 from core.tuning.risk import METHODS, RISKS
 from tests.core.training.tiny import bars
@@ -103,7 +103,7 @@ def bars_root(tmp_path: Path) -> Path:
 
 def test_models_lists_every_model(capsys: Capture) -> None:
     listed = answered(capsys, "models")["models"]
-    assert [one["name"] for one in listed] == list_models()
+    assert [one["name"] for one in listed] == shipped_models()
     for one in listed:
         card = card_of(one["name"])
         assert one["per_exit_accuracy"] == list(card.per_exit_accuracy["test"])
@@ -111,7 +111,7 @@ def test_models_lists_every_model(capsys: Capture) -> None:
         if card.default_point:
             assert one["accuracy"] == card.default_point.test.accuracy
     text = shown(capsys, "models")
-    assert all(f"\n{name} " in text for name in list_models())
+    assert all(f"\n{name} " in text for name in shipped_models())
 
 
 def test_models_brings_the_tables_in_a_file_up_to_date(capsys: Capture, tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_a_data_set_with_other_classes_is_refused(capsys: Capture, mnist_root: P
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", [name for name in list_models() if card_of(name).num_exits > 1])
+@pytest.mark.parametrize("name", [name for name in shipped_models() if card_of(name).num_exits > 1])
 def test_evaluate_on_the_real_test_images_gives_the_card(
     name: str, capsys: Capture, prepared_root: Path
 ) -> None:
@@ -488,7 +488,7 @@ def test_a_fault_of_ours_is_told_apart(capsys: Capture, monkeypatch: pytest.Monk
     def broken() -> list[str]:
         raise KeyError("lost")
 
-    monkeypatch.setattr("core.cli.models.list_models", broken)
+    monkeypatch.setattr("core.cli.models.model_folders", broken)
     assert main(["models"]) == 1
     printed = capsys.readouterr()
     assert "our fault" in printed.err

@@ -12,7 +12,7 @@ from core.exits.routing import decide
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.model import load
-from core.hub.registry import list_models
+from core.hub.registry import shipped_models
 from core.networks.cost import count
 from core.networks.network import ExitNetwork
 from core.networks.normalisation import Normalisation
@@ -181,7 +181,7 @@ def test_a_policy_of_another_number_of_exits_is_refused() -> None:
 
 
 @pytest.mark.parametrize("batch_size", BATCH_SIZES)
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", shipped_models())
 def test_shipped_models_skip_as_their_tables_say(name: str, batch_size: int) -> None:
     model = load(name)
     images = images_for(model.card)[:300]

@@ -17,7 +17,7 @@ from core.foundation.errors import UserError
 from core.hub.card import Card, TrainingFacts
 from core.hub.model import Model, load, save, sha256
 from core.hub.publish import figures, round_weights
-from core.hub.registry import card_of, list_models, shipped_table
+from core.hub.registry import card_of, shipped_models, shipped_table
 from core.networks.cost import count
 from core.networks.network import ExitNetwork
 from tests.core.networks.small import network, noise, spec
@@ -213,7 +213,7 @@ def test_damaged_models_are_refused_naming_file_and_field(
         load(folder)
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", shipped_models())
 class TestShipped:
     def test_card_tells_the_truth_about_the_network(self, name: str) -> None:
         model = load(name)

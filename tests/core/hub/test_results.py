@@ -1,21 +1,21 @@
 from pathlib import Path
 
-from core.hub.registry import card_of, list_models
+from core.hub.registry import card_of, shipped_models
 from core.hub.results import BEGIN, END, models_table, results_table, results_text
 
 README = Path(__file__).resolve().parents[3] / "README.md"
 
 
 def test_readme_shows_what_the_cards_say() -> None:
-    tables = results_text([card_of(name) for name in list_models()])
+    tables = results_text([card_of(name) for name in shipped_models()])
     assert f"{BEGIN}\n{tables}\n{END}" in README.read_text(encoding="utf-8"), (
         "the cards changed: run `make results`"
     )
 
 
 def test_every_early_exit_model_stands_beside_its_plain_network() -> None:
-    table = results_table([card_of(name) for name in list_models()])
-    early = [name for name in list_models() if card_of(name).num_exits > 1]
+    table = results_table([card_of(name) for name in shipped_models()])
+    early = [name for name in shipped_models() if card_of(name).num_exits > 1]
     assert early
     for name in early:
         assert f"`{name}`" in table

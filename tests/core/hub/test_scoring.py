@@ -12,7 +12,7 @@ from core.foundation.errors import UserError
 from core.foundation.jobs import Stopped
 from core.hub import scoring
 from core.hub.model import Model, load
-from core.hub.registry import list_models
+from core.hub.registry import shipped_models
 from core.hub.scoring import score
 from tests.core.data.pictures import packed, png
 
@@ -44,7 +44,7 @@ def test_the_table_is_that_of_the_pictures(model: Model, monkeypatch: pytest.Mon
     np.testing.assert_array_equal(scored.table.ids, range(10))
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", shipped_models())
 def test_every_model_can_be_asked(name: str) -> None:
     one = load(name)
     scored = score(one, files_in_zip(packed({"a.png": png(9), "b.png": png(200)}), "z"), quiet)

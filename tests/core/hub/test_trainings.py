@@ -8,7 +8,7 @@ from core.data.prepared import write_prepared
 from core.exits.report import evaluate
 from core.foundation.errors import UserError
 from core.hub.model import load
-from core.hub.registry import list_models, shipped_table
+from core.hub.registry import models_in, shipped_table
 from core.hub.trainings import Room
 from tests.core.training.tiny import bars, tiny_recipe
 
@@ -33,7 +33,7 @@ def test_a_finished_training_is_a_model(root: Path) -> None:
     assert (training.stage, training.mistake, training.running) == ("finished", "", False)
     assert [report.epoch for report in training.reports] == [1, 2, 3]
     assert training.seconds_left == 0
-    assert list_models(root / "models") == ["mine-1"]
+    assert models_in(root / "models") == ["mine-1"]
     model = load(root / "models" / "mine-1")
     assert training.card is not None
     assert model.card.sha256 == training.card.sha256

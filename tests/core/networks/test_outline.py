@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from core.hub.model import load
-from core.hub.registry import card_of, list_models
+from core.hub.registry import card_of, shipped_models
 from core.networks.outline import outline
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", shipped_models())
 def test_the_outline_is_that_of_the_network(name: str) -> None:
     model = load(name)
     stages = outline(model.card.spec)
