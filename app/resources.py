@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from core.foundation.jobs import Job
     from core.hub.model import Model
     from core.hub.scoring import Scored
-    from core.hub.trainings import Room
     from core.networks.outline import StageOutline
     from core.tuning.guarantee import Controlled, Rehearsal
 
@@ -145,14 +144,12 @@ def scoring(name: str, collection: Collection) -> "Job[Scored]":
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
-def training_room() -> "Room":
-    """Return where trainings run: one for every two cores, so that other visitors have theirs."""
+def training_places() -> threading.Semaphore:
+    """Return places for trainings: one for every two cores, so that other visitors have theirs."""
     import torch
 
-    from core.hub.trainings import Room
-
     torch.set_num_threads(threads())
-    return Room(max((os.cpu_count() or 2) // (2 * threads()), 1))
+    return threading.Semaphore(max((os.cpu_count() or 2) // (2 * threads()), 1))
 
 
 def tables(name: str) -> dict[str, ExitTable]:

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app.state import number_of, whole_of
-from core.edge_cloud.payload import BITS
+from core.edge_cloud.traffic import BITS
 
 _SHARING = "sharing"
 RATES = tuple(digit * 10.0**power for power in range(5, 11) for digit in (1, 2, 5))

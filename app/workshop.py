@@ -12,7 +12,7 @@ import streamlit as st
 from core.hub.registry import models_in
 
 if TYPE_CHECKING:
-    from core.hub.trainings import Training
+    from core.hub.trainings import TrainingJob
 
 _WORKSHOP = "workshop"
 _NAME = "trained-here"
@@ -24,7 +24,7 @@ class Workshop:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="early-exit-explorer-"))
-        self.training: Training | None = None
+        self.training: TrainingJob | None = None
         self.trained = 0
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 

@@ -24,7 +24,7 @@ def _watch(job: Job[Any], cancel: str, note: str) -> None:
     if not job.running:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(job.fraction, job.says or "Getting ready …")
+        st.progress(job.fraction, job.message or "Getting ready …")
         st.button(
             "Stopping …" if job.stopping else cancel,
             icon=":material/close:",

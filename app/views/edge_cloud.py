@@ -13,7 +13,6 @@ from app.components.figures import Column
 from app.components.readout import Reading, readout
 from app.components.style import heading, section
 from app.sharing import MOST_IMAGES, RATES, SPEEDS, Sharing
-from core.edge_cloud.payload import BITS
 from core.edge_cloud.plan import (
     Plan,
     Station,
@@ -26,7 +25,7 @@ from core.edge_cloud.plan import (
     stretches,
 )
 from core.edge_cloud.plan import timeline as when
-from core.edge_cloud.traffic import EdgeCloudFacts
+from core.edge_cloud.traffic import BITS, EdgeCloudFacts
 from core.hub.card import Card
 
 BATCHES_SHOWN = 4

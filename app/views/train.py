@@ -19,7 +19,7 @@ from app.workshop import MOST_MODELS, Workshop, names, workshop
 from core.training.lesson import COLLAPSING, LOSSES, MOST_EPOCHS, MOST_LAMBDA, PLACES, SOUND, Lesson
 
 if TYPE_CHECKING:
-    from core.hub.trainings import Training
+    from core.hub.trainings import TrainingJob
     from core.training.progress import EpochReport
 
 MOST_SECONDS = 300
@@ -159,10 +159,13 @@ def _controls(lesson: Lesson, busy: bool) -> None:
 
 
 def _start(shop: Workshop, lesson: Lesson) -> None:
-    room = resources.training_room()
+    from core.hub.trainings import TrainingJob
+
+    places = resources.training_places()
     name = shop.next_name()
     title = f"Trained here {shop.trained}: {lesson.title}"
-    shop.training = room.start(lesson.recipe(name, title), shop.folder / name, MOST_SECONDS)
+    recipe = lesson.recipe(name, title)
+    shop.training = TrainingJob(recipe, shop.folder / name, MOST_SECONDS, places)
     st.rerun()
 
 
@@ -220,7 +223,7 @@ def _watch(shop: Workshop, watched: bool) -> None:
     _charts(training, reports)
 
 
-def _where(training: "Training", reports: list["EpochReport"]) -> None:
+def _where(training: "TrainingJob", reports: list["EpochReport"]) -> None:
     epochs = training.recipe.epochs
     done = len(reports)
     st.progress(done / epochs, _says(training, done))
@@ -253,10 +256,8 @@ def _where(training: "Training", reports: list["EpochReport"]) -> None:
     )
 
 
-def _says(training: "Training", done: int) -> str:
+def _says(training: "TrainingJob", done: int) -> str:
     match training.stage:
-        case "measuring":
-            return "Measuring it on calibration and test, and choosing thresholds …"
         case "finished":
             if training.out_of_time:
                 return f"The time was up after {text.plural(done, 'epoch')}: it stays at that."
@@ -266,18 +267,18 @@ def _says(training: "Training", done: int) -> str:
         case "failed":
             return "It broke off."
         case _:
-            return "Training …" if done else "Getting ready …"
+            return training.message or "Getting ready …"
 
 
-def _left(training: "Training") -> str:
+def _left(training: "TrainingJob") -> str:
     if not training.running:
         return "in all"
-    if training.stage == "measuring" or not training.reports:
+    if training.stopping or not training.seconds_left > 0:
         return "a moment, please"
     return f"about {text.patience(training.seconds_left)} left"
 
 
-def _lesson(training: "Training", report: "EpochReport") -> None:
+def _lesson(training: "TrainingJob", report: "EpochReport") -> None:
     from core.training.progress import collapsed_at
 
     if report.warning is None:
@@ -311,7 +312,7 @@ def _lesson(training: "Training", report: "EpochReport") -> None:
     st.html(box(f"Collapsed: {share} leave at {name.lower()}", says, icon="⚠", tone="warning"))
 
 
-def _charts(training: "Training", reports: list["EpochReport"]) -> None:
+def _charts(training: "TrainingJob", reports: list["EpochReport"]) -> None:
     epochs = training.recipe.epochs
     exits = len(training.recipe.network.exits) + 1
     exit_names = [text.exit_name(index, exits) for index in range(exits)]

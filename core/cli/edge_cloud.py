@@ -22,20 +22,18 @@ from core.edge_cloud.plan import (
     Stretch,
     batches_in,
     best,
-    check_bits,
     parse_rate,
     plans,
     rate_text,
     stretches,
 )
+from core.edge_cloud.traffic import check_bits
 from core.foundation.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from core.edge_cloud.link import Role, Wire
-    from core.edge_cloud.run import OnEpoch
     from core.edge_cloud.traffic import EpochTraffic
     from core.networks.spec import NetworkSpec
-    from core.training.progress import EpochReport
     from core.training.recipe import Recipe
 
 FILE = "file:"
@@ -134,32 +132,38 @@ def _train_edge(
     device: str,
     as_json: bool,
 ) -> str:
-    from core.edge_cloud.run import run_edge
-    from core.edge_cloud.traffic import mean_traffic
-    from core.hub.model import trained
-    from core.hub.publish import publish
+    from core.hub.train_model import train_edge_model
+    from core.training.progress import epoch_bar
 
-    with _epoch_by_epoch(plan) as on_epoch:
-        result, traffic = run_edge(
+    with epoch_bar(plan.name, plan.epochs) as show:
+        card = train_edge_model(
             plan,
-            folder / "edge",
+            folder,
             meeting,
             data=data,
             resume=resume,
             device=device,
-            on_epoch=on_epoch,
-            find=trained,
+            command=_command(plan),
+            on_epoch=lambda report, traffic: show(report, _spent(traffic)),
         )
-    assert plan.edge_cloud is not None
-    facts = mean_traffic(plan.edge_cloud, traffic)
-    card = publish(plan, result, folder / "model", data, device, _command(plan), edge_cloud=facts)
     accuracies = card.per_exit_accuracy["test"]
+    assert card.training is not None
+    assert card.training.edge_cloud is not None
     if as_json:
-        means = facts.model_dump()
+        means = card.training.edge_cloud.model_dump()
         return to_json(
             {"model": str(folder / "model"), "per_exit_accuracy": accuracies, "per_epoch": means}
         )
     return f"{folder / 'model'}: accuracy at each exit on test {percents(accuracies)}"
+
+
+def _spent(traffic: "EpochTraffic") -> str:
+    return (
+        f"sent {traffic.batch_bytes / 1e6:,.1f} MB  "
+        f"edge {traffic.edge_seconds:.1f} s (+{traffic.edge_waited:.1f} s held up)  "
+        f"link {traffic.link_seconds:.1f} s  "
+        f"cloud {traffic.cloud_seconds:.1f} s (+{traffic.cloud_waited:.1f} s idle)"
+    )
 
 
 def _command(plan: "Recipe") -> str:
@@ -179,24 +183,17 @@ def _chosen_recipe(recipe: str, split: str | None, bits: int | None, rate: str |
     if bits is not None:
         check_bits(bits)
     speed = None if rate is None else parse_rate(rate)
-    from core.edge_cloud.halves import checked, split_index
-    from core.networks.build import build
+    from core.edge_cloud.halves import hollow_network
     from core.training.recipe import EdgeCloud, load_recipe
 
     plan = load_recipe(recipe)
     given = {"split": split, "bits": bits, "rate": speed}
     chosen = {name: value for name, value in given.items() if value is not None}
-    if plan.edge_cloud is None and split is not None:
-        edge_cloud = EdgeCloud.model_validate(chosen)
-        plan = plan.model_copy(update={"edge_cloud": edge_cloud})
-    elif plan.edge_cloud is not None:
-        edge_cloud = plan.edge_cloud.model_copy(update=chosen)
-        plan = plan.model_copy(update={"edge_cloud": edge_cloud})
-    where = checked(plan).split
-    import torch
-
-    with torch.device("meta"):
-        split_index(build(plan.network).exit_names, where)
+    if plan.edge_cloud is not None:
+        chosen = plan.edge_cloud.model_dump() | chosen
+    if "split" in chosen:
+        plan = plan.model_copy(update={"edge_cloud": EdgeCloud.model_validate(chosen)})
+    hollow_network(plan)  # it can be split there
     return plan
 
 
@@ -263,30 +260,6 @@ def _with_cloud_worker(
         finally:
             worker.terminate()
             worker.wait()
-
-
-@contextmanager
-def _epoch_by_epoch(plan: "Recipe") -> "Iterator[OnEpoch]":
-    """Yield what tells about each epoch on stderr: a line, and a bar where somebody looks."""
-    from tqdm import tqdm
-
-    with tqdm(total=plan.epochs, desc=plan.name, unit=" epochs", disable=None) as bar:
-
-        def tell(report: "EpochReport", traffic: "EpochTraffic") -> None:
-            line = (
-                f"epoch {report.epoch}/{plan.epochs}  loss {report.loss:.4f}  "
-                f"accuracy {percents(report.accuracy)}  {report.seconds:.1f} s  "
-                f"sent {traffic.batch_bytes / 1e6:,.1f} MB  "
-                f"edge {traffic.edge_seconds:.1f} s (+{traffic.edge_waited:.1f} s held up)  "
-                f"link {traffic.link_seconds:.1f} s  "
-                f"cloud {traffic.cloud_seconds:.1f} s (+{traffic.cloud_waited:.1f} s idle)"
-            )
-            tqdm.write(line, file=sys.stderr)
-            if report.warning:
-                tqdm.write(f"warning: {report.warning}", file=sys.stderr)
-            bar.update(report.epoch - bar.n)
-
-        yield tell
 
 
 @app.command("plan")

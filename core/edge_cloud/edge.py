@@ -1,22 +1,20 @@
 """The edge worker: it owns the images, the stages up to the split, and their exits."""
 
 import time
-from dataclasses import asdict
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from core.data.prepared import ImageSet
-from core.edge_cloud.halves import checked, part_of, split_index
-from core.edge_cloud.link import Link, Outbox
-from core.edge_cloud.quantise import pack_batch
-from core.edge_cloud.supervision import own_loss
+from core.edge_cloud.halves import checked, own_loss, part_of, split_index
+from core.edge_cloud.link import Link, Outbox, Role
+from core.edge_cloud.message import pack_batch
 from core.edge_cloud.traffic import EpochTraffic
-from core.training.checkpoint import Checkpoint, restore_optimizer
-from core.training.loop import Trainer, set_rate
+from core.training.checkpoint import Checkpoint
+from core.training.data import Batch
+from core.training.device import autocast
+from core.training.loop import Trainer
+from core.training.optimizer import restore_optimizer
 from core.training.recipe import Phase, Recipe
-from core.training.schedule import learning_rate
-from core.training.start_from import Find, find_nothing
 
 
 class EdgeTrainer(Trainer):
@@ -30,85 +28,49 @@ class EdgeTrainer(Trainer):
     (arXiv 2303.02384).
     """
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        train: ImageSet,
-        calibration: ImageSet,
-        device: torch.device,
-        find: Find = find_nothing,
-    ) -> None:
-        """Build everything from the recipe's seed.
+    link: Link
+    """This end of the link; set before training."""
+
+    def __init__(self, recipe: Recipe, *others: Any, **more: Any) -> None:
+        """Take what a `Trainer` takes.
 
         Raises:
-            UserError: the recipe's network does not fit the data or cannot be split as it says.
+            UserError: the recipe's network cannot be split as it says.
         """
+        super().__init__(recipe, *others, **more)
         chosen = checked(recipe)
-        super().__init__(recipe, train, calibration, device, find=find)
         self.split = split_index(self.network.exit_names, chosen.split)
-        self.bits = chosen.bits
+        self.bits, self.classes = chosen.bits, recipe.network.num_classes
         self.traffic: list[EpochTraffic] = []
-        self._link: Link | None = None
         self._state_bytes = 0
 
-    @property
-    def link(self) -> Link:
-        """This end of the link."""
-        assert self._link is not None, "connect it first"
-        return self._link
-
-    def connect(self, link: Link) -> None:
-        """Use a link from now on."""
-        self._link = link
-
-    @property
-    def steps(self) -> int:
-        """Batches per epoch."""
-        return max(len(self.labels) // self.recipe.batch_size, 1)
-
-    @property
-    def batch_size(self) -> int:
-        """Images per batch."""
-        return min(len(self.labels), self.recipe.batch_size)
-
     def _pass_over_data(self, phase: Phase, within: int) -> tuple[float, float]:
-        order_seed = self.recipe.seed * 1_000_003 + self.epoch  # as without a cloud worker
-        shuffle = torch.Generator().manual_seed(order_seed)
-        crops = torch.Generator().manual_seed(order_seed * 1009)
-        torch.manual_seed(order_seed)
-        order = torch.randperm(len(self.labels), generator=shuffle)
-        total = torch.zeros((), device=self.device)
-        rate = phase.learning_rate
-        self.network.train()
-        busy, sent = self.link.busy, self.link.sent["batches"]
-        outbox = Outbox(self.link)
+        link = self.link
+        busy, sent = link.busy, link.sent["batches"]
+        self._outbox = outbox = Outbox(link)
         start = time.perf_counter()
         try:
-            for step in range(self.steps):
-                chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-                indices = chosen.to(self.device)
-                rate = learning_rate(phase, (within + step / self.steps) / phase.epochs)
-                images = self.normalise(self.crops.batch(indices, crops, phase.cutout))
-                total += self._step(images, self.labels[indices], phase, rate, outbox)
-            loss = float(total) / self.steps  # waits until everything is computed
-            computed = time.perf_counter() - start - outbox.waited
+            loss, rate = super()._pass_over_data(phase, within)
             waited = outbox.waited
+            computed = time.perf_counter() - start - waited
             outbox.close()
         finally:
             outbox.abandon()
-        cloud = self.link.hear()
+        cloud = link.hear()
         seconds = time.perf_counter() - start
-        self._take_over(self.link.receive_state())
-        state_bytes = self.link.sent["state"] + self.link.received["state"]
+        half = link.receive_state()
+        self.network.load_state_dict(self.network.state_dict() | half.part("network"))
+        restore_optimizer(self.network, self.optimizer, half.part("optimizer"))
+        state_bytes = link.sent["state"] + link.received["state"]
         self.traffic.append(
             EpochTraffic(
                 epoch=self.epoch + 1,
                 seconds=seconds,
-                batch_bytes=self.link.sent["batches"] - sent,
+                batch_bytes=link.sent["batches"] - sent,
                 state_bytes=state_bytes - self._state_bytes,
                 edge_seconds=computed,
                 edge_waited=waited,
-                link_seconds=self.link.busy - busy,
+                link_seconds=link.busy - busy,
                 cloud_seconds=cloud["seconds"],
                 cloud_waited=cloud["waited"],
             )
@@ -116,41 +78,26 @@ class EdgeTrainer(Trainer):
         self._state_bytes = state_bytes
         return loss + cloud["loss"], rate
 
-    def _step(
-        self, images: Tensor, labels: Tensor, phase: Phase, rate: float, outbox: Outbox
-    ) -> Tensor:
-        set_rate(self.optimizer, rate)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = images.new_zeros(())
-        features = images
-        with self._precision():
-            for index in range(self.split + 1):
-                features = self.network.stage(index, features)
-                if index == self.split:  # the cloud worker can begin while this half learns
-                    classes = self.recipe.network.num_classes
-                    outbox.put(pack_batch(features, labels, self.bits, classes))
-                logits = self.network.head(index, features).logits
-                loss = loss + own_loss(logits, labels, phase, index)
+    def _step(self, phase: Phase, loss_name: str, batch: Batch) -> Tensor:
+        def send(index: int, features: Tensor) -> None:
+            if index == self.split:  # the cloud worker can begin while this half learns
+                self._outbox.put(pack_batch(features, batch.labels, self.bits, self.classes))
+
+        images = self.normalise(batch.pixels)
+        with autocast(self.bfloat16, self.device):
+            loss = own_loss(self.network, range(self.split + 1), images, batch.labels, phase, send)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return loss.detach()
 
-    def _take_over(self, half: Checkpoint) -> None:
-        self.network.load_state_dict(self.network.state_dict() | half.part("network"))
-        restore_optimizer(self.network, self.optimizer, half.part("optimizer"))
-
-    def clouds_half(self) -> Checkpoint:
-        """Return what the cloud worker needs to begin or to go on."""
-        return part_of(self.checkpoint(), self.network, self.split, "cloud")
-
-    def edges_half(self) -> Checkpoint:
-        """Return what the cloud worker lacks for a whole checkpoint."""
-        return part_of(self.checkpoint(), self.network, self.split, "edge")
+    def half_of(self, role: Role) -> Checkpoint:
+        """Return a worker's half of the whole state."""
+        return part_of(self.checkpoint(), self.network, self.split, role)
 
     def checkpoint(self) -> Checkpoint:
         """Everything of both halves that `restore` needs."""
         whole = super().checkpoint()
-        whole.facts["traffic"] = [asdict(one) for one in self.traffic]
+        whole.facts["traffic"] = [one.model_dump() for one in self.traffic]
         return whole
 
     def restore(self, checkpoint: Checkpoint, source: str) -> None:
@@ -160,4 +107,4 @@ class EdgeTrainer(Trainer):
             UserError: the checkpoint belongs to another recipe.
         """
         super().restore(checkpoint, source)
-        self.traffic = [EpochTraffic.from_dict(row) for row in checkpoint.facts["traffic"]]
+        self.traffic = [EpochTraffic(**row) for row in checkpoint.facts["traffic"]]

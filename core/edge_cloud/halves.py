@@ -1,10 +1,17 @@
-"""Which part of a network, and of a checkpoint of it, belongs to which worker."""
+"""Which part of a network belongs to which worker, and how each part learns by itself."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from core.edge_cloud.link import Role
 from core.foundation.errors import UserError, nearest
+from core.networks.build import build
 from core.networks.network import ExitNetwork
 from core.training.checkpoint import Checkpoint
-from core.training.recipe import EdgeCloud, Recipe
+from core.training.recipe import EdgeCloud, Phase, Recipe
 
 
 def split_index(exit_names: tuple[str, ...], split: str) -> int:
@@ -31,7 +38,7 @@ def checked(recipe: Recipe) -> EdgeCloud:
     """Return where a recipe splits its network, having checked that its halves can learn apart.
 
     Raises:
-        UserError: it does not split it, or asks for more than each exit's own loss.
+        UserError: it does not split it, or trains more than each exit's own loss.
     """
     if recipe.edge_cloud is None:
         raise UserError(
@@ -44,15 +51,28 @@ def checked(recipe: Recipe) -> EdgeCloud:
             "from its own exits' loss alone, but it does: set `confidence = false`."
         )
     for phase in recipe.phases:
-        asked = (phase.loss, phase.trains, phase.floor, phase.distillation, phase.average)
-        if asked != ("v0", "all", 0, 0, False):
+        chosen = (phase.loss, phase.trains, phase.floor, phase.distillation, phase.average)
+        if chosen != ("v0", "all", 0, 0, False):
             raise UserError(
                 f"expected every phase of the recipe {recipe.name} to train everything with the "
-                "loss v0 alone, as no exit knows what those beyond the link say, but one does "
-                "not: leave out its `loss`, `trains`, `floor`, `distillation` and "
+                "loss v0 alone, as no exit knows the answers of those beyond the link, but one "
+                "does not: leave out its `loss`, `trains`, `floor`, `distillation` and "
                 "`average`."
             )
     return recipe.edge_cloud
+
+
+def hollow_network(recipe: Recipe) -> tuple[ExitNetwork, int, tuple[int, int, int]]:
+    """Return a network without weights, where it is split, and the shape of what is sent there.
+
+    It costs no time and draws no random numbers. The shape is (C, H, W).
+    """
+    spec = recipe.network
+    with torch.device("meta"):
+        network = build(spec)
+        shapes = network.trunk.output_shapes(spec.in_channels, spec.image_size)
+    split = split_index(network.exit_names, checked(recipe).split)
+    return network, split, shapes[network.stage_ranges[split][1] - 1]
 
 
 def part_of(state: Checkpoint, network: ExitNetwork, split: int, role: Role) -> Checkpoint:
@@ -74,3 +94,32 @@ def part_of(state: Checkpoint, network: ExitNetwork, split: int, role: Role) -> 
         if name.startswith(starts) == (role == "edge")
     }
     return Checkpoint(tensors, state.facts)
+
+
+def own_loss(
+    network: ExitNetwork,
+    stages: Iterable[int],
+    features: Tensor,
+    labels: Tensor,
+    phase: Phase,
+    on_features: Callable[[int, Tensor], None] = lambda index, features: None,
+) -> Tensor:
+    """Run some stages; return the sum of their exits' own losses, weighted as the phase says.
+
+    Args:
+        network: the whole network.
+        stages: indices of the stages to run, in order.
+        features: what the first of them reads, (B, C, H, W).
+        labels: (B,).
+        phase: with the exits' weights and the label smoothing.
+        on_features: called with the features of each stage before its head reads them.
+    """
+    loss = torch.zeros((), device=features.device)
+    for index in stages:
+        features = network.stage(index, features)
+        on_features(index, features)
+        logits = network.head(index, features).logits.float()
+        weight = 1.0 if phase.exit_weights is None else phase.exit_weights[index]
+        smoothing = phase.label_smoothing
+        loss = loss + weight * F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    return loss

@@ -17,7 +17,6 @@ from safetensors.torch import save as bytes_of_tensors
 from torch import Tensor
 from torch.distributed import FileStore, Store, TCPStore  # type: ignore[attr-defined]
 
-from core.edge_cloud.bucket import TokenBucket
 from core.foundation.errors import UserError
 from core.training.checkpoint import Checkpoint
 
@@ -165,6 +164,28 @@ def _missed(peer: Role, meeting: str | Path, seconds: float) -> PeerLostError:
         f"expected the {peer} worker{place} within {seconds:g} s, but it did not come: start the "
         f"other side with --role {peer}, and check address and firewall."
     )
+
+
+class TokenBucket:
+    """A slow link, simulated: tokens, one per bit, come at a steady rate and gather up to a burst.
+
+    A message takes a token for each of its bits. Where there are too few it goes into debt, and
+    has arrived when the debt is paid: in the long run no more than the rate gets through.
+    """
+
+    def __init__(self, rate: float, burst: float) -> None:
+        """Take ``rate`` in bits per second and ``burst`` in bits; the bucket starts full."""
+        self.rate, self.burst = rate, burst
+        self._tokens = burst
+        self._at: float | None = None
+
+    def take(self, bits: float, now: float) -> float:
+        """Send so many bits at ``now`` (seconds); return how long until the last has arrived."""
+        if self._at is not None:
+            self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
+        self._at = now
+        self._tokens -= bits
+        return max(0.0, -self._tokens / self.rate)
 
 
 class Link:

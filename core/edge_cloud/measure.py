@@ -2,7 +2,6 @@
 
 import statistics
 import time
-from contextlib import nullcontext
 from itertools import pairwise
 
 import torch
@@ -11,7 +10,7 @@ import torch.nn.functional as F
 from core.edge_cloud.plan import TrainingTimes
 from core.networks.build import build
 from core.networks.spec import NetworkSpec
-from core.training.device import uses_bfloat16
+from core.training.device import autocast, uses_bfloat16
 
 _PIXELS = 128 * 32 * 32
 
@@ -49,22 +48,19 @@ def time_training(
     size = (batch_size, spec.in_channels, spec.image_size, spec.image_size)
     images = torch.randn(size).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(spec.num_classes, (batch_size,))
-    precise = (
-        torch.autocast("cpu", torch.bfloat16)
-        if uses_bfloat16(precision, torch.device("cpu"))
-        else nullcontext()
-    )
+    cpu = torch.device("cpu")
+    bfloat16 = uses_bfloat16(precision, cpu)
     rounds: list[list[tuple[float, float, float, float]]] = []
     for _ in range(repeats + 1):
         features = images
         rounds.append([])
         for index in range(exits):
             marks = [time.perf_counter()]
-            with precise:
+            with autocast(bfloat16, cpu):
                 output = network.stage(index, features)
             marks.append(time.perf_counter())
             read = output.detach().requires_grad_()
-            with precise:
+            with autocast(bfloat16, cpu):
                 loss = F.cross_entropy(network.head(index, read).logits.float(), labels)
             marks.append(time.perf_counter())
             loss.backward()  # type: ignore[no-untyped-call]
@@ -73,8 +69,8 @@ def time_training(
             output.backward(read.grad)  # type: ignore[no-untyped-call]
             optimizers[0][index].step()
             marks.append(time.perf_counter())
-            forward, asked, learned, back = (after - before for before, after in pairwise(marks))
-            rounds[-1].append((forward, back, asked, learned))
+            forward, head, learned, back = (after - before for before, after in pairwise(marks))
+            rounds[-1].append((forward, back, head, learned))
             for optimizer in (optimizers[0][index], optimizers[1][index]):
                 optimizer.zero_grad(set_to_none=True)
             features = output.detach().requires_grad_()

@@ -12,13 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, get_args
 
-from core.edge_cloud.payload import (
-    BITS,
-    Shape,
-    feature_bytes,
-    image_bytes,
-    label_bytes,
-)
+from core.edge_cloud.traffic import Shape, batch_bytes, check_bits, image_bytes, label_bytes
 from core.foundation.errors import UserError
 
 Kind = Literal["edge", "split", "cloud"]
@@ -164,7 +158,6 @@ def plans(
             f"{cloud_speed:g}: give 1 for an equal, 10 for a machine ten times as fast."
         )
     size = times.batch_size
-    labels = label_bytes(size, num_classes)
     forward, backward = times.forward(0, exits), times.backward(0, exits)
     found = [Plan("all on the edge", "edge", size, forward, backward, 0, 0.0)]
     for index, name in enumerate(exit_names[:-1]):
@@ -177,11 +170,11 @@ def plans(
                 # the features leave before the exit's own head reads them
                 forward=times.forward(0, here) - times.head_forward[index],
                 backward=times.backward(0, here) + times.head_forward[index],
-                message=feature_bytes(size, stage_shapes[index], bits) + labels,
+                message=batch_bytes(size, stage_shapes[index], bits, num_classes),
                 cloud=(times.forward(here, exits) + times.backward(here, exits)) / cloud_speed,
             )
         )
-    images = image_bytes(size, image_shape) + labels
+    images = image_bytes(size, image_shape) + label_bytes(size, num_classes)
     whole = (forward + backward) / cloud_speed
     found.append(Plan("all in the cloud", "cloud", size, 0.0, 0.0, images, whole))
     return tuple(found)
@@ -268,16 +261,6 @@ def timeline(plan: Plan, rate: float, batches: int) -> tuple[Bar, ...]:
 def batches_in(images: int, batch_size: int) -> int:
     """Return how many whole batches there are in an epoch, at least one."""
     return max(images // batch_size, 1)
-
-
-def check_bits(bits: int) -> None:
-    """Raise `UserError` unless features can be sent in so many bits."""
-    if bits not in BITS:
-        known = ", ".join(map(str, BITS[:-1]))
-        raise UserError(
-            f"expected the bits per feature to be {known} or {BITS[-1]}, but got {bits}: "
-            "32 sends them as they are, 16 as bfloat16, 8 as bytes with a scale per channel."
-        )
 
 
 def check_rate(rate: float) -> None:

@@ -6,6 +6,7 @@ a whole checkpoint, and whoever comes back with less is brought up to date.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,24 @@ import torch
 from core.data.splits import load_split
 from core.edge_cloud.cloud import CloudTrainer
 from core.edge_cloud.edge import EdgeTrainer
-from core.edge_cloud.halves import checked, split_index
+from core.edge_cloud.halves import checked, hollow_network
 from core.edge_cloud.link import Link, PeerLostError, Role, Wire
-from core.edge_cloud.quantise import batch_bytes
-from core.edge_cloud.traffic import EpochTraffic
+from core.edge_cloud.traffic import EpochTraffic, batch_bytes
 from core.foundation.errors import UserError
-from core.networks.build import build
-from core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from core.networks.network import ExitNetwork
+from core.training.checkpoint import (
+    BEST,
+    LATEST,
+    Checkpoint,
+    earlier_run,
+    load_checkpoint,
+    save_checkpoint,
+    save_epoch,
+)
 from core.training.loop import TrainingResult
 from core.training.progress import EpochReport
 from core.training.recipe import Recipe
 from core.training.start_from import Find, find_nothing
-
-LATEST, BEST = "checkpoint.safetensors", "best.safetensors"
 
 Meeting = AbstractContextManager[Wire]
 """Meets the other worker when it is entered, and gives the wire to it."""
@@ -43,7 +49,7 @@ def run_edge(
     device: str = "cpu",
     on_epoch: OnEpoch = lambda report, traffic: None,
     find: Find = find_nothing,
-) -> tuple[TrainingResult, list[EpochTraffic]]:
+) -> tuple[ExitNetwork, TrainingResult, list[EpochTraffic]]:
     """Train as the edge worker, to the end.
 
     Args:
@@ -57,43 +63,34 @@ def run_edge(
         find: looks up the trained networks that the recipe builds on.
 
     Returns:
-        What came out, with the weights of the best epoch on calibration, and what it cost.
+        The network, with the weights of its best epoch on calibration, and what the run cost.
 
     Raises:
         UserError: no data, a recipe that cannot be split, an earlier run that would be
             overwritten, nothing to resume, or the cloud worker is gone.
     """
-    own = _own_checkpoint(folder, resume)
+    latest = folder / LATEST
+    known = earlier_run(folder, resume)
     train_set = load_split(recipe.dataset, "train", data)
     calibration = load_split(recipe.dataset, "calibration", data)
-    trainer = EdgeTrainer(recipe, train_set, calibration, torch.device(device), find)
-    if own is not None:
-        trainer.restore(own, str(folder / LATEST))
+    place = torch.device(device)
+    trainer = EdgeTrainer.of_recipe(recipe, train_set, calibration, place, find=find)
+    if known:
+        trainer.restore(load_checkpoint(latest), str(latest))
     with meeting as wire, _survived(folder, recipe):
-        link = Link(wire, checked(recipe).rate)
-        trainer.connect(link)
-        known = {"steps": trainer.steps, "batch_size": trainer.batch_size}
-        theirs = _introduce(link, "edge", recipe, trainer.epoch, resume, **known)
+        trainer.link = link = Link(wire, checked(recipe).rate)
+        batches = {"steps": trainer.train.steps, "batch_size": trainer.train.batch_size}
+        theirs = _introduce(link, "edge", recipe, trainer.epoch, resume, **batches)
         if _level(link, folder, trainer.epoch, theirs["epoch"]):
-            trainer.restore(load_checkpoint(folder / LATEST), str(folder / LATEST))
-        link.send_state(trainer.clouds_half())
+            trainer.restore(load_checkpoint(latest), str(latest))
+        link.send_state(trainer.half_of("cloud"))
         for report in trainer.epochs():
-            _keep(folder, trainer.checkpoint())
-            link.send_state(trainer.edges_half())
+            save_epoch(folder, trainer.checkpoint())
+            link.send_state(trainer.half_of("edge"))
             on_epoch(report, trainer.traffic[-1])
         link.hear()  # that the cloud worker has kept the last epoch too
-    trainer.network.load_state_dict(load_checkpoint(folder / BEST).part("network"))
-    result = TrainingResult(
-        network=trainer.network.to(memory_format=torch.contiguous_format).cpu().eval(),
-        history=trainer.history,
-        best_epoch=trainer.best_epoch,
-        seconds=trainer.seconds,
-        mean=trainer.normalise.mean,
-        std=trainer.normalise.std,
-        bfloat16=trainer.bfloat16,
-        workers=2,
-    )
-    return result, trainer.traffic
+    network, result = trainer.finished(folder)
+    return network, replace(result, workers=2), trainer.traffic
 
 
 def run_cloud(
@@ -117,9 +114,9 @@ def run_cloud(
         UserError: a recipe that cannot be split or is not the edge's, an earlier run that would
             be overwritten, nothing to resume, or the edge worker is gone.
     """
-    own = _own_checkpoint(folder, resume)
+    known = earlier_run(folder, resume)
     trainer = CloudTrainer(recipe, torch.device(device))
-    epoch = 0 if own is None else own.facts["epoch"]
+    epoch = load_checkpoint(folder / LATEST).facts["epoch"] if known else 0
     with meeting as wire, _survived(folder, recipe):
         link = Link(wire, checked(recipe).rate)
         theirs = _introduce(link, "cloud", recipe, epoch, resume)
@@ -131,7 +128,7 @@ def run_cloud(
             link.tell(figures)
             link.send_state(half)
             edges = link.receive_state()
-            _keep(folder, Checkpoint(edges.tensors | half.tensors, edges.facts))
+            save_epoch(folder, Checkpoint(edges.tensors | half.tensors, edges.facts))
         link.tell({})
 
 
@@ -140,27 +137,10 @@ def answer_seconds(recipe: Recipe, patience: float) -> float:
     chosen = checked(recipe)
     if chosen.rate is None:
         return patience
-    spec = recipe.network
-    with torch.device("meta"):
-        network = build(spec)
-        shapes = network.trunk.output_shapes(spec.in_channels, spec.image_size)
-    split = split_index(network.exit_names, chosen.split)
-    shape = shapes[network.stage_ranges[split][1] - 1]
-    batch = batch_bytes(recipe.batch_size, shape, chosen.bits, spec.num_classes)
+    network, _, shape = hollow_network(recipe)
+    batch = batch_bytes(recipe.batch_size, shape, chosen.bits, recipe.network.num_classes)
     state = sum(4 * 3 * parameter.numel() for parameter in network.parameters())  # Adam keeps two
     return patience + 8 * max(batch, state) / chosen.rate
-
-
-def _own_checkpoint(folder: Path, resume: bool) -> Checkpoint | None:
-    latest = folder / LATEST
-    if not latest.exists():
-        return None
-    if not resume:
-        raise UserError(
-            f"expected {folder} to hold no earlier run, but {latest} exists: "
-            "add --resume to go on with it, or choose another folder."
-        )
-    return load_checkpoint(latest)
 
 
 def _introduce(
@@ -206,12 +186,6 @@ def _level(link: Link, folder: Path, ours: int, theirs: int) -> bool:
         elif theirs > ours:
             save_checkpoint(folder / name, link.receive_state())
     return theirs > ours
-
-
-def _keep(folder: Path, checkpoint: Checkpoint) -> None:
-    if checkpoint.facts["best_epoch"] == checkpoint.facts["epoch"]:
-        save_checkpoint(folder / BEST, checkpoint)
-    save_checkpoint(folder / LATEST, checkpoint)
 
 
 @contextmanager

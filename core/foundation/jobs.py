@@ -1,4 +1,4 @@
-"""Work in the background: a thread of its own, how far it is, and a way to call it off."""
+"""Work in the background: a thread of its own, how far it is, and a way to stop it."""
 
 import logging
 import threading
@@ -11,14 +11,14 @@ from core.foundation.errors import UserError
 
 Stage = Literal["running", "finished", "failed", "stopped"]
 Tell = Callable[[float, str], None]
-"""Told how far the work is, in [0, 1], and a sentence on it."""
+"""Called with how far the work is, in [0, 1], and a sentence on it."""
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 
 class Stopped(BaseException):
-    """Work was called off. Not an `Exception`, so that nobody takes it for a failure."""
+    """Work was stopped. Not an `Exception`, so that nobody takes it for a failure."""
 
 
 @dataclass
@@ -26,7 +26,7 @@ class _Shared(Generic[Result]):
     """What the thread and those who watch it share; the thread alone writes the upper half."""
 
     fraction: float = 0.0
-    says: str = ""
+    message: str = ""
     stage: Stage = "running"
     result: Result | None = None
     mistake: str = ""
@@ -36,22 +36,37 @@ class _Shared(Generic[Result]):
 
 
 class Job(Generic[Result]):
-    """One piece of work in a thread. When nobody holds it any more, it is called off."""
+    """One piece of work in a thread. When nobody holds it any more, it is stopped."""
 
-    def __init__(self, work: Callable[[Tell], Result], apology: str) -> None:
+    def __init__(
+        self,
+        work: Callable[[Tell], Result],
+        apology: str,
+        places: threading.Semaphore | None = None,
+    ) -> None:
         """Begin.
 
         Args:
-            work: gets a `Tell` and calls it often; the call raises `Stopped` once it is called off.
+            work: gets a `Tell` and calls it often; the call raises `Stopped` once it is stopped.
             apology: a sentence for a fault of ours; the log has the rest.
+            places: how many jobs like this one may run at once.
+
+        Raises:
+            UserError: all places are taken.
         """
+        if places is not None and not places.acquire(blocking=False):
+            raise UserError(
+                "expected a free place on this machine, but as many others as it can take are at "
+                "work right now: try again in a minute or two."
+            )
         self._shared: _Shared[Result] = _Shared()
         self._finalizer = weakref.finalize(self, self._shared.stop.set)
-        threading.Thread(target=_run, args=(work, apology, self._shared), daemon=True).start()
+        arguments = (work, apology, places, self._shared)
+        threading.Thread(target=_run, args=arguments, daemon=True).start()
 
     @property
     def stage(self) -> Stage:
-        """How it stands."""
+        """Whether it is running, finished, failed or stopped."""
         return self._shared.stage
 
     @property
@@ -65,9 +80,9 @@ class Job(Generic[Result]):
         return self._shared.fraction
 
     @property
-    def says(self) -> str:
-        """What it is doing."""
-        return self._shared.says
+    def message(self) -> str:
+        """A sentence on what it is doing."""
+        return self._shared.message
 
     @property
     def result(self) -> Result | None:
@@ -81,11 +96,11 @@ class Job(Generic[Result]):
 
     @property
     def stopping(self) -> bool:
-        """Whether it was called off."""
+        """Whether it was told to stop."""
         return self._shared.stop.is_set()
 
     def stop(self) -> None:
-        """Call it off; nothing comes of it."""
+        """Stop it; nothing comes of it."""
         self._shared.stop.set()
 
     def wait(self, seconds: float) -> bool:
@@ -93,11 +108,16 @@ class Job(Generic[Result]):
         return self._shared.done.wait(seconds)
 
 
-def _run(work: Callable[[Tell], Result], apology: str, shared: _Shared[Result]) -> None:
-    def tell(fraction: float, says: str) -> None:
+def _run(
+    work: Callable[[Tell], Result],
+    apology: str,
+    places: threading.Semaphore | None,
+    shared: _Shared[Result],
+) -> None:
+    def tell(fraction: float, message: str) -> None:
         if shared.stop.is_set():
             raise Stopped
-        shared.fraction, shared.says = min(max(fraction, 0.0), 1.0), says
+        shared.fraction, shared.message = min(max(fraction, 0.0), 1.0), message
 
     try:
         shared.result = work(tell)
@@ -110,4 +130,6 @@ def _run(work: Callable[[Tell], Result], apology: str, shared: _Shared[Result]) 
         _log.exception("work in the background failed")
         shared.mistake, shared.stage = apology, "failed"
     finally:
+        if places is not None:
+            places.release()
         shared.done.set()

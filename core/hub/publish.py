@@ -27,7 +27,7 @@ from core.hub.model import save
 from core.hub.registry import card_of
 from core.networks.build import named
 from core.networks.cost import count
-from core.networks.normalisation import Normalisation
+from core.networks.network import ExitNetwork
 from core.training.loop import TrainingResult
 from core.training.recipe import Recipe
 from core.tuning.best import best_of_all, cheapest_of_all, fronts_of
@@ -46,6 +46,7 @@ BUDGETS = {"quarter": 0.25, "fifth": 0.2}
 
 def publish(
     recipe: Recipe,
+    network: ExitNetwork,
     result: TrainingResult,
     folder: Path,
     data: Path | None,
@@ -59,7 +60,8 @@ def publish(
 
     Args:
         recipe: what was trained.
-        result: what came out.
+        network: what came of it; its weights are rounded in place.
+        result: the facts of the training.
         folder: becomes the model's folder.
         data: root of the prepared data sets.
         device: "cpu" or "cuda".
@@ -70,18 +72,17 @@ def publish(
         UserError: the data set is missing, its test images were used for calibration, or the
             weights are not finite.
     """
-    round_weights(result.network)
-    for name, tensor in result.network.state_dict().items():
+    round_weights(network)
+    for name, tensor in network.state_dict().items():
         if not tensor.isfinite().all():
             raise UserError(
                 f"expected the trained weights to be finite, but {name} is not: train again with a "
                 'lower `learning_rate`, or with precision = "float32".'
             )
-    spec = named(recipe.network, result.network)
-    cost = count(result.network, spec.in_channels, spec.image_size)
+    spec = named(recipe.network, network)
+    cost = count(network, spec.in_channels, spec.image_size)
     place = torch.device(device)
-    network = result.network.to(place)
-    normalisation = Normalisation(result.mean, result.std).to(place)
+    network, normalisation = network.to(place), result.normalisation.to(place)
     calibration = load_split(recipe.dataset, "calibration", data)
     test = load_split(recipe.dataset, "test", data)
     check_disjoint(calibration, test)
@@ -107,10 +108,10 @@ def publish(
         method=recipe.method,
         dataset=recipe.dataset,
         spec=spec,
-        exit_names=result.network.exit_names,
+        exit_names=network.exit_names,
         classes=classes,
-        mean=result.mean,
-        std=result.std,
+        mean=normalisation.mean,
+        std=normalisation.std,
         stage_macs=cost.stage_macs,
         head_macs=cost.head_macs,
         stage_parameters=cost.stage_parameters,

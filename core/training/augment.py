@@ -51,6 +51,11 @@ class CropAndFlip:
             crops = torch.where(hidden, self.mean, crops)
         return crops
 
+    def originals(self, indices: Tensor) -> Tensor:
+        """Return images as they are: (B, C, H, W) uint8."""
+        rows = slice(self.pad, self.pad + self.height)
+        return self.padded[indices, :, rows, self.pad : self.pad + self.width]
+
     def _hidden(self, count: int, cutout: int, generator: torch.Generator) -> Tensor:
         """Which pixels are painted over: (B, 1, H, W) bool."""
         rows, columns = (

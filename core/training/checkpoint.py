@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.foundation.errors import UserError
 from core.foundation.files import atomic_path
+
+LATEST, BEST = "checkpoint.safetensors", "best.safetensors"
+"""In a run's folder: the last epoch's checkpoint, and the best epoch's."""
 
 
 @dataclass
@@ -20,9 +22,8 @@ class Checkpoint:
 
     Attributes:
         tensors: network weights ("network.…"), optimiser state ("optimizer.…"), for v4 the
-            samples' tags ("tags"), and the mean of weights, if any ("mean.…").
-        facts: JSON values: the recipe, epochs done, history, the best epoch, seconds spent,
-            of how many weights the mean is.
+            samples' tags ("tags"), and the mean of weights, if any ("averaged.…").
+        facts: JSON values: the recipe, epochs done, history, the best epoch, seconds spent.
     """
 
     tensors: dict[str, Tensor]
@@ -64,26 +65,23 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(tensors, facts)
 
 
-def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Name the optimiser's state after the parameters it belongs to."""
-    tensors = {}
-    for name, parameter in network.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer.{name}/{key}"] = value
-    return tensors
+def save_epoch(folder: Path, checkpoint: Checkpoint) -> None:
+    """Keep the checkpoint of a finished epoch in a run's folder."""
+    if checkpoint.facts["best_epoch"] == checkpoint.facts["epoch"]:
+        save_checkpoint(folder / BEST, checkpoint)
+    save_checkpoint(folder / LATEST, checkpoint)
 
 
-def restore_optimizer(
-    network: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
-) -> None:
-    """Put back what `optimizer_tensors` took out."""
-    parameters = dict(network.named_parameters())
-    for name, value in tensors.items():
-        owner, key = name.split("/")
-        parameter = parameters[owner]
-        # Adam counts its steps on the CPU; everything else lives beside its parameter.
-        place = value if key == "step" else value.to(parameter.device)
-        if place.dim() == 4:
-            place = place.contiguous(memory_format=torch.channels_last)
-        optimizer.state[parameter][key] = place
+def earlier_run(folder: Path, resume: bool) -> bool:
+    """Return whether a folder holds a run to resume.
+
+    Raises:
+        UserError: it holds one that would be overwritten.
+    """
+    latest = folder / LATEST
+    if latest.exists() and not resume:
+        raise UserError(
+            f"expected {folder} to hold no earlier run, but {latest} exists: "
+            "add --resume to go on with it, or choose another folder."
+        )
+    return latest.exists()

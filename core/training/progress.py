@@ -1,11 +1,14 @@
 """What a training run tells about itself, epoch by epoch."""
 
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from tqdm import tqdm
 
 from core.training.recipe import Phase
 
@@ -70,3 +73,33 @@ def collapsed_at(share: Sequence[float]) -> int | None:
     """
     fullest = int(np.argmax(share))
     return fullest if len(share) > 1 and share[fullest] > COLLAPSE_SHARE else None
+
+
+class Show(Protocol):
+    """Shows a finished epoch."""
+
+    def __call__(self, report: EpochReport, more: str = "") -> None:
+        """Show an epoch, and ``more`` at the end of its line."""
+
+
+@contextmanager
+def epoch_bar(name: str, epochs: int, shown: bool = True) -> Iterator[Show]:
+    """Yield what shows each epoch on stderr: a line, and a bar where somebody looks."""
+    with tqdm(total=epochs, desc=name, unit=" epochs", disable=None if shown else True) as bar:
+
+        def show(report: EpochReport, more: str = "") -> None:
+            line = (
+                f"epoch {report.epoch}/{epochs}  loss {report.loss:.4f}  "
+                f"accuracy {_percents(report.accuracy)}  leave {_percents(report.exit_share)}  "
+                f"cost {report.relative_cost:.1%}  {report.seconds:.1f} s  {more}"
+            )
+            tqdm.write(line.rstrip(), file=sys.stderr)
+            if report.warning:
+                tqdm.write(f"warning: {report.warning}", file=sys.stderr)
+            bar.update(report.epoch - bar.n)
+
+        yield show
+
+
+def _percents(shares: Sequence[float]) -> str:
+    return " · ".join(f"{share:.1%}" for share in shares)

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -66,7 +66,7 @@ class Phase(_Strict):
         return value
 
     @model_validator(mode="after")
-    def _averages_all(self) -> "Phase":
+    def _averages_all(self) -> Self:
         if self.average and self.trains != "all":
             raise ValueError("expected `average` only where a phase trains everything")
         return self
@@ -87,22 +87,9 @@ class EdgeCloud(_Strict):
     """Bits per second that the link is slowed down to; not at all if not given."""
 
 
-class Recipe(_Strict):
-    """One training run."""
+class Settings(_Strict):
+    """How a network is trained."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    title: str
-    method: str
-    dataset: str
-    network: NetworkSpec
-    plain: str | None = None
-    """The plain network of the same backbone: the yardstick."""
-    start_from: str | None = None
-    """A trained network whose trunk and final head to begin with: a model, its folder, a file of
-    weights (.safetensors, .pth, .pt) or torchvision's, "torchvision:DEFAULT"."""
-    teacher: str | None = None
-    """A trained network that all exits learn from, in phases with distillation: a model or its
-    folder."""
     mean: tuple[float, ...] | None = None
     """Per channel, of images in [0, 1], with `std`: how images are normalised. If not given, as the
     network to begin with was trained, where that is known; else by the training images."""
@@ -120,27 +107,13 @@ class Recipe(_Strict):
     flip: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     phases: tuple[Phase, ...] = Field(min_length=1)
-    edge_cloud: EdgeCloud | None = None
-    """For hierarchical training: where the network is split, and the link between its halves."""
 
     @model_validator(mode="after")
-    def _normalises_every_channel(self) -> "Recipe":
-        channels = self.network.in_channels
-        for one in (self.mean, self.std):
-            if (one is None) != (self.mean is None) or (one is not None and len(one) != channels):
-                raise ValueError(
-                    f"expected `mean` and `std` together, with {channels} numbers each, one per "
-                    "channel, or neither"
-                )
-        if self.std is not None and min(self.std) <= 0:
+    def _normalises_by_something(self) -> Self:
+        if len(self.mean or ()) != len(self.std or ()):
+            raise ValueError("expected `mean` and `std` together, one number per channel")
+        if self.std and min(self.std) <= 0:
             raise ValueError(f"expected every one of `std` to be above 0, but got {self.std}")
-        return self
-
-    @model_validator(mode="after")
-    def _listens_to_its_teacher(self) -> "Recipe":
-        listening = (phase.distillation and not phase.self_taught for phase in self.phases)
-        if self.teacher is not None and not any(listening):
-            raise ValueError("expected a phase with `distillation`, as there is a `teacher`")
         return self
 
     @property
@@ -155,6 +128,40 @@ class Recipe(_Strict):
                 return phase, epoch
             epoch -= phase.epochs
         raise ValueError(f"expected `epoch` to be below {self.epochs}")
+
+
+class Recipe(Settings):
+    """One training run: a network, what it learns from, and how."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    title: str
+    method: str
+    dataset: str
+    network: NetworkSpec
+    plain: str | None = None
+    """The plain network of the same backbone: the yardstick."""
+    start_from: str | None = None
+    """A trained network whose trunk and final head to begin with: a model, its folder, a file of
+    weights (.safetensors, .pth, .pt) or torchvision's, "torchvision:DEFAULT"."""
+    teacher: str | None = None
+    """A trained network that all exits learn from, in phases with distillation: a model or its
+    folder."""
+    edge_cloud: EdgeCloud | None = None
+    """For hierarchical training: where the network is split, and the link between its halves."""
+
+    @model_validator(mode="after")
+    def _normalises_every_channel(self) -> Self:
+        channels = self.network.in_channels
+        if self.mean is not None and len(self.mean) != channels:
+            raise ValueError(f"expected `mean` to have {channels} numbers, one per channel")
+        return self
+
+    @model_validator(mode="after")
+    def _listens_to_its_teacher(self) -> Self:
+        listening = (phase.distillation and not phase.self_taught for phase in self.phases)
+        if self.teacher is not None and not any(listening):
+            raise ValueError("expected a phase with `distillation`, as there is a `teacher`")
+        return self
 
 
 def recipe_names() -> list[str]:

@@ -51,7 +51,7 @@ def test_it_is_there_in_the_end(tmp_path: Path, source: Source) -> None:
     assert downloads.of("slow", tmp_path) is None
     job = downloads.start("slow", tmp_path)
     assert source.begun.wait(PATIENCE)
-    assert (job.fraction, job.says) == (0.5, "half of it")
+    assert (job.fraction, job.message) == (0.5, "half of it")
     source.let_go.set()
     assert job.wait(PATIENCE)
     assert job.result == tmp_path / "slow"

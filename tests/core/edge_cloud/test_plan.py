@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from core.edge_cloud.measure import time_training
-from core.edge_cloud.payload import feature_bytes, image_bytes, label_bytes
 from core.edge_cloud.plan import (
     FASTEST,
     SLOWEST,
@@ -19,6 +18,7 @@ from core.edge_cloud.plan import (
     stretches,
     timeline,
 )
+from core.edge_cloud.traffic import feature_bytes, image_bytes, label_bytes
 from core.foundation.errors import UserError
 from tests.core.networks.small import spec
 

@@ -9,20 +9,20 @@ import torch.nn.functional as F
 
 from core.data.prepared import write_prepared
 from core.data.splits import load_split
-from core.edge_cloud.payload import BITS, feature_bytes
-from core.edge_cloud.run import BEST, LATEST, answer_seconds, run_cloud, run_edge
+from core.edge_cloud.run import answer_seconds, run_cloud, run_edge
+from core.edge_cloud.traffic import BITS, feature_bytes
 from core.foundation.errors import UserError
 from core.networks.build import build
 from core.networks.network import ExitNetwork
 from core.networks.normalisation import Normalisation, to_device
 from core.networks.outline import outline
 from core.training.augment import CropAndFlip
-from core.training.checkpoint import load_checkpoint
+from core.training.checkpoint import BEST, LATEST, load_checkpoint
+from core.training.optimizer import learning_rate
 from core.training.progress import EpochReport
 from core.training.recipe import Recipe
-from core.training.schedule import learning_rate
 from tests.core.edge_cloud.wires import meeting, run_both, split_recipe, trained, wires
-from tests.core.training.tiny import bars, tiny_recipe
+from tests.core.training.tiny import bars, same_weights, tiny_recipe
 
 CPU = torch.device("cpu")
 
@@ -89,7 +89,7 @@ def test_two_workers_learn_what_one_process_with_detached_features_learns(
 @pytest.mark.parametrize("bits", BITS)
 def test_features_and_labels_travel_and_are_counted(tmp_path: Path, root: Path, bits: int) -> None:
     recipe = split_recipe(epochs=1, edge_cloud={"bits": bits})
-    _, (traffic,) = trained(recipe, tmp_path / "run", root)
+    *_, (traffic,) = trained(recipe, tmp_path / "run", root)
     shape = outline(recipe.network)[0].shape
     message = feature_bytes(recipe.batch_size, shape, bits) + recipe.batch_size
     assert traffic.batch_bytes == 90 // recipe.batch_size * message
@@ -101,7 +101,7 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
     tmp_path: Path, root: Path, optimizer: str
 ) -> None:
     recipe = split_recipe(epochs=3, optimizer=optimizer, edge_cloud={"bits": 8})
-    straight, _ = trained(recipe, tmp_path / "straight", root)
+    straight, facts, _ = trained(recipe, tmp_path / "straight", root)
 
     def power_cut(report: object, traffic: object) -> None:
         raise KeyboardInterrupt
@@ -110,17 +110,16 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
     came, mistake = run_both(recipe, run, root, on_epoch=power_cut)
     assert isinstance(came, KeyboardInterrupt)
     assert isinstance(mistake, UserError)
-    resumed, traffic = trained(recipe, run, root, resume=True)
+    resumed, again, traffic = trained(recipe, run, root, resume=True)
     assert [one.epoch for one in traffic] == [1, 2, 3]
-    assert [one.loss for one in resumed.history] == [one.loss for one in straight.history]
-    for name, tensor in straight.network.state_dict().items():
-        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+    assert [one.loss for one in again.history] == [one.loss for one in facts.history]
+    same_weights(straight, resumed)
 
 
 @pytest.mark.parametrize("lost", ["edge", "cloud"])
 def test_either_side_alone_can_bring_the_other_back(tmp_path: Path, root: Path, lost: str) -> None:
     recipe = split_recipe(epochs=3)
-    straight, _ = trained(recipe, tmp_path / "straight", root)
+    straight, facts, _ = trained(recipe, tmp_path / "straight", root)
 
     def stop_after_two(report: EpochReport, traffic: object) -> None:
         if report.epoch == 2:
@@ -129,12 +128,11 @@ def test_either_side_alone_can_bring_the_other_back(tmp_path: Path, root: Path, 
     run = tmp_path / "run"
     run_both(recipe, run, root, on_epoch=stop_after_two)
     shutil.rmtree(run / lost)
-    resumed, _ = trained(recipe, run, root, resume=True)
-    for name, tensor in straight.network.state_dict().items():
-        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+    resumed, *_ = trained(recipe, run, root, resume=True)
+    same_weights(straight, resumed)
     for side in ("edge", "cloud"):
         assert load_checkpoint(run / side / LATEST).facts["epoch"] == 3
-        assert load_checkpoint(run / side / BEST).facts["epoch"] == straight.best_epoch
+        assert load_checkpoint(run / side / BEST).facts["epoch"] == facts.best_epoch
 
 
 def test_who_is_left_says_what_happened_and_holds_both_halves(tmp_path: Path, root: Path) -> None:

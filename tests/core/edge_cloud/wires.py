@@ -15,6 +15,7 @@ from torch import Tensor
 from core.edge_cloud.link import PeerLostError, Wire
 from core.edge_cloud.run import run_cloud, run_edge
 from core.edge_cloud.traffic import EpochTraffic
+from core.networks.network import ExitNetwork
 from core.training.loop import TrainingResult
 from core.training.progress import EpochReport
 from core.training.recipe import Recipe
@@ -90,7 +91,7 @@ def split_recipe(epochs: int = 3, split: str = "block1", **changes: Any) -> Reci
     return tiny_recipe(phases, network=network, edge_cloud=edge_cloud, **changes)
 
 
-Ran = tuple[TrainingResult, list[EpochTraffic]]
+Ran = tuple[ExitNetwork, TrainingResult, list[EpochTraffic]]
 
 
 def run_both(

@@ -22,7 +22,7 @@ def test_what_comes_of_it_is_there_in_the_end() -> None:
     job = Job(work, "sorry")
     assert job.wait(PATIENCE)
     assert (job.stage, job.result, job.mistake) == ("finished", "done", "")
-    assert (job.fraction, job.says) == (1.0, "nearly there")
+    assert (job.fraction, job.message) == (1.0, "nearly there")
     assert not job.running
 
 
@@ -30,7 +30,7 @@ def test_called_off_it_ends_and_nothing_comes_of_it() -> None:
     begun = threading.Event()
     job = Job(lambda tell: until_stopped(tell, begun), "sorry")
     assert begun.wait(PATIENCE)
-    assert (job.stage, job.fraction, job.says) == ("running", 0.25, "on it")
+    assert (job.stage, job.fraction, job.message) == ("running", 0.25, "on it")
     job.stop()
     assert job.stopping
     assert job.wait(PATIENCE)

@@ -11,8 +11,14 @@ from core.hub import publish as publishing
 from core.hub.publish import publish
 from core.hub.registry import card_of, shipped_table
 from core.networks.build import build
+from core.networks.normalisation import Normalisation
 from core.training.loop import TrainingResult
+from core.training.recipe import Recipe
 from tests.core.training.tiny import tiny_recipe
+
+
+def facts(recipe: Recipe) -> TrainingResult:
+    return TrainingResult(recipe, [], 0, 0.0, Normalisation((0.5,), (0.5,)), True, 1)
 
 
 def test_weights_that_are_not_numbers_are_not_published(tmp_path: Path) -> None:
@@ -20,9 +26,9 @@ def test_weights_that_are_not_numbers_are_not_published(tmp_path: Path) -> None:
     network = build(recipe.network).eval()
     with torch.no_grad():
         network.heads["block1"].softmax_branch.bias[0] = torch.nan  # type: ignore[index, union-attr]
-    result = TrainingResult(network, [], 0, 0.0, (0.5,), (0.5,), bfloat16=True, workers=1)
+    result = facts(recipe)
     with pytest.raises(UserError, match=r"heads\.block1\.softmax_branch\.bias is not: train again"):
-        publish(recipe, result, tmp_path / "model", None)
+        publish(recipe, network, result, tmp_path / "model", None)
     assert not (tmp_path / "model").exists()
 
 
@@ -45,8 +51,7 @@ def test_policies_read_only_what_is_kept_of_a_table(
     monkeypatch.setattr(
         publishing, "operating_points", lambda *tables: seen.extend(tables[:2]) or ()
     )
-    made = TrainingResult(build(network).eval(), [], 0, 0.0, (0.5,), (0.5,), False, 1)
-    publish(recipe, made, tmp_path / "model", None)
+    publish(recipe, build(network).eval(), facts(recipe), tmp_path / "model", None)
     assert [table.top_classes is not None for table in seen] == [True, True]
 
 

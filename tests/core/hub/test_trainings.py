@@ -1,5 +1,6 @@
 import gc
 from pathlib import Path
+from threading import Semaphore
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from core.exits.report import evaluate
 from core.foundation.errors import UserError
 from core.hub.model import load
 from core.hub.registry import models_in, shipped_table
-from core.hub.trainings import Room
+from core.hub.trainings import TrainingJob
 from tests.core.training.tiny import bars, tiny_recipe
 
 LONG = 600.0
@@ -28,15 +29,15 @@ def root(tmp_path: Path) -> Path:
 
 def test_a_finished_training_is_a_model(root: Path) -> None:
     recipe = tiny_recipe([{"epochs": 3, "learning_rate": 0.1}], name="mine-1")
-    training = Room(1).start(recipe, root / "models" / "mine-1", LONG, root / "data")
+    training = TrainingJob(recipe, root / "models" / "mine-1", LONG, Semaphore(1), root / "data")
     assert training.wait(PATIENCE)
     assert (training.stage, training.mistake, training.running) == ("finished", "", False)
     assert [report.epoch for report in training.reports] == [1, 2, 3]
     assert training.seconds_left == 0
     assert models_in(root / "models") == ["mine-1"]
     model = load(root / "models" / "mine-1")
-    assert training.card is not None
-    assert model.card.sha256 == training.card.sha256
+    assert training.result is not None
+    assert model.card.sha256 == training.result.sha256
     assert model.card.command == "python -m core train card.json"
     table = shipped_table(root / "models" / "mine-1", "test")
     report = evaluate(table, model.card.default_policy)
@@ -46,56 +47,58 @@ def test_a_finished_training_is_a_model(root: Path) -> None:
 
 def test_stopping_keeps_what_was_learned(root: Path) -> None:
     recipe = tiny_recipe([{"epochs": 100_000, "learning_rate": 0.1}])
-    training = Room(1).start(recipe, root / "models" / "tiny", LONG, root / "data")
+    training = TrainingJob(recipe, root / "models" / "tiny", LONG, Semaphore(1), root / "data")
     training.stop()
     assert training.stopping
     assert training.wait(PATIENCE)
     assert training.stage == "finished"
     assert not training.out_of_time
-    assert training.card is not None
-    assert training.card.training.epochs == len(training.reports) < 100_000
+    assert training.result is not None
+    assert training.result.training.epochs == len(training.reports) < 100_000
 
 
 def test_time_runs_out(root: Path) -> None:
     recipe = tiny_recipe([{"epochs": 100_000, "learning_rate": 0.1}])
-    training = Room(1).start(recipe, root / "models" / "tiny", 0.0, root / "data")
+    training = TrainingJob(recipe, root / "models" / "tiny", 0.0, Semaphore(1), root / "data")
     assert training.wait(PATIENCE)
     assert training.out_of_time
-    assert training.card is not None
+    assert training.result is not None
     assert len(training.reports) == 1
 
 
-def test_a_full_room_is_a_sentence_and_has_places_again(root: Path) -> None:
-    room = Room(1)
+def test_too_many_trainings_are_a_sentence_and_has_places_again(root: Path) -> None:
+    places = Semaphore(1)
     recipe = tiny_recipe([{"epochs": 100_000, "learning_rate": 0.1}])
-    first = room.start(recipe, root / "models" / "first", LONG, root / "data")
+    first = TrainingJob(recipe, root / "models" / "first", LONG, places, root / "data")
     with pytest.raises(UserError, match="try again in a minute"):
-        room.start(recipe, root / "models" / "second", LONG, root / "data")
+        TrainingJob(recipe, root / "models" / "second", LONG, places, root / "data")
     first.stop()
     assert first.wait(PATIENCE)
-    second = room.start(recipe, root / "models" / "second", 0.0, root / "data")
+    second = TrainingJob(recipe, root / "models" / "second", 0.0, places, root / "data")
     assert second.wait(PATIENCE)
     assert second.stage == "finished"
 
 
 def test_a_training_that_nobody_holds_ends_and_leaves_nothing(root: Path) -> None:
     recipe = tiny_recipe([{"epochs": 100_000, "learning_rate": 0.1}])
-    training = Room(1).start(recipe, root / "models" / "tiny", LONG, root / "data")
-    progress = training._progress
+    training = TrainingJob(recipe, root / "models" / "tiny", LONG, Semaphore(1), root / "data")
+    shared = training._shared
     del training
     gc.collect()
-    assert progress.done.wait(PATIENCE)
-    assert progress.card is None
+    assert shared.done.wait(PATIENCE)
+    assert (shared.stage, shared.result) == ("stopped", None)
     assert not (root / "models").exists()
 
 
 def test_a_mistake_is_a_sentence_and_gives_its_place_back(root: Path) -> None:
-    room = Room(1)
-    missing = room.start(tiny_recipe(dataset="nothing"), root / "models" / "a", LONG, root / "data")
+    places = Semaphore(1)
+    missing = TrainingJob(
+        tiny_recipe(dataset="nothing"), root / "models" / "a", LONG, places, root / "data"
+    )
     assert missing.wait(PATIENCE)
     assert missing.stage == "failed"
     assert "nothing" in missing.mistake
-    assert missing.card is None
-    again = room.start(tiny_recipe(), root / "models" / "b", LONG, root / "data")
+    assert missing.result is None
+    again = TrainingJob(tiny_recipe(), root / "models" / "b", LONG, places, root / "data")
     assert again.wait(PATIENCE)
     assert np.isfinite([report.loss for report in again.reports]).all()

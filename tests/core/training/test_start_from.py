@@ -111,7 +111,7 @@ def test_a_training_run_starts_from_a_file(tmp_path: Path) -> None:
     module.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
     torch.save(module.state_dict(), tmp_path / "mine.pt")
     recipe = tiny_recipe(network=content | {"in_channels": 1}, start_from=str(tmp_path / "mine.pt"))
-    trainer = Trainer(recipe, bars(16, 0), bars(16, 1), torch.device("cpu"), find=trained)
+    trainer = Trainer.of_recipe(recipe, bars(16, 0), bars(16, 1), torch.device("cpu"), find=trained)
     stem = trainer.network.state_dict()["trunk.blocks.stem.conv.weight"]
     assert torch.equal(stem, module.conv1.weight)
 
@@ -121,7 +121,9 @@ def test_images_are_normalised_as_the_network_to_begin_with_knows_them(tmp_path:
 
     def means(images: ImageSet = images, **changes: Any) -> tuple[float, ...]:
         recipe = tiny_recipe(**changes)
-        normalise = Trainer(recipe, images, images, torch.device("cpu"), find=trained).normalise
+        normalise = Trainer.of_recipe(
+            recipe, images, images, torch.device("cpu"), find=trained
+        ).normalise
         return normalise.mean + normalise.std
 
     plain = load("resnet8-mnist")

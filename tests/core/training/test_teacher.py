@@ -27,7 +27,9 @@ def pupil(*phases: dict[str, Any]) -> Recipe:
 def test_exits_learn_from_a_teacher_without_any_labels() -> None:
     digits = load_split("mnist-samples", "train")
     unknown = replace(digits, labels=digits.labels * 0)
-    made = Trainer(pupil(), unknown, load_split("mnist-samples", "calibration"), CPU, find=trained)
+    made = Trainer.of_recipe(
+        pupil(), unknown, load_split("mnist-samples", "calibration"), CPU, find=trained
+    )
     *_, last = made.epochs()
     assert last.accuracy[0] > 0.4  # of ten classes
     assert min(last.accuracy[1:]) > 0.8
@@ -49,7 +51,7 @@ def test_a_teacher_of_other_images_is_a_sentence() -> None:
         [{"epochs": 1, "learning_rate": 0.1, "distillation": 1.0}], teacher="eenet8-mnist"
     )
     with pytest.raises(UserError, match="same `num_classes` as the network, 2, but it has 10"):
-        Trainer(recipe, bars(32, 0), bars(32, 1), CPU, find=trained)
+        Trainer.of_recipe(recipe, bars(32, 0), bars(32, 1), CPU, find=trained)
 
 
 def test_a_phase_may_do_without_the_teacher() -> None:
@@ -57,8 +59,8 @@ def test_a_phase_may_do_without_the_teacher() -> None:
     apart = pupil(phase, phase | {"self_taught": False})
     alone = apart.model_copy(update={"teacher": None})
     digits = load_split("mnist-samples", "train"), load_split("mnist-samples", "calibration")
-    expected = Trainer(alone, *digits, CPU, find=trained).train_epoch()
-    made = Trainer(apart, *digits, CPU, find=trained)
+    expected = Trainer.of_recipe(alone, *digits, CPU, find=trained).train_epoch()
+    made = Trainer.of_recipe(apart, *digits, CPU, find=trained)
     assert made.train_epoch().loss == expected.loss
     assert made.train_epoch().loss != expected.loss
 

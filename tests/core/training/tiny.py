@@ -3,6 +3,8 @@
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from core.data.prepared import ImageSet
 from core.training.recipe import Recipe, parse_recipe
@@ -40,3 +42,10 @@ def bars(count: int, seed: int) -> ImageSet:
     return ImageSet.counted(
         "bars", "train", images.astype(np.uint8), labels, ("horizontal", "vertical")
     )
+
+
+def same_weights(network: nn.Module, other: nn.Module) -> None:
+    """Assert that two networks have the same weights and statistics, to the bit."""
+    theirs = other.state_dict()
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, theirs[name]), name

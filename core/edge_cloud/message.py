@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from core.edge_cloud.payload import Shape, feature_bytes, label_bytes
+from core.edge_cloud.traffic import Shape, feature_bytes
 
-_LEVELS = 255
+_STEPS = 255
 
 
 def pack(features: Tensor, bits: int) -> Tensor:
@@ -22,10 +22,10 @@ def pack(features: Tensor, bits: int) -> Tensor:
         return _bytes(rows.bfloat16())
     rows = rows.float()
     low = rows.amin(dim=(0, 1, 2))
-    step = (rows.amax(dim=(0, 1, 2)) - low) / _LEVELS
+    step = (rows.amax(dim=(0, 1, 2)) - low) / _STEPS
     # A channel that is constant has no steps, one that is not finite stays so by its low and step.
-    levels = ((rows - low) / step).nan_to_num(0.0).round().clamp(0, _LEVELS).to(torch.uint8)
-    return torch.cat([_bytes(low), _bytes(step), _bytes(levels)])
+    steps = ((rows - low) / step).nan_to_num(0.0).round().clamp(0, _STEPS).to(torch.uint8)
+    return torch.cat([_bytes(low), _bytes(step), _bytes(steps)])
 
 
 def unpack(payload: Tensor, count: int, shape: Shape, bits: int) -> Tensor:
@@ -41,26 +41,10 @@ def unpack(payload: Tensor, count: int, shape: Shape, bits: int) -> Tensor:
     return values.permute(0, 3, 1, 2)
 
 
-def pack_labels(labels: Tensor, num_classes: int) -> Tensor:
-    """Turn labels (B,) into bytes: uint8 (`label_bytes`,)."""
-    return _bytes(labels.to(torch.uint8 if num_classes <= 256 else torch.int32))
-
-
-def unpack_labels(payload: Tensor, num_classes: int) -> Tensor:
-    """Turn the bytes of `pack_labels` into labels (B,) int64."""
-    kind = torch.uint8 if num_classes <= 256 else torch.int32
-    return payload.clone().view(kind).long()
-
-
 def pack_batch(features: Tensor, labels: Tensor, bits: int, num_classes: int) -> Tensor:
-    """Turn a batch, features (B, C, H, W) and labels (B,), into one message."""
-    message = torch.cat([pack(features, bits), pack_labels(labels, num_classes)])
-    return message.cpu()
-
-
-def batch_bytes(count: int, shape: Shape, bits: int, num_classes: int) -> int:
-    """Return the size of the message of `pack_batch`."""
-    return feature_bytes(count, shape, bits) + label_bytes(count, num_classes)
+    """Turn features (B, C, H, W) and labels (B,) into one message: uint8 (`batch_bytes`,)."""
+    kind = torch.uint8 if num_classes <= 256 else torch.int32
+    return torch.cat([pack(features, bits), _bytes(labels.to(kind))]).cpu()
 
 
 def unpack_batch(
@@ -68,8 +52,9 @@ def unpack_batch(
 ) -> tuple[Tensor, Tensor]:
     """Turn a message of `pack_batch` into features (B, C, H, W) float32 and labels (B,)."""
     end = feature_bytes(count, shape, bits)
-    features = unpack(message[:end], count, shape, bits)
-    return features, unpack_labels(message[end:], num_classes)
+    kind = torch.uint8 if num_classes <= 256 else torch.int32
+    labels = message[end:].clone().view(kind).long()
+    return unpack(message[:end], count, shape, bits), labels
 
 
 def _bytes(values: Tensor) -> Tensor:

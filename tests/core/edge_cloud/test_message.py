@@ -3,14 +3,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as some
 
-from core.edge_cloud.payload import BITS, feature_bytes, label_bytes
-from core.edge_cloud.quantise import (
-    batch_bytes,
+from core.edge_cloud.message import (
     pack,
     pack_batch,
     unpack,
     unpack_batch,
 )
+from core.edge_cloud.traffic import BITS, batch_bytes, feature_bytes, label_bytes
 
 SHAPE = (3, 4, 5)
 

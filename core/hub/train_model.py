@@ -1,0 +1,113 @@
+"""From a recipe to a model folder: train, measure, publish."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from core.edge_cloud.run import Meeting, OnEpoch, run_edge
+from core.edge_cloud.traffic import mean_traffic
+from core.foundation.errors import UserError
+from core.hub.card import Card
+from core.hub.model import checked_device, trained
+from core.hub.publish import publish
+from core.hub.registry import card_of
+from core.training.loop import train
+from core.training.progress import EpochReport
+from core.training.recipe import Recipe
+
+
+def leads() -> bool:
+    """Return whether this is the process that writes files and reports: rank 0 of torchrun's."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def train_model(
+    recipe: Recipe,
+    run: Path,
+    *,
+    model: Path | None = None,
+    data: Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    command: str | None = None,
+    on_epoch: Callable[[EpochReport], None] = lambda report: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Card | None:
+    """Train a recipe and publish what comes of it.
+
+    Shipped models and model folders are what the recipe's `plain`, `start_from` and `teacher` may
+    name.
+
+    Args:
+        recipe: what to train.
+        run: folder for checkpoints.
+        model: becomes the model's folder; by default ``run/model``.
+        data: root of the prepared data sets.
+        resume: go on with an earlier run.
+        device: "cpu" or "cuda".
+        command: how to do it again, for the card; by default `core train` with the recipe's name.
+        on_epoch: told about each epoch.
+        should_stop: asked after each epoch whether to leave it at that.
+
+    Returns:
+        The model's card, or None in a process that does not lead.
+
+    Raises:
+        UserError: what `train` and `publish` raise; a recipe for an edge and a cloud worker.
+    """
+    check_trainable(recipe)
+    checked_device(device)
+    network, result = train(
+        recipe,
+        run,
+        data=data,
+        resume=resume,
+        device=device,
+        on_epoch=on_epoch,
+        should_stop=should_stop,
+        find=trained,
+    )
+    if not leads():
+        return None
+    return publish(recipe, network, result, model or run / "model", data, device, command)
+
+
+def check_trainable(recipe: Recipe) -> None:
+    """Raise `UserError` unless one process can train the recipe and its plain network is known."""
+    if recipe.edge_cloud is not None:
+        raise UserError(
+            f"expected a recipe that one process trains, but {recipe.name} is for an edge and a "
+            "cloud worker: use `python -m core edge-cloud train`."
+        )
+    if recipe.plain is not None:
+        card_of(recipe.plain)  # better missed now than after hours
+
+
+def train_edge_model(
+    recipe: Recipe,
+    run: Path,
+    meeting: Meeting,
+    *,
+    data: Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    command: str | None = None,
+    on_epoch: OnEpoch = lambda report, traffic: None,
+) -> Card:
+    """Train a recipe as the edge worker, see `run_edge`, and publish what comes of it.
+
+    Checkpoints are kept in ``run/edge``; ``run/model`` becomes the model's folder.
+    """
+    network, result, traffic = run_edge(
+        recipe,
+        run / "edge",
+        meeting,
+        data=data,
+        resume=resume,
+        device=device,
+        on_epoch=on_epoch,
+        find=trained,
+    )
+    assert recipe.edge_cloud is not None
+    facts = mean_traffic(recipe.edge_cloud, traffic)
+    return publish(recipe, network, result, run / "model", data, device, command, facts)

@@ -1,0 +1,93 @@
+"""Where a training takes its batches from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from core.data.prepared import ImageSet
+from core.networks.normalisation import to_device
+from core.training.augment import CropAndFlip
+from core.training.distributed import Workers
+
+EVALUATION_BATCH = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Images with their labels, on the device.
+
+    Attributes:
+        pixels: uint8 (B, C, H, W).
+        labels: int64 (B,).
+        indices: (B,) places of the images in their set.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    indices: Tensor
+
+
+class Source(Protocol):
+    """Labelled images, batch by batch."""
+
+    batch_size: int
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch."""
+
+    def epoch(
+        self, order: Generator, augmentation: Generator, cutout: int, workers: Workers
+    ) -> Iterator[Batch]:
+        """Yield the batches of one epoch, or a worker's share of each.
+
+        Args:
+            order: decides the order of the images; on the CPU.
+            augmentation: decides crops, mirror images and cutouts; on the CPU.
+            cutout: side of the square that is hidden in each image; 0 for none.
+            workers: this process among those that train together.
+        """
+
+    def whole(self) -> Iterator[Batch]:
+        """Yield every image once, in order and as it is."""
+
+
+class DeviceImages:
+    """Images that all lie on the device, as bytes; augmented there, a batch at a time."""
+
+    def __init__(
+        self,
+        images: ImageSet,
+        device: torch.device,
+        batch_size: int = EVALUATION_BATCH,
+        crop_pad: int = 0,
+        flip: bool = False,
+    ) -> None:
+        """Copy the images to the device; see `CropAndFlip` for ``crop_pad`` and ``flip``."""
+        self.crops = CropAndFlip(to_device(images.images, device), crop_pad, flip)
+        self.labels = torch.from_numpy(images.labels).to(device)
+        self.batch_size = min(batch_size, len(images))
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch: only whole ones."""
+        return len(self.labels) // self.batch_size
+
+    def epoch(
+        self, order: Generator, augmentation: Generator, cutout: int, workers: Workers
+    ) -> Iterator[Batch]:
+        """Yield the batches of one epoch, see `Source`."""
+        shuffled = torch.randperm(len(self.labels), generator=order)
+        for chosen in torch.split(shuffled, self.batch_size)[: self.steps]:
+            indices = workers.share(chosen).to(self.labels.device)
+            pixels = self.crops.batch(indices, augmentation, cutout)
+            yield Batch(pixels, self.labels[indices], indices)
+
+    def whole(self) -> Iterator[Batch]:
+        """Yield every image once, in order and as it is."""
+        for indices in torch.split(torch.arange(len(self.labels)), EVALUATION_BATCH):
+            indices = indices.to(self.labels.device)
+            yield Batch(self.crops.originals(indices), self.labels[indices], indices)
