@@ -23,14 +23,13 @@ from core.data.samples import load_samples, sample_names
 from core.data.splits import SAMPLES_ONLY
 from core.data.uploads import Collection
 from core.exits.policy import Policy
-from core.exits.table import CostArray, ExitTable, IntArray, load_tables
+from core.exits.table import CostArray, ExitTable, IntArray
+from core.exits.table_file import load_tables
 from core.foundation.errors import UserError
 from core.hub.card import Card, load_card
-from core.hub.leaderboard import Standing
-from core.hub.leaderboard import standing as standing_of
+from core.hub.leaderboard import Entry, leaderboard_entry
 from core.hub.registry import as_zip, list_models, model_folder
-from core.tuning.front import Front, front
-from core.tuning.replay import replay
+from core.tuning.front import Front, front, replay
 
 if TYPE_CHECKING:
     from core.deploy.benchmark import PartTimes, Timing
@@ -186,15 +185,15 @@ def _reachable_on(
     return replay(reachable(name, criterion), tables(name)[split])
 
 
-def standing(name: str) -> Standing:
+def standing(name: str) -> Entry:
     """Return what a model achieves with its method's own score."""
     return _standing(name, card_of(name).sha256)
 
 
 @st.cache_data(max_entries=32, show_spinner="Comparing the methods …")
-def _standing(name: str, sha256: str) -> Standing:
+def _standing(name: str, sha256: str) -> Entry:
     both = tables(name)
-    return standing_of(card_of(name), both["calibration"], both["test"])
+    return leaderboard_entry(card_of(name), both["calibration"], both["test"])
 
 
 def promised(name: str, criterion: str, epsilon: float, delta: float, risk: str) -> "Controlled":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from core.analysis.corruptions import SPOILERS
+from core.analysis.corruptions import CORRUPTIONS
 from core.exits.policy import Policy
 from core.foundation.errors import UserError
 from core.hub.card import Card
@@ -65,7 +65,7 @@ def from_query(
         model,
         _policy(query, card),
         whole_of(query.get("sample", ""), 0),
-        spoiler if spoiler in SPOILERS else "",
+        spoiler if spoiler in CORRUPTIONS else "",
         min(max(severity, 0.0), 1.0),
     )
 
@@ -149,7 +149,7 @@ def choose_sample(number: int) -> None:
 
 
 def choose_spoiler(name: str, severity: float) -> None:
-    """Spoil the picture; ``name`` in `SPOILERS`, or "" for not at all."""
+    """Spoil the picture; ``name`` in `CORRUPTIONS`, or "" for not at all."""
     st.session_state[_VIEW] = replace(view(), spoiler=name, severity=severity)
 
 

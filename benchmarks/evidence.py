@@ -82,11 +82,10 @@ def main(name: str = "pteenet20-cifar10") -> None:
         confidence=None,
         labels=calibration.labels,
         ids=calibration.ids,
-        stage_costs=card.stage_costs,
-        head_costs=card.head_costs,
+        costs=card.costs,
         classes=card.classes,
     )
-    costs = torch.tensor(table.relative_costs(), dtype=torch.float32)
+    costs = torch.tensor(table.costs.at_exits(), dtype=torch.float32)
     for evidence in EVIDENCE:
         for loss, price in LESSONS:
             branches = learned(evidence, loss, price, read, logits, labels, costs)
@@ -104,7 +103,7 @@ def show(title: str, table: ExitTable, criterion: str) -> None:
     """Print a line."""
     found = front(table, criterion)
     auroc = evaluate(table, found.policy(len(found) - 1)).auroc[:-1]
-    accuracies = [evaluate(table, best_within_cost(found, budget)).accuracy for budget in BUDGETS]
+    accuracies = [evaluate(table, best_within_cost([found], budget)).accuracy for budget in BUDGETS]
     print(
         f"{title:30} AUROC {' '.join(f'{value:.3f}' for value in auroc)}   accuracy "
         + "  ".join(

@@ -7,9 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from core.exits.criteria import CRITERIA
 from core.exits.table import ExitTable
-from core.tuning.front import accuracy_and_cost, front
+from core.foundation.costs import Costs
+from core.tuning.front import front, measured
 
 SAMPLES, CLASSES = 10_000, 10
 
@@ -29,8 +29,7 @@ def table_of(early_exits: int) -> ExitTable:
         confidence=None,
         labels=labels,
         ids=np.arange(SAMPLES),
-        stage_costs=np.full(exits, 0.99 / exits),
-        head_costs=np.full(exits, 0.01),
+        costs=Costs(np.full(exits, 0.99 / exits), np.full(exits, 0.01)),
         classes=tuple(map(str, range(CLASSES))),
     )
 
@@ -52,14 +51,9 @@ def main() -> None:
     for early_exits in (1, 2, 3, 4, 10):
         table = table_of(early_exits)
         found = front(table, "max_probability")
-        scores = CRITERIA["max_probability"].scores(table)
-        middle = len(found) // 2
-        thresholds, enabled = found.thresholds[middle], found.enabled[middle]
-        costs = table.relative_costs(enabled)
+        policy = found.policy(len(found) // 2)
         tuning = seconds(partial(front, table, "max_probability"), 3)
-        one = seconds(
-            partial(accuracy_and_cost, scores, table.right, costs, thresholds, enabled), 200
-        )
+        one = seconds(partial(measured, table, [policy]), 50)
         print(f"{early_exits:11}  {tuning:5.2f} s  {len(found):6}   {one * 1e3:7.3f} ms")
 
 

@@ -14,8 +14,9 @@ from app.components.saving import save_button
 from app.components.style import section
 from app.sample_sources import Album, test_album
 from app.state import whole_of
-from core.analysis.changes import KINDS, ORDERS, Changes, Kind, Order, Side, listed, to_csv
+from core.analysis.compare import CHANGES, ORDERS, Change, Comparison, Order, to_csv
 from core.analysis.samples import page_of
+from core.exits.routing import Routing
 from core.hub.card import Card
 
 ON_A_PAGE = 20
@@ -40,8 +41,8 @@ class Listing:
     """What the list shows; like the rest of the view it is kept in session and URL.
 
     Attributes:
-        kind: one of `core.analysis.changes.KINDS`, or "" for all.
-        order: one of `core.analysis.changes.ORDERS`.
+        kind: one of `core.analysis.compare.CHANGES`, or "" for all.
+        order: one of `core.analysis.compare.ORDERS`.
         page: counted from 1.
     """
 
@@ -63,7 +64,7 @@ def from_query(query: Mapping[str, str]) -> Listing:
     """Return what a URL describes; what is missing or wrong is left as it begins."""
     kind, order = query.get("change", ""), query.get("change-order", "")
     return Listing(
-        kind if kind in KINDS else "",
+        kind if kind in CHANGES else "",
         order if order in ORDERS else ORDERS[0],
         max(whole_of(query.get("change-page", ""), 1), 1),
     )
@@ -117,7 +118,7 @@ def open_in_playground(side: Configuration, album: Album, position: int) -> None
     st.switch_page(st.Page(playground.page, title="Playground", default=True))
 
 
-def changed_images(a: Configuration, b: Configuration, found: Changes) -> None:
+def changed_images(a: Configuration, b: Configuration, found: Comparison) -> None:
     """Show the list."""
     if not found.count():
         st.html(section("The images that change"))
@@ -125,16 +126,16 @@ def changed_images(a: Configuration, b: Configuration, found: Changes) -> None:
             "None does: A and B give every image the same answer"
             + (
                 " at the same exit."
-                if found.a.num_exits == found.b.num_exits
+                if found.same_exits
                 else ". Their exits are not the same ones, so they are not compared."
             ),
             icon=":material/equal:",
         )
         return
     now = listing()
-    kind = cast(Kind, now.kind) if now.kind and found.count(cast(Kind, now.kind)) else None
+    kind = cast(Change, now.kind) if now.kind and found.count(cast(Change, now.kind)) else None
     order = cast(Order, now.order)
-    positions = listed(found, kind, order, (a.card.plain_macs, b.card.plain_macs))
+    positions = found.changed(kind, order, (a.card.plain_macs, b.card.plain_macs))
     album, missing = test_album(a.view.model, a.card)
     opens = album.picture(0) is not None
     st.html(
@@ -172,12 +173,12 @@ def _pick(position: int, letter: Letter) -> None:
     st.session_state[_PICKED] = (position, letter)
 
 
-def _kinds(found: Changes, kind: Kind | None) -> None:
+def _kinds(found: Comparison, kind: Change | None) -> None:
     def changed() -> None:
         chosen = st.session_state["change"]
         _list(kind="" if chosen == _ALL else chosen)
 
-    counts = {_ALL: found.count()} | {one: found.count(one) for one in KINDS}
+    counts = {_ALL: found.count()} | {one: found.count(one) for one in CHANGES}
     titles = {_ALL: "All"} | _TITLES
     st.session_state["change"] = kind or _ALL
     st.pills(
@@ -228,24 +229,26 @@ def _pages(number: int, pages: int, count: int) -> None:
         )
 
 
-def _pair(a: Configuration, b: Configuration, album: Album, found: Changes, position: int) -> Pair:
-    kind, label = found.kind(position), int(found.labels[position])
+def _pair(
+    a: Configuration, b: Configuration, album: Album, found: Comparison, position: int
+) -> Pair:
+    kind, label = found.change(position), int(found.a.table.labels[position])
     pixels = album.picture(position)
     return Pair(
         number=position,
         image=None if pixels is None else data_uri(pixels),
         name=album.called(position),
-        truth=found.classes[label] if label >= 0 else "",
-        a=_said(found, found.a, position),
-        b=_said(found, found.b, position),
+        truth=found.a.table.classes[label] if label >= 0 else "",
+        a=_said(found.a, position),
+        b=_said(found.b, position),
         change="" if kind is None else _TITLES[kind],
     )
 
 
-def _said(found: Changes, side: Side, position: int) -> Said:
+def _said(side: Routing, position: int) -> Said:
     return Said(
-        exit=text.exit_name(int(side.decision.exits[position]), side.num_exits),
-        answer=found.classes[side.decision.answers[position]],
-        right=bool(side.right[position]) if found.labels[position] >= 0 else None,
+        exit=text.exit_name(int(side.exits[position]), side.table.num_exits),
+        answer=side.table.classes[side.answers[position]],
+        right=bool(side.right[position]) if side.table.labels[position] >= 0 else None,
         probability=text.percent(float(side.probabilities[position])),
     )

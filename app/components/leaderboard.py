@@ -9,7 +9,7 @@ from app import resources, text
 from app.charts import plotly
 from app.components.style import section
 from core.exits.criteria import CRITERIA
-from core.hub.leaderboard import BUDGETS, Figures, Standing
+from core.hub.leaderboard import BUDGETS, Entry, Figures
 from core.hub.methods import title_of
 from core.hub.sizes import size_curve
 
@@ -70,7 +70,7 @@ def every_method(dataset: str, names: Sequence[str]) -> None:
     st.html(_table(found))
 
 
-def _table(found: Sequence[Standing]) -> str:
+def _table(found: Sequence[Entry]) -> str:
     budgets = "".join(
         f'<th scope="col" title="Accuracy on test, and the cost on test, of the most accurate '
         f'thresholds that spend at most so much on calibration">at most {budget:.0%}</th>'

@@ -14,7 +14,7 @@ from app import text
 from app.components.mount import component
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
-from core.exits.routing import window_at_end
+from core.exits.routing import right_at_end
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.card import Card
@@ -135,7 +135,7 @@ def _columns(table: ExitTable, policy: Policy) -> tuple[Any, Any, bytes]:
     bits = (table.right.astype(np.uint32) << np.arange(table.num_exits, dtype=np.uint32)).sum(
         axis=1, dtype=np.uint32
     )
-    window = window_at_end(table, policy)
+    window = right_at_end(table, policy)
     between = b"" if window is None else window.tobytes()
     return np.ascontiguousarray(scores, np.float32), bits, between
 
@@ -144,6 +144,6 @@ def _costs(table: ExitTable) -> dict[str, Any]:
     return {
         "samples": len(table),
         "early": table.num_exits - 1,
-        "stage_costs": table.stage_costs.tolist(),
-        "head_costs": table.head_costs.tolist(),
+        "stage_costs": table.costs.stages.tolist(),
+        "head_costs": table.costs.heads.tolist(),
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from app import text
-from core.exits.report import saved
+from core.foundation.costs import saved
 from core.hub.card import Card
 
 

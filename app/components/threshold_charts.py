@@ -6,8 +6,9 @@ from typing import Any
 from app import resources, state, text
 from app.charts import svg
 from app.components.live import keep_in_browser, live
+from core.exits.metrics import score_histogram
 from core.exits.policy import Policy
-from core.exits.report import Report, exits_alone, score_histogram
+from core.exits.report import Report
 from core.exits.table import ExitTable
 from core.hub.card import Card
 
@@ -42,7 +43,9 @@ def curve(
     front = resources.reachable(view.model, view.policy.criterion)
     alone = [
         svg.Marked(f"all at {text.exit_name(index, card.num_exits)}", cost, accuracy)
-        for index, (cost, accuracy) in enumerate(zip(*exits_alone(table), strict=True))
+        for index, (cost, accuracy) in enumerate(
+            zip(table.costs.alone(), table.accuracy_per_exit, strict=True)
+        )
     ]
     plain = None
     if card.plain is not None:

@@ -423,7 +423,7 @@ def _changes(a: Side, b: Side, found: Comparison) -> None:
             section("Who moved where", "Images by the exit of A (down) and of B (across).")
             + crossing(found.exits, a.exits(), b.exits())
         )
-    changed_images(a, b, found.changes)
+    changed_images(a, b, found)
 
 
 def _chance(found: Comparison) -> str:

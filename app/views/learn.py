@@ -17,7 +17,7 @@ from app.components.style import heading, section
 from app.components.threshold_charts import MACS, curve, histograms, split
 from core.data.prepared import ImageSet
 from core.exits.criteria import CRITERIA
-from core.exits.report import Report, evaluate, exits_alone
+from core.exits.report import Report, evaluate
 from core.exits.table import ExitTable
 from core.hub.card import Card
 
@@ -96,7 +96,7 @@ def _walk(number: int) -> None:
 
 def _why(card: Card, view: state.View) -> None:
     table = resources.tables(view.model)["test"]
-    costs, accuracies = exits_alone(table)
+    costs, accuracies = table.costs.alone(), table.accuracy_per_exit
     names = [text.exit_name(index, card.num_exits) for index in range(card.num_exits)]
     st.plotly_chart(
         plotly.cost_beside_accuracy(names, costs, accuracies),

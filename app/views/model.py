@@ -61,7 +61,7 @@ def _parts(card: Card, stages: tuple["StageOutline", ...]) -> list[Part]:
         Part(
             stage=f"Stage {index + 1}",
             blocks=_blocks(stage),
-            cost=float(card.stage_costs[index]),
+            cost=float(card.costs.stages[index]),
             macs=text.macs(card.stage_macs[index]),
             hands_on=text.shape(*stage.shape),
             head=text.exit_name(index, card.num_exits),
@@ -126,7 +126,7 @@ def _costs(name: str, card: Card, stages: tuple["StageOutline", ...]) -> None:
         if card.num_exits > 1:
             st.caption(
                 "Whoever goes to the end of all stages and asks every head on the way pays "
-                f"{text.percent(card.whole_cost)} of the plain network."
+                f"{text.percent(float(card.costs.at_exits()[-1]))} of the plain network."
             )
 
 
@@ -141,7 +141,7 @@ def _rows(
                 f"Stage {index + 1}: {_blocks(stage)}",
                 text.shape(*stage.shape),
                 text.macs(card.stage_macs[index]),
-                text.share(float(card.stage_costs[index])),
+                text.share(float(card.costs.stages[index])),
                 f"{card.stage_parameters[index]:,}",
                 *(
                     [
@@ -158,7 +158,7 @@ def _rows(
                 f"Head of {text.exit_name(index, card.num_exits).lower()}",
                 f"{len(card.classes)} classes",
                 text.macs(card.head_macs[index]),
-                text.share(float(card.head_costs[index])),
+                text.share(float(card.costs.heads[index])),
                 f"{card.head_parameters[index]:,}",
                 *([text.brief(one.heads[index]) for one in times] or missing),
             ]

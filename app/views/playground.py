@@ -21,10 +21,10 @@ from app.components.remaining_classes import classes_left
 from app.components.saliency import Look, looks, top_classes
 from app.components.saving import save_button
 from app.components.style import heading, picture_card, section
-from core.analysis.corruptions import SPOILERS, spoil
+from core.analysis.corruptions import CORRUPTIONS, corrupt
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
-from core.exits.routing import alive, answers, decide
+from core.exits.routing import route
 from core.exits.table import ExitTable, FloatArray
 from core.hub.card import Card
 
@@ -61,7 +61,7 @@ def page() -> None:
         pictures[number], pixels=_spoiled(pictures[number].pixels, view, view.severity)
     )
     table = resources.asked(view.model, picture.pixels)
-    exit_index = int(decide(table, view.policy).exits[0])
+    exit_index = int(route(table, view.policy).exits[0])
     with image:
         picture_card(picture, card.classes)
     _ladder(card, view, picture, table, exit_index)
@@ -88,14 +88,14 @@ def _spoiling(view: state.View) -> None:
     with what:
         st.segmented_control(
             "Spoil it",
-            [_NOT_SPOILED, *SPOILERS],
+            [_NOT_SPOILED, *CORRUPTIONS],
             required=True,
             key="spoiler",
             on_change=changed,
             wrap=True,
-            format_func=lambda name: SPOILERS[name].title if name in SPOILERS else "As it is",
+            format_func=lambda name: CORRUPTIONS[name].title if name in CORRUPTIONS else "As it is",
             help="Harder images leave later. "
-            + " ".join(f"**{one.title}**: {one.description}" for one in SPOILERS.values()),
+            + " ".join(f"**{one.title}**: {one.description}" for one in CORRUPTIONS.values()),
         )
     if view.spoiler:
         st.session_state["severity"] = round(100 * view.severity)
@@ -107,23 +107,23 @@ def _spoiling(view: state.View) -> None:
                 format="%d %%",
                 key="severity",
                 on_change=changed,
-                help=SPOILERS[view.spoiler].description,
+                help=CORRUPTIONS[view.spoiler].description,
             )
 
 
 def _spoiled(pixels: NDArray[np.uint8], view: state.View, severity: float) -> NDArray[np.uint8]:
-    return spoil(pixels, view.spoiler, severity) if view.spoiler else pixels
+    return corrupt(pixels, view.spoiler, severity) if view.spoiler else pixels
 
 
 def _severities(card: Card, view: state.View, picture: Picture) -> None:
     images = np.stack([_spoiled(picture.pixels, view, severity) for severity in SEVERITIES])
     table = resources.asked_all(view.model, images)
     scores = view.policy.scores(table)
-    exits = decide(table, view.policy).exits
+    exits = route(table, view.policy).exits
     names = [text.exit_name(index, card.num_exits) for index in range(card.num_exits)]
     st.html(
         section(
-            f"How much {SPOILERS[view.spoiler].title.lower()} it takes",
+            f"How much {CORRUPTIONS[view.spoiler].title.lower()} it takes",
             f"{CRITERIA[view.policy.criterion].title} at every early exit as the image gets "
             "worse. Dots: where it leaves.",
         )
@@ -139,7 +139,7 @@ def _severities(card: Card, view: state.View, picture: Picture) -> None:
 def _all_of_them(card: Card, view: state.View, pictures: Sequence[Picture]) -> None:
     images = np.stack([_spoiled(one.pixels, view, view.severity) for one in pictures])
     table = resources.asked_all(view.model, images)
-    decision = decide(table, view.policy)
+    decision = route(table, view.policy)
     rows = [
         {
             "image": data_uri(images[index]),
@@ -180,7 +180,7 @@ def _ladder(
     card: Card, view: state.View, picture: Picture, table: ExitTable, exit_index: int
 ) -> None:
     policy = view.policy
-    said = answers(table, policy)[0].tolist()
+    said = route(table, policy).exit_answers[0].tolist()
     spoken = [_answer(card, picture, answer, index) for index, answer in enumerate(said)]
     scores = policy.scores(table)[0]
     live(
@@ -208,7 +208,7 @@ def _ladder(
 
 
 def _classes_left(card: Card, policy: Policy, table: ExitTable, exit_index: int) -> None:
-    left = alive(table, policy)
+    left = route(table, policy).possible_classes
     if left is None:
         return
     shown = [index for index, on in enumerate(policy.enabled) if on]
@@ -242,7 +242,7 @@ def _answer(card: Card, picture: Picture, answer: int, index: int) -> dict[str, 
 def _readings(
     card: Card, view: state.View, picture: Picture, table: ExitTable, answer: Mapping[str, str]
 ) -> list[Reading]:
-    decision = decide(table, view.policy)
+    decision = route(table, view.policy)
     done = int(decision.exits[0]) + 1
     seconds, whole = resources.measured_seconds(view.model, picture.pixels, view.policy)
     return [
@@ -280,7 +280,7 @@ def _rung(
         score=float(scores[index]) if early else None,
         threshold=policy.thresholds[index] if early else None,
         enabled=policy.enabled[index] if early else True,
-        stage_cost=float(card.stage_costs[index]),
+        stage_cost=float(card.costs.stages[index]),
         stage_macs=card.stage_macs[index],
         right=None if picture.label is None else answer == picture.label,
     )

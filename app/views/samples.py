@@ -31,22 +31,18 @@ from app.own import own_images
 from app.sample_sources import OWN, Album, albums, own_album
 from core.analysis.samples import (
     ORDERS,
-    Leaving,
-    Routed,
-    accuracy_of,
-    agreement_of,
+    ExitGroup,
+    exit_groups,
     extremes,
-    leaving,
     likeliest,
     page_of,
-    routed,
     score_bars,
     select,
     to_csv,
     within_steps,
 )
 from core.exits.criteria import CRITERIA
-from core.exits.report import exit_scores
+from core.exits.routing import Routing, route
 from core.exits.table import FloatArray, IntArray
 from core.hub.card import Card
 
@@ -83,7 +79,7 @@ def page() -> None:
 
 
 def _browse(card: Card, view: state.View, album: Album, now: Browsing) -> None:
-    samples = routed(album.table, view.policy)
+    samples = route(album.table, view.policy)
     if card.num_exits > 1:
         _tally(card, album, samples, now)
     positions = select(samples, now.selection(card, album.labelled))
@@ -120,7 +116,7 @@ def _albums(found: dict[str, Album], chosen: str) -> None:
     )
 
 
-def _tally(card: Card, album: Album, samples: Routed, now: Browsing) -> None:
+def _tally(card: Card, album: Album, samples: Routing, now: Browsing) -> None:
     asked = now.selection(card).exit_index
     everyone = select(samples, Browsing().selection(card))
 
@@ -140,7 +136,7 @@ def _tally(card: Card, album: Album, samples: Routed, now: Browsing) -> None:
             chosen=asked is None,
         )
     ]
-    for index, one in enumerate(leaving(samples)):
+    for index, one in enumerate(exit_groups(samples)):
         name = text.exit_name(index, card.num_exits)
         drawn.append(
             ExitCount(
@@ -157,7 +153,7 @@ def _tally(card: Card, album: Album, samples: Routed, now: Browsing) -> None:
     exit_counts(drawn, "Exits: how many leave, and a filter", pick)
 
 
-def _of_exit(album: Album, one: Leaving, last: bool) -> str:
+def _of_exit(album: Album, one: ExitGroup, last: bool) -> str:
     if not one.count:
         return "nobody leaves here"
     if album.labelled:
@@ -165,10 +161,10 @@ def _of_exit(album: Album, one: Leaving, last: bool) -> str:
     return "its answers count as the last word" if last else _agreeing(one.agreement)
 
 
-def _summed(album: Album, samples: Routed, positions: IntArray) -> str:
+def _summed(album: Album, samples: Routing, positions: IntArray) -> str:
     if album.labelled:
-        return _right(accuracy_of(samples, positions))
-    return _agreeing(agreement_of(samples, positions))
+        return _right(samples.accuracy(positions))
+    return _agreeing(samples.agreement(positions))
 
 
 def _right(accuracy: float) -> str:
@@ -256,7 +252,7 @@ def _choice(title: str, field: str, options: dict[str, str], value: str, help_: 
     )
 
 
-def _scores(card: Card, view: state.View, album: Album, samples: Routed, now: Browsing) -> None:
+def _scores(card: Card, view: state.View, album: Album, samples: Routing, now: Browsing) -> None:
     criterion = CRITERIA[view.policy.criterion]
     last = (
         "At the final exit, where no score is asked for, it is the probability of the answer."
@@ -301,7 +297,7 @@ def _order(now: Browsing) -> None:
     )
 
 
-def _found(card: Card, album: Album, samples: Routed, positions: IntArray, now: Browsing) -> None:
+def _found(card: Card, album: Album, samples: Routing, positions: IntArray, now: Browsing) -> None:
     shown, number, pages = page_of(positions, now.page - 1, ON_A_PAGE)
     whole = now.selection(card, album.labelled).whole
     many = "All" if whole else f"{len(positions):,} of"
@@ -380,17 +376,17 @@ def _open(position: int) -> None:
 def _tile(
     card: Card,
     album: Album,
-    samples: Routed,
+    samples: Routing,
     position: int,
     now: Browsing,
     with_exit: bool = True,
 ) -> Tile:
-    table, decision = samples.table, samples.decision
+    table = samples.table
     label = int(table.labels[position])
-    answer = card.classes[int(decision.answers[position])]
+    answer = card.classes[int(samples.answers[position])]
     truth = card.classes[label] if label >= 0 else ""
     right = bool(samples.right[position]) if label >= 0 else None
-    exit_name = text.exit_name(int(decision.exits[position]), card.num_exits)
+    exit_name = text.exit_name(int(samples.exits[position]), card.num_exits)
     score = text.score(float(samples.scores[position]))
     flip = samples.flip(position)
     says = f"{album.called(position)}: taken for {answer}" + (
@@ -415,7 +411,7 @@ def _tile(
     )
 
 
-def _extremes(card: Card, album: Album, samples: Routed, now: Browsing) -> None:
+def _extremes(card: Card, album: Album, samples: Routing, now: Browsing) -> None:
     groups = []
     for index in range(card.num_exits):
         name = text.exit_name(index, card.num_exits)
@@ -438,7 +434,7 @@ def _extremes(card: Card, album: Album, samples: Routed, now: Browsing) -> None:
     )
 
 
-def _opened(card: Card, view: state.View, album: Album, samples: Routed, now: Browsing) -> None:
+def _opened(card: Card, view: state.View, album: Album, samples: Routing, now: Browsing) -> None:
     position = now.opened - 1
     if not 0 <= position < len(samples):
         st.html(
@@ -446,8 +442,8 @@ def _opened(card: Card, view: state.View, album: Album, samples: Routed, now: Br
             + '<p class="ee-empty">Pick an image to see what each exit said about it.</p>'
         )
         return
-    table, left_at = samples.table, int(samples.decision.exits[position])
-    scores = exit_scores(table.select([position]), view.policy)[0]
+    table, left_at = samples.table, int(samples.exits[position])
+    scores = samples.exit_scores[position]
     rungs = [_rung(card, view, samples, position, scores, index) for index in range(card.num_exits)]
     st.html(
         _portrait(card, album, samples, position)
@@ -463,7 +459,7 @@ def _opened(card: Card, view: state.View, album: Album, samples: Routed, now: Br
 def _rung(
     card: Card,
     view: state.View,
-    samples: Routed,
+    samples: Routing,
     position: int,
     scores: FloatArray,
     index: int,
@@ -479,7 +475,7 @@ def _rung(
         score=float(scores[index]) if early else None,
         threshold=policy.thresholds[index] if early else None,
         enabled=policy.enabled[index] if early else True,
-        stage_cost=float(card.stage_costs[index]),
+        stage_cost=float(card.costs.stages[index]),
         stage_macs=card.stage_macs[index],
         right=bool(table.right[position, index]) if known else None,
     )
@@ -494,13 +490,13 @@ _FLIPPED = {
 _UNKNOWN = "It is not known what it is."
 
 
-def _portrait(card: Card, album: Album, samples: Routed, position: int) -> str:
+def _portrait(card: Card, album: Album, samples: Routing, position: int) -> str:
     label = int(samples.table.labels[position])
     pixels = album.picture(position)
     flip = samples.flip(position)
     image = "" if pixels is None else f'<img src="{data_uri(pixels)}" alt="">'
     it_is = f"It is <b>{escape(card.classes[label])}</b>." if label >= 0 else _UNKNOWN
-    cost = text.percent(float(samples.decision.costs[position]))
+    cost = text.percent(float(samples.costs[position]))
     told = f'<p class="ee-{flip}">{_FLIPPED[flip]}</p>' if flip else ""
     return (
         f'<figure class="ee-portrait">{image}<figcaption><h2>{escape(album.called(position))}</h2>'
@@ -508,7 +504,7 @@ def _portrait(card: Card, album: Album, samples: Routed, position: int) -> str:
     )
 
 
-def _considered(card: Card, samples: Routed, position: int) -> str:
+def _considered(card: Card, samples: Routing, position: int) -> str:
     rows = "".join(
         f'<tr><th scope="row">{text.exit_name(index, card.num_exits)}</th><td>'
         + " · ".join(

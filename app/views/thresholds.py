@@ -16,15 +16,9 @@ from app.components.saving import save_button
 from app.components.style import heading, section
 from app.components.threshold_charts import MACS, curve, histograms, split
 from core.exits.criteria import CRITERIA
+from core.exits.metrics import confusion, most_confused, reliability
 from core.exits.policy import Policy
-from core.exits.report import (
-    Report,
-    classes_left,
-    confusion,
-    evaluate,
-    most_mixed_up,
-    reliability,
-)
+from core.exits.report import Report, classes_left, evaluate
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.card import Card
@@ -144,7 +138,9 @@ def _honesty(card: Card, view: state.View) -> None:
     if exit_index is None or exit_index >= card.num_exits:
         exit_index = 0
     table = resources.tables(view.model)["test"]
-    probability = CRITERIA["max_probability"].score(view.policy.heated(table), exit_index)
+    probability = CRITERIA["max_probability"].score(
+        view.policy.apply_temperatures(table), exit_index
+    )
     sure, mixed_up = st.columns(2, gap="large")
     with sure:
         st.plotly_chart(
@@ -157,7 +153,7 @@ def _honesty(card: Card, view: state.View) -> None:
         counts = confusion(table, exit_index)
         shown = list(range(len(counts)))
         if len(counts) > _MOST_CLASSES:
-            shown = most_mixed_up(counts, _FEWER_CLASSES).tolist()
+            shown = most_confused(counts, _FEWER_CLASSES).tolist()
         st.plotly_chart(
             plotly.confusion(counts[shown][:, shown], [card.classes[one] for one in shown]),
             key="confusion",
@@ -229,7 +225,7 @@ def _drop(card: Card, view: state.View) -> Callable[[], Policy]:
     )
     reference = card.reference_accuracy("calibration")
     return lambda: cheapest_within_drop(
-        resources.reachable(view.model, view.policy.criterion), reference, points / 100
+        [resources.reachable(view.model, view.policy.criterion)], reference, points / 100
     )
 
 
@@ -244,7 +240,7 @@ def _budget(card: Card, view: state.View) -> Callable[[], Policy]:
         help="Mean multiply-accumulates per image, heads included.",
     )
     return lambda: best_within_cost(
-        resources.reachable(view.model, view.policy.criterion), percent / 100
+        [resources.reachable(view.model, view.policy.criterion)], percent / 100
     )
 
 
@@ -364,7 +360,7 @@ _COLUMNS = (
 
 
 def _per_exit(card: Card, policy: Policy, table: ExitTable, report: Report) -> str:
-    costs = table.relative_costs(policy.enabled)
+    costs = table.costs.at_exits(policy.enabled)
     last = card.num_exits - 1
     rows = [
         Row(

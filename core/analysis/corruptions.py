@@ -1,4 +1,4 @@
-"""Spoiled pictures: the same image, harder and harder to read."""
+"""Corruptions: the same image, harder and harder to recognise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Spoiler:
-    """A named way to spoil: ``function(pixels (H, W, C) uint8, severity in (0, 1]) → the same``."""
+class Corruption:
+    """A named ``function(pixels (H, W, C) uint8, severity in (0, 1])`` that returns pixels."""
 
     name: str
     title: str
@@ -23,53 +23,53 @@ class Spoiler:
     function: Callable[[Pixels, float], Pixels]
 
 
-SPOILERS: Registry[Spoiler] = Registry("spoiler")
+CORRUPTIONS: Registry[Corruption] = Registry("corruption")
 
 
-def spoil(pixels: Pixels, name: str, severity: float) -> Pixels:
-    """Return the image spoiled; at severity 0 as it was. The same arguments give the same image.
+def corrupt(pixels: Pixels, name: str, severity: float) -> Pixels:
+    """Return the corrupted image; at severity 0 as it was. The same arguments give the same image.
 
     Args:
         pixels: (H, W, C) uint8.
-        name: in `SPOILERS`.
+        name: in `CORRUPTIONS`.
         severity: in [0, 1].
 
     Raises:
-        UserError: no such spoiler, or a severity out of range.
+        UserError: no such corruption, or a severity out of range.
     """
     if not 0 <= severity <= 1:
         raise UserError(f"expected `severity` to be in [0, 1], but got {severity:g}.")
-    function = SPOILERS[name].function
+    function = CORRUPTIONS[name].function
     return pixels if severity == 0 else function(pixels, severity)
 
 
-def spoiler(
+def corruption(
     name: str, title: str, description: str
 ) -> Callable[[Callable[[Pixels, float], Pixels]], Callable[[Pixels, float], Pixels]]:
     """Register the decorated ``(pixels, severity) → pixels``."""
 
     def add(function: Callable[[Pixels, float], Pixels]) -> Callable[[Pixels, float], Pixels]:
-        SPOILERS.register(name)(Spoiler(name, title, description, function))
+        CORRUPTIONS.register(name)(Corruption(name, title, description, function))
         return function
 
     return add
 
 
-@spoiler("noise", "Noise", "Random specks on every pixel, up to a standard deviation of 128.")
+@corruption("noise", "Noise", "Random specks on every pixel, up to a standard deviation of 128.")
 def noise(pixels: Pixels, severity: float) -> Pixels:
     """Add Gaussian noise; the same specks at every severity, only stronger."""
     specks = np.random.default_rng(0).normal(size=pixels.shape)
     return _bytes(pixels + 128 * severity * specks)
 
 
-@spoiler("blur", "Blur", "Out of focus, up to a radius of an eighth of the image.")
+@corruption("blur", "Blur", "Out of focus, up to a radius of an eighth of the image.")
 def blur(pixels: Pixels, severity: float) -> Pixels:
     """Blur with a Gaussian."""
     radius = severity * pixels.shape[0] / 8
     return _through_pillow(pixels, lambda image: image.filter(ImageFilter.GaussianBlur(radius)))
 
 
-@spoiler("rotation", "Rotation", "Turned anticlockwise, up to 180 degrees.")
+@corruption("rotation", "Rotation", "Turned anticlockwise, up to 180 degrees.")
 def rotation(pixels: Pixels, severity: float) -> Pixels:
     """Rotate about the middle; corners take the edge's median colour."""
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
@@ -81,7 +81,7 @@ def rotation(pixels: Pixels, severity: float) -> Pixels:
     )
 
 
-@spoiler("occlusion", "Occlusion", "A grey square over the middle, up to the whole image.")
+@corruption("occlusion", "Occlusion", "A grey square over the middle, up to the whole image.")
 def occlusion(pixels: Pixels, severity: float) -> Pixels:
     """Cover a square in the middle."""
     height, width = pixels.shape[:2]
@@ -92,14 +92,14 @@ def occlusion(pixels: Pixels, severity: float) -> Pixels:
     return covered
 
 
-@spoiler("contrast", "Contrast", "Washed out, up to a single grey.")
+@corruption("contrast", "Contrast", "Washed out, up to a single grey.")
 def contrast(pixels: Pixels, severity: float) -> Pixels:
     """Pull every pixel towards the image's mean."""
     mean = pixels.mean()
     return _bytes(mean + (1 - severity) * (pixels - mean))
 
 
-@spoiler("resolution", "Resolution", "Fewer and larger pixels, down to 2 × 2.")
+@corruption("resolution", "Resolution", "Fewer and larger pixels, down to 2 × 2.")
 def resolution(pixels: Pixels, severity: float) -> Pixels:
     """Shrink, and enlarge again without smoothing."""
     height, width = pixels.shape[:2]

@@ -1,22 +1,19 @@
-"""Which samples are meant: chosen by exit, class, answer and score, put in order, written out."""
+"""Single samples of a routing: chosen by exit, class, answer and score, ordered, written out."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.data.prepared import ImageSet
-from core.exits.policy import Policy
-from core.exits.report import exit_scores, flips, score_histogram
-from core.exits.routing import Decision, decide
-from core.exits.table import BoolArray, ExitTable, FloatArray, IntArray
+from core.exits.metrics import score_histogram
+from core.exits.routing import Flip, Routing, mean
+from core.exits.table import ExitTable, FloatArray, IntArray
 from core.foundation.errors import UserError
+from core.foundation.files import csv_text
 
-Flip = Literal["rescued", "ruined"]
 Order = Literal["data", "least_sure", "most_sure"]
 FLIPS: tuple[Flip, ...] = get_args(Flip)
 ORDERS: tuple[Order, ...] = get_args(Order)
@@ -24,17 +21,17 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 
 @dataclass(frozen=True)
 class Selection:
-    """What is asked of a sample; each part may be left open.
+    """A filter and an order of samples. A filter that is None lets every sample pass.
 
     Args:
-        exit_index: where it leaves.
-        label: the class it really is.
-        right: whether the answer it gets is right. Samples without a label are neither.
+        exit_index: the exit where it leaves.
+        label: its true class.
+        right: whether its answer is right. Samples without a label are neither.
         flip: "rescued" (right early, wrong at the last exit) or "ruined" (the other way round).
-        answer: the class it is taken for.
-        agrees: whether the last exit would have given the same answer.
-        low: the least score at the exit where it leaves, in [0, 1].
-        high: the greatest.
+        answer: the class that is answered.
+        agrees: whether the last exit gives the same answer.
+        low: the lowest score at the exit where it leaves, in [0, 1].
+        high: the highest.
         order: "data" as in the table, else by that score; equal ones stay as in the table.
 
     Raises:
@@ -64,111 +61,60 @@ class Selection:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is left out, in whatever order."""
-        open_parts = {field.name for field in fields(self)} - {"order"}
-        untouched = Selection()
-        return all(getattr(self, name) == getattr(untouched, name) for name in open_parts)
+        """Whether no sample is filtered out, in whatever order."""
+        return replace(self, order="data") == Selection()
 
 
-@dataclass(frozen=True, eq=False)
-class Routed:
-    """A table with what a policy makes of its N samples; every array is ``(N,)``.
-
-    Attributes:
-        decision: exits, answers and costs.
-        scores: how sure each sample's exit was, in [0, 1]. The final exit asks for no score: there
-            it is the criterion's all the same, or max probability where the criterion is learned.
-        right: whether the answer is the label.
-        rescued: right early, wrong at the last exit.
-        ruined: wrong early, right at the last exit.
-        agrees: whether the last exit gives the same answer.
-    """
-
-    table: ExitTable
-    decision: Decision
-    scores: FloatArray
-    right: BoolArray
-    rescued: BoolArray
-    ruined: BoolArray
-    agrees: BoolArray
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def flip(self, position: int) -> Flip | None:
-        """Return how leaving early changed the verdict on one sample, if it did."""
-        if self.rescued[position]:
-            return "rescued"
-        return "ruined" if self.ruined[position] else None
-
-
-def routed(table: ExitTable, policy: Policy) -> Routed:
-    """Return who leaves where under ``policy``, how sure, and whether rightly.
-
-    Raises:
-        UserError: as `core.exits.routing.decide`.
-    """
-    decision = decide(table, policy)
-    every = np.arange(len(table))
-    rescued, ruined = flips(table, decision)
-    return Routed(
-        table=table,
-        decision=decision,
-        scores=exit_scores(table, policy)[every, decision.exits],
-        right=decision.answers == table.labels,
-        rescued=rescued,
-        ruined=ruined,
-        agrees=decision.answers == table.answers[:, -1],
-    )
-
-
-def select(samples: Routed, selection: Selection) -> IntArray:
-    """Return the positions ``(M,)`` in the table of the samples that are meant, in order."""
-    meant = np.ones(len(samples), np.bool_)
+def select(routing: Routing, selection: Selection) -> IntArray:
+    """Return the positions ``(M,)`` in the table of the selected samples, in order."""
+    matches = np.ones(len(routing), np.bool_)
     if selection.low > 0:
-        meant &= samples.scores >= np.float32(selection.low)
+        matches &= routing.scores >= np.float32(selection.low)
     if selection.high < 1:
-        meant &= samples.scores <= np.float32(selection.high)
+        matches &= routing.scores <= np.float32(selection.high)
     if selection.exit_index is not None:
-        meant &= samples.decision.exits == selection.exit_index
+        matches &= routing.exits == selection.exit_index
     if selection.label is not None:
-        meant &= samples.table.labels == selection.label
+        matches &= routing.table.labels == selection.label
     if selection.right is not None:
-        meant &= samples.table.labelled & (samples.right == selection.right)
+        matches &= routing.table.labelled & (routing.right == selection.right)
     if selection.flip is not None:
-        meant &= samples.rescued if selection.flip == "rescued" else samples.ruined
+        matches &= routing.rescued if selection.flip == "rescued" else routing.ruined
     if selection.answer is not None:
-        meant &= samples.decision.answers == selection.answer
+        matches &= routing.answers == selection.answer
     if selection.agrees is not None:
-        meant &= samples.agrees == selection.agrees
-    return _ordered(samples, np.flatnonzero(meant).astype(np.int64), selection.order)
-
-
-def _ordered(samples: Routed, positions: IntArray, order: Order) -> IntArray:
-    if order == "data":
+        matches &= routing.agrees == selection.agrees
+    positions = np.flatnonzero(matches).astype(np.int64)
+    if selection.order == "data":
         return positions
-    scores = samples.scores[positions]
-    return positions[np.argsort(scores if order == "least_sure" else -scores, kind="stable")]
+    scores = routing.scores[positions]
+    by_score = scores if selection.order == "least_sure" else -scores
+    return positions[np.argsort(by_score, kind="stable")]
 
 
-def extremes(samples: Routed, exit_index: int, most: int) -> tuple[IntArray, IntArray]:
-    """Return the positions of the surest and of the least sure samples that leave at an exit.
+def extremes(routing: Routing, exit_index: int, most: int) -> tuple[IntArray, IntArray]:
+    """Return the positions of the samples with the highest and the lowest scores at an exit.
 
-    At most ``most`` each, the most extreme first. A sample is never in both: of too few, the
-    surer half is sure.
+    Of those that leave there, at most ``most`` each, the most extreme first. A sample is never in
+    both: of too few, the upper half is in the first.
     """
-    order = select(samples, Selection(exit_index=exit_index, order="most_sure"))
+    order = select(routing, Selection(exit_index=exit_index, order="most_sure"))
     surest = order[: min(most, (len(order) + 1) // 2)]
     rest = order[len(surest) :]
     return surest, rest[::-1][:most]
 
 
 @dataclass(frozen=True)
-class Leaving:
-    """Those who leave at one exit: how many, what part of all, and how many of them rightly.
+class ExitGroup:
+    """The samples that leave at one exit.
 
-    ``accuracy`` is over those with a label, ``agreement`` is the part whose answer the last exit
-    shares; each is NaN where there is none.
+    Attributes:
+        count: how many.
+        share: of all samples.
+        accuracy: over those with a label.
+        agreement: share of them whose answer is the last exit's.
+
+    A share of nothing is NaN.
     """
 
     count: int
@@ -177,45 +123,25 @@ class Leaving:
     agreement: float
 
 
-def leaving(samples: Routed) -> list[Leaving]:
-    """Return who leaves at each of the E exits."""
-    labelled = samples.table.labelled
-    found = []
-    for exit_index in range(samples.table.num_exits):
-        here = samples.decision.exits == exit_index
-        right = samples.right[here & labelled]
-        found.append(
-            Leaving(
-                int(here.sum()),
-                float(here.mean()) if len(here) else float("nan"),
-                float(right.mean()) if len(right) else float("nan"),
-                agreement_of(samples, np.flatnonzero(here)),
-            )
-        )
-    return found
+def exit_groups(routing: Routing) -> list[ExitGroup]:
+    """Return the samples that leave at each of the E exits."""
+    masks = [routing.exits == exit_index for exit_index in range(routing.table.num_exits)]
+    return [
+        ExitGroup(int(here.sum()), mean(here), routing.accuracy(here), routing.agreement(here))
+        for here in masks
+    ]
 
 
-def accuracy_of(samples: Routed, positions: IntArray) -> float:
-    """Return the accuracy of the answers to these samples; NaN where none has a label."""
-    right = samples.right[positions][samples.table.labelled[positions]]
-    return float(right.mean()) if len(right) else float("nan")
-
-
-def agreement_of(samples: Routed, positions: IntArray) -> float:
-    """Return the part of these samples whose answer the last exit shares; NaN of none."""
-    return float(samples.agrees[positions].mean()) if len(positions) else float("nan")
-
-
-def score_bars(samples: Routed, positions: IntArray, bins: int) -> tuple[IntArray, IntArray, bool]:
-    """Return a histogram ``(bins,)`` of the scores of samples, and of those it speaks against.
+def score_bars(routing: Routing, positions: IntArray, bins: int) -> tuple[IntArray, IntArray, bool]:
+    """Return two histograms ``(bins,)`` of the scores of samples, and whether they are by label.
 
     Returns:
-        Right and wrong answers and True, where every sample has a label; else those whose answer
-        the last exit shares, those whose it does not, and False.
+        Right and wrong answers and True, where every sample has a label; else the answers that are
+        the last exit's, those that are not, and False.
     """
-    by_label = bool(samples.table.labelled.all())
-    fine = samples.right if by_label else samples.agrees
-    return *score_histogram(samples.scores[positions], fine[positions], bins), by_label
+    by_label = bool(routing.table.labelled.all())
+    fine = routing.right if by_label else routing.agrees
+    return *score_histogram(routing.scores[positions], fine[positions], bins), by_label
 
 
 SCORE_STEPS = 100
@@ -263,31 +189,38 @@ def likeliest(
 FIELDS = ("id", "label", "answer", "exit", "score", "cost", "right", "flip")
 
 
-def to_csv(samples: Routed, positions: IntArray, names: Sequence[str] | None = None) -> str:
-    """Return these samples as CSV with the columns `FIELDS`, one line each.
+def columns(routing: Routing, positions: IntArray) -> dict[str, Sequence[object]]:
+    """Return the columns `FIELDS` and ``probability`` of a CSV file with a line per sample.
 
     ``label`` and ``answer`` are names of classes, ``exit`` counts from 1, ``cost`` is in units of
-    the plain network, ``right`` is 1 or 0. What is unknown is left empty. With ``names`` of all N
-    samples there is one more column, ``file``.
+    the plain network, ``right`` is 1 or 0, ``probability`` is that of the answer. What is unknown
+    is left empty.
     """
-    table, classes = samples.table, samples.table.classes
-    columns: list[Iterable[object]] = [
-        table.ids[positions].tolist(),
-        (classes[label] if label >= 0 else "" for label in table.labels[positions].tolist()),
-        (classes[answer] for answer in samples.decision.answers[positions].tolist()),
-        (samples.decision.exits[positions] + 1).tolist(),
-        (f"{score:.6g}" for score in samples.scores[positions].tolist()),
-        (f"{cost:.6g}" for cost in samples.decision.costs[positions].tolist()),
-        np.where(table.labelled, samples.right.astype(np.int64).astype("U1"), "")[positions],
-        (samples.flip(position) or "" for position in positions.tolist()),
-    ]
-    if names is not None:
-        columns.append(names[position] for position in positions.tolist())
-    content = io.StringIO()
-    writer = csv.writer(content, lineterminator="\n")
-    writer.writerow(FIELDS if names is None else (*FIELDS, "file"))
-    writer.writerows(zip(*columns, strict=True))
-    return content.getvalue()
+    table, classes = routing.table, (*routing.table.classes, "")
+    right = np.where(table.labelled, routing.right.astype(np.int64).astype("U1"), "")
+    return {
+        "id": table.ids[positions].tolist(),
+        "label": [classes[label] for label in table.labels[positions].tolist()],  # -1: the last
+        "answer": [classes[answer] for answer in routing.answers[positions].tolist()],
+        "exit": (routing.exits[positions] + 1).tolist(),
+        "score": [f"{score:.6g}" for score in routing.scores[positions].tolist()],
+        "cost": [f"{cost:.6g}" for cost in routing.costs[positions].tolist()],
+        "right": right[positions].tolist(),
+        "flip": [routing.flip(position) or "" for position in positions.tolist()],
+        "probability": [f"{value:.6g}" for value in routing.probabilities[positions].tolist()],
+    }
+
+
+def to_csv(routing: Routing, positions: IntArray, names: Sequence[str] | None = None) -> str:
+    """Return these samples as CSV with the `columns` `FIELDS`, one line each.
+
+    With ``names`` of all N samples there is one more column, ``file``.
+    """
+    values = columns(routing, positions)
+    written = [values[field] for field in FIELDS]
+    if names is None:
+        return csv_text(FIELDS, written)
+    return csv_text((*FIELDS, "file"), [*written, [names[position] for position in positions]])
 
 
 def belongs(table: ExitTable, images: ImageSet, by_ids: bool) -> bool:

@@ -10,7 +10,7 @@ from core.cli.options import DataRoot, Device, Json, Threads, use_threads
 from core.cli.text import note, percents, to_json
 from core.foundation.markdown import markdown_table, replace_between
 from core.hub.card import Card
-from core.hub.leaderboard import BUDGETS, DROPS, Figures, Standing, rivals, standings
+from core.hub.leaderboard import BUDGETS, DROPS, Entry, Figures, leaderboard, rivals
 from core.hub.methods import title_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def methods(
 ) -> str:
     """Compare the methods: chosen on calibration, reported on test."""
     cards = rivals(dataset)
-    results = standings(cards)
+    results = leaderboard(cards)
     timings: dict[str, Timing] = {}
     if time:
         use_threads(threads)
@@ -52,7 +52,7 @@ def methods(
 
 
 def methods_text(
-    cards: Sequence[Card], results: Sequence[Standing], timings: "Mapping[str, Timing]"
+    cards: Sequence[Card], results: Sequence[Entry], timings: "Mapping[str, Timing]"
 ) -> str:
     """Return the comparison as two Markdown tables, which can be read as they are, too."""
     pairs = sorted(zip(cards, results, strict=True), key=lambda pair: pair[1].plain)
@@ -100,7 +100,7 @@ def cost_and_accuracy(figures: Figures | None) -> str:
 
 
 def time_all(
-    cards: Sequence[Card], results: Sequence[Standing], data: Path | None, device: str
+    cards: Sequence[Card], results: Sequence[Entry], data: Path | None, device: str
 ) -> "dict[str, Timing]":
     """Time each model at `TIMED_BUDGET` against its plain network, in turns."""
     from tqdm import tqdm

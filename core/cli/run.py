@@ -116,7 +116,7 @@ def evaluate(
         no_times = dict.fromkeys(("seconds", "images_per_second", "device"))
         figures = {"source": "table", **brief(report_of(table, chosen)), **no_times}
     if out is not None:
-        from core.exits.table import save_tables
+        from core.exits.table_file import save_tables
 
         save_tables(out, {split: table})
         note(f"Saved the outputs of all exits to {out}.")

@@ -88,13 +88,13 @@ def tune(
 
         policy = validated_thresholds(calibration, criterion or "max_probability", min_accuracy)
     else:
-        from core.tuning.best import best_of_all, cheapest_of_all, fronts_of
+        from core.tuning.front import best_within_cost, cheapest_within_drop, front
 
-        fronts = fronts_of(calibration, criteria)
+        fronts = [front(calibration, name) for name in criteria]
         if max_drop is not None:
-            policy = cheapest_of_all(calibration, fronts, reference, max_drop)
+            policy = cheapest_within_drop(fronts, reference, max_drop)
         elif max_cost is not None:
-            policy = best_of_all(calibration, fronts, max_cost)
+            policy = best_within_cost(fronts, max_cost)
     if out is not None:
         policy.save(out)
         note(f"Saved the policy to {out}.")

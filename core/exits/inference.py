@@ -1,4 +1,4 @@
-"""Running a network for real: every exit for a table, or only the stages a policy asks for."""
+"""Running a network: every exit for a table, or only the stages that a policy needs."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +11,7 @@ from torch import Tensor
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
 from core.exits.table import BoolArray, CostArray, ExitTable, FloatArray, IntArray
+from core.foundation.costs import Costs
 from core.networks.network import ExitNetwork
 
 BATCH_SIZE = 256
@@ -24,13 +25,13 @@ about a sixth of the whole run.
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a network answered with early exits in use, in the order of the images.
+    """The answers of a network with early exits in use, in the order of the images.
 
     Attributes:
         labels: (N,) the answers, class indices.
-        exits: (N,) where each sample left.
+        exits: (N,) the exit at which each sample left.
         costs: (N,) in units of the plain network.
-        probabilities: (N, K) what the exit that answered said.
+        probabilities: (N, K) of the exit that answered.
         seconds: wall time of the run, copies to and from the device included.
     """
 
@@ -77,23 +78,21 @@ def run_with_skipping(
     network: ExitNetwork,
     batches: Iterable[Tensor],
     policy: Policy,
-    stage_costs: CostArray,
-    head_costs: CostArray,
+    costs: Costs,
     on_batch: Callable[[int], None] = lambda done: None,
 ) -> Prediction:
     """Run each stage only for the samples that are still inside, at any batch size.
 
-    Gives the answers, exits and costs that `core.exits.routing.decide` gives on the table of
+    Gives the answers, exits and costs that `core.exits.routing.route` gives on the table of
     the same images (but for scores within float tolerance of a threshold). Heads of disabled
     exits are not computed.
 
     Args:
         network: in eval mode.
         batches: normalised images (B, C, H, W) on the network's device.
-        policy: who may leave where.
-        stage_costs: (E,) MACs per stage in units of the plain network.
-        head_costs: (E,) MACs per head, likewise.
-        on_batch: told after each batch how many images are done.
+        policy: decides which sample leaves where.
+        costs: of the network's stages and heads.
+        on_batch: called after each batch with the number of images done.
 
     Raises:
         UserError: the policy does not fit the network.
@@ -103,29 +102,22 @@ def run_with_skipping(
     parts = []
     done = 0
     for images in batches:
-        exits, probabilities = _run_batch(network, images, policy, stage_costs, head_costs)
-        parts.append((exits, probabilities))
+        parts.append(_run_batch(network, images, policy, costs))
         done += len(images)
         on_batch(done)
     exits = np.concatenate([part[0] for part in parts])
     probabilities = np.concatenate([part[1] for part in parts])
-    heads = head_costs.copy()
-    heads[:-1] *= policy.enabled
     return Prediction(
         labels=probabilities.argmax(axis=1),
         exits=exits,
-        costs=np.cumsum(stage_costs + heads)[exits],
+        costs=costs.at_exits(policy.enabled)[exits],
         probabilities=probabilities,
         seconds=time.perf_counter() - start,
     )
 
 
 def _run_batch(
-    network: ExitNetwork,
-    images: Tensor,
-    policy: Policy,
-    stage_costs: CostArray,
-    head_costs: CostArray,
+    network: ExitNetwork, images: Tensor, policy: Policy, costs: Costs
 ) -> tuple[IntArray, FloatArray]:
     criterion = CRITERIA[policy.criterion]
     last = network.num_exits - 1
@@ -133,8 +125,8 @@ def _run_batch(
     answers: FloatArray | None = None  # (B, K)
     rows: IntArray = np.arange(len(images))  # which samples the features belong to
     inside: BoolArray = np.ones(len(images), bool)  # which of these are still undecided
-    asked: list[int] = []
-    probabilities: list[FloatArray] = []  # of the exits asked so far, (rows, K) each
+    evaluated: list[int] = []
+    probabilities: list[FloatArray] = []  # of the exits evaluated so far, (rows, K) each
     confidences: list[FloatArray] = []
     features = images
     for index in range(network.num_exits):
@@ -143,27 +135,26 @@ def _run_batch(
             continue
         output = network.head(index, features)
         temperature = policy.temperatures[index] if policy.temperatures else 1.0
-        says = _array((output.logits / temperature).softmax(dim=1))
+        at_exit = _array((output.logits / temperature).softmax(dim=1))
         if answers is None:
-            answers = np.zeros((len(images), says.shape[1]), np.float32)
+            answers = np.zeros((len(images), at_exit.shape[1]), np.float32)
         if index == last:
-            if asked and criterion.ruled_out is not None:
-                so_far = _table_so_far(
-                    probabilities, confidences, stage_costs[asked], head_costs[asked]
-                )
-                out = criterion.ruled_out(so_far, len(asked) - 1)
-                says = _without(says, out > np.float64(policy.thresholds[asked[-1]]))
-            answers[rows[inside]] = says[inside]
+            if evaluated and criterion.ruled_out is not None:
+                so_far = _table_so_far(probabilities, confidences, costs.select(evaluated))
+                out = criterion.ruled_out(so_far, len(evaluated) - 1)
+                excluded = out > np.float64(policy.thresholds[evaluated[-1]])
+                at_exit = _without(at_exit, excluded)
+            answers[rows[inside]] = at_exit[inside]
             break
-        asked.append(index)
-        probabilities.append(says)
+        evaluated.append(index)
+        probabilities.append(at_exit)
         if output.confidence_logit is not None:
             confidences.append(_array(output.confidence_logit.sigmoid()))
-        so_far = _table_so_far(probabilities, confidences, stage_costs[asked], head_costs[asked])
-        score = criterion.score(so_far, len(asked) - 1)
+        so_far = _table_so_far(probabilities, confidences, costs.select(evaluated))
+        score = criterion.score(so_far, len(evaluated) - 1)
         leaves = inside & (score > np.float64(policy.thresholds[index]))
         exits[rows[leaves]] = index
-        answers[rows[leaves]] = says[leaves]
+        answers[rows[leaves]] = at_exit[leaves]
         inside &= ~leaves
         if not inside.any():
             break
@@ -187,8 +178,7 @@ def _without(probabilities: FloatArray, excluded: BoolArray) -> FloatArray:
 def _table_so_far(
     probabilities: Sequence[FloatArray],
     confidences: Sequence[FloatArray],
-    stage_costs: CostArray,
-    head_costs: CostArray,
+    costs: Costs,
 ) -> ExitTable:
     count, classes = probabilities[0].shape
     return ExitTable.unchecked(
@@ -196,7 +186,6 @@ def _table_so_far(
         confidence=np.stack(confidences, axis=1) if confidences else None,
         labels=np.full(count, -1),
         ids=np.arange(count),
-        stage_costs=stage_costs,
-        head_costs=head_costs,
+        costs=costs,
         classes=tuple(map(str, range(classes))),
     )

@@ -46,33 +46,35 @@ class Policy:
     ) -> None:
         if not isinstance(criterion, str):
             raise UserError(f"expected `criterion` to be a name, but got {criterion!r}.")
-        levels = _numbers("thresholds", thresholds)
-        for level in levels:
-            if not 0 <= level <= 1:
+        thresholds = _numbers("thresholds", thresholds)
+        early = len(thresholds)
+        for threshold in thresholds:
+            if not 0 <= threshold <= 1:
                 raise UserError(
-                    f"expected every one of `thresholds` to lie in [0, 1], but got {level:g}."
+                    f"expected every one of `thresholds` to lie in [0, 1], but got {threshold:g}."
                 )
-        flags = (True,) * len(levels) if enabled is None else _flags(enabled)
-        if len(flags) != len(levels):
+        enabled = (True,) * early if enabled is None else _flags(enabled)
+        if len(enabled) != early:
             raise UserError(
-                f"expected `enabled` to have {len(levels)} flags, one per threshold, "
-                f"but got {len(flags)}."
+                f"expected `enabled` to have {early} flags, one per threshold, "
+                f"but got {len(enabled)}."
             )
-        heats = None if temperatures is None else _numbers("temperatures", temperatures)
-        if heats is not None:
-            if len(heats) != len(levels) + 1:
+        if temperatures is not None:
+            temperatures = _numbers("temperatures", temperatures)
+            if len(temperatures) != early + 1:
                 raise UserError(
-                    f"expected {len(levels) + 1} `temperatures`, one per exit and the final one "
-                    f"included, but got {len(heats)}."
+                    f"expected {early + 1} `temperatures`, one per exit and the final one "
+                    f"included, but got {len(temperatures)}."
                 )
-            if not all(0 < heat < math.inf for heat in heats):
+            if not all(0 < temperature < math.inf for temperature in temperatures):
                 raise UserError(
-                    f"expected every one of `temperatures` to be above 0, but got {list(heats)}."
+                    "expected every one of `temperatures` to be above 0, but got "
+                    f"{list(temperatures)}."
                 )
         object.__setattr__(self, "criterion", CRITERIA[criterion].name)
-        object.__setattr__(self, "thresholds", levels)
-        object.__setattr__(self, "enabled", flags)
-        object.__setattr__(self, "temperatures", heats)
+        object.__setattr__(self, "thresholds", thresholds)
+        object.__setattr__(self, "enabled", enabled)
+        object.__setattr__(self, "temperatures", temperatures)
 
     @classmethod
     def never(cls, criterion: str, num_exits: int) -> "Policy":
@@ -88,14 +90,14 @@ class Policy:
                 f"{len(self.thresholds)}; give one threshold for every exit but the last."
             )
 
-    def heated(self, table: ExitTable) -> ExitTable:
+    def apply_temperatures(self, table: ExitTable) -> ExitTable:
         """Return ``table`` with probabilities softmax(ln p / T), T the temperature of each exit.
 
         Raises:
             UserError: the table keeps just the top classes; the rest is needed to normalise.
         """
         self.check(table.num_exits)
-        if self.temperatures is None or all(heat == 1 for heat in self.temperatures):
+        if self.temperatures is None or set(self.temperatures) == {1}:
             return table
         if table.top_classes is not None:
             raise UserError(
@@ -117,7 +119,7 @@ class Policy:
         Raises:
             UserError: another number of exits, or a criterion the table cannot give.
         """
-        return CRITERIA[self.criterion].scores(self.heated(table), self.enabled)
+        return CRITERIA[self.criterion].scores(self.apply_temperatures(table), self.enabled)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
@@ -185,8 +187,8 @@ OFF = "off"
 def write_thresholds(policy: Policy) -> str:
     """Return thresholds and switches as a person writes them: "0.9, off, 0.8"."""
     return ", ".join(
-        f"{level:.6g}" if on else OFF
-        for level, on in zip(policy.thresholds, policy.enabled, strict=True)
+        f"{threshold:.6g}" if on else OFF
+        for threshold, on in zip(policy.thresholds, policy.enabled, strict=True)
     )
 
 
@@ -204,16 +206,18 @@ def read_thresholds(text: str, policy: Policy) -> Policy:
             f"expected {len(policy.thresholds)} thresholds, one per early exit, but got "
             f"{len(words)}: write them like {write_thresholds(policy)}."
         )
-    levels = []
+    thresholds = []
     for word, old in zip(words, policy.thresholds, strict=True):
         try:
-            levels.append(old if word == OFF else float(word))
+            thresholds.append(old if word == OFF else float(word))
         except ValueError:
             raise UserError(
                 f"expected a threshold to be a number from 0 to 1 or '{OFF}', "
                 f"but got {_shown(word)}."
             ) from None
-    return Policy(policy.criterion, levels, [word != OFF for word in words], policy.temperatures)
+    return Policy(
+        policy.criterion, thresholds, [word != OFF for word in words], policy.temperatures
+    )
 
 
 _FIELDS = ("criterion", "thresholds", "enabled", "temperatures")

@@ -1,9 +1,11 @@
 """Files that are either whole or absent."""
 
+import csv
+import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,3 +49,12 @@ def read_json(path: Path) -> Any:
         raise UserError(f"expected a JSON file at {path}, but there is none.") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"expected JSON in {path}, but it cannot be read: {error}.") from None
+
+
+def csv_text(header: Sequence[str], columns: Iterable[Iterable[object]]) -> str:
+    """Return columns of equal length as CSV, with a line of their names first."""
+    content = io.StringIO()
+    writer = csv.writer(content, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(zip(*columns, strict=True))
+    return content.getvalue()

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -17,7 +16,8 @@ from core.data.transform import EvaluationTransform
 from core.edge_cloud.traffic import EdgeCloudFacts
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
-from core.exits.table import MOST_CLASSES_IN_FULL, CostArray
+from core.exits.table_file import MOST_CLASSES_IN_FULL
+from core.foundation.costs import Costs
 from core.foundation.errors import UserError
 from core.foundation.files import read_json
 from core.networks.spec import NetworkSpec
@@ -148,19 +148,9 @@ class Card(_Strict):
         return sum(self.stage_parameters) + sum(self.head_parameters)
 
     @property
-    def whole_cost(self) -> float:
-        """Cost of running everything, in units of the plain network: a little above 1."""
-        return (sum(self.stage_macs) + sum(self.head_macs)) / self.plain_macs
-
-    @property
-    def stage_costs(self) -> CostArray:
-        """(E,) MACs of each stage in units of the plain network."""
-        return np.array(self.stage_macs, dtype=np.float64) / self.plain_macs
-
-    @property
-    def head_costs(self) -> CostArray:
-        """(E,) MACs of each head in units of the plain network."""
-        return np.array(self.head_macs, dtype=np.float64) / self.plain_macs
+    def costs(self) -> Costs:
+        """Relative costs of the stages and heads."""
+        return Costs.of_macs(self.stage_macs, self.head_macs)
 
     @property
     def criteria(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""All methods on one data set: policies chosen on calibration, figures reported on test."""
+"""The leaderboard of a data set: policies chosen on calibration, figures reported on test."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,24 +12,24 @@ from core.foundation.errors import UserError
 from core.hub.card import Card
 from core.hub.methods import own_criterion
 from core.hub.registry import card_of, shipped_models, shipped_table
-from core.tuning.front import Front, best_within_cost, cheapest_within_drop, front
-from core.tuning.replay import replay
+from core.tuning.front import best_within_cost, cheapest_within_drop, front, replay
 
+SPLITS = ("calibration", "test")
 BUDGETS = (0.25, 0.5, 0.6, 0.7, 0.8)
 DROPS = (0.005, 0.01, 0.02)
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What a policy chosen on calibration does on test."""
+    """Figures on test of a policy that was chosen on calibration."""
 
     accuracy: float
     relative_cost: float
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One model with one criterion.
+class Entry:
+    """One model with one criterion, chosen on calibration and measured on test.
 
     Attributes:
         name: of the model.
@@ -65,8 +65,8 @@ class Standing:
         return asdict(self)
 
 
-def standing(card: Card, calibration: ExitTable, test: ExitTable) -> Standing:
-    """Return how a model does with its method's own criterion.
+def leaderboard_entry(card: Card, calibration: ExitTable, test: ExitTable) -> Entry:
+    """Return what a model achieves with its method's own criterion.
 
     Args:
         card: of an early-exit model.
@@ -79,14 +79,17 @@ def standing(card: Card, calibration: ExitTable, test: ExitTable) -> Standing:
     criterion = own_criterion(card.method, card.criteria)
     found = front(calibration, criterion)
     cost, accuracy, _ = replay(found, test)
-    policies = {budget: _within(found, budget) for budget in BUDGETS}
+    policies: dict[float, Policy | None] = dict.fromkeys(BUDGETS)
+    for budget in BUDGETS:
+        with suppress(UserError):  # out of reach
+            policies[budget] = best_within_cost([found], budget)
     reference = card.reference_accuracy("calibration")
     drops: dict[float, Policy | None] = dict.fromkeys(DROPS)
     for drop in DROPS:
         with suppress(UserError):  # out of reach
-            drops[drop] = cheapest_within_drop(found, reference, drop)
-    report = evaluate(test, found.policy(len(found) - 1))
-    return Standing(
+            drops[drop] = cheapest_within_drop([found], reference, drop)
+    report = evaluate(test, Policy(criterion, (1.0,) * (test.num_exits - 1)))  # all exits evaluated
+    return Entry(
         name=card.name,
         method=card.method,
         criterion=criterion,
@@ -99,7 +102,7 @@ def standing(card: Card, calibration: ExitTable, test: ExitTable) -> Standing:
         policies=policies,
         exit_accuracy=report.per_exit_accuracy,
         exit_agreement=report.per_exit_agreement,
-        auroc=_auroc(test, criterion),
+        auroc=report.auroc,
     )
 
 
@@ -119,19 +122,12 @@ def rivals(dataset: str) -> list[Card]:
     return found
 
 
-def standings(cards: Sequence[Card]) -> list[Standing]:
-    """Return the `standing` of each model, from the tables in the box."""
+def leaderboard(cards: Sequence[Card]) -> list[Entry]:
+    """Return the entry of each model, from the tables that ship with them."""
     return [
-        standing(card, shipped_table(card.name, "calibration"), shipped_table(card.name, "test"))
+        leaderboard_entry(card, *(shipped_table(card.name, split) for split in SPLITS))
         for card in cards
     ]
-
-
-def _within(found: Front, budget: float) -> Policy | None:
-    try:
-        return best_within_cost(found, budget)
-    except UserError:  # out of reach
-        return None
 
 
 def _on(table: ExitTable, policy: Policy | None) -> Figures | None:
@@ -139,8 +135,3 @@ def _on(table: ExitTable, policy: Policy | None) -> Figures | None:
         return None
     report = evaluate(table, policy)
     return Figures(report.accuracy, report.relative_cost)
-
-
-def _auroc(table: ExitTable, criterion: str) -> tuple[float, ...]:
-    """With all exits asked, whatever a policy switches off."""
-    return evaluate(table, Policy(criterion, (1.0,) * (table.num_exits - 1))).auroc

@@ -23,7 +23,8 @@ from core.exits.inference import (
     run_with_skipping,
 )
 from core.exits.policy import Policy
-from core.exits.table import ExitTable, save_tables
+from core.exits.table import ExitTable
+from core.exits.table_file import save_tables
 from core.foundation.errors import UserError
 from core.foundation.files import atomic_path, write_json
 from core.hub.card import Card, load_card
@@ -113,8 +114,7 @@ class Model:
             confidence=confidence,
             labels=np.full(count, -1) if labels is None else labels,
             ids=np.arange(count) if ids is None else ids,
-            stage_costs=self.card.stage_costs,
-            head_costs=self.card.head_costs,
+            costs=self.card.costs,
             classes=self.card.classes,
         )
 
@@ -141,8 +141,7 @@ class Model:
             self.network,
             self.normalisation.batches(pixels, batch_size),
             policy or self.card.default_policy,
-            self.card.stage_costs,
-            self.card.head_costs,
+            self.card.costs,
             on_batch,
         )
 

@@ -15,6 +15,7 @@ from core.exits.inference import BATCH_SIZE, run_all_exits
 from core.exits.policy import Policy
 from core.exits.report import evaluate
 from core.exits.table import ExitTable
+from core.exits.table_file import as_stored
 from core.foundation.errors import UserError
 from core.hub.card import (
     Card,
@@ -30,7 +31,7 @@ from core.networks.cost import count
 from core.networks.network import ExitNetwork
 from core.training.loop import TrainingResult
 from core.training.recipe import Recipe
-from core.tuning.best import best_of_all, cheapest_of_all, fronts_of
+from core.tuning.front import best_within_cost, cheapest_within_drop, front
 
 OPERATING_POINTS = {
     "lossless": 0.0,
@@ -96,11 +97,10 @@ def publish(
             confidence=confidence,
             labels=images.labels,
             ids=images.ids,
-            stage_costs=cost.stage_costs,
-            head_costs=cost.head_costs,
+            costs=cost.costs,
             classes=classes,
         )
-        tables[split] = table.as_kept()  # what a policy reads must be there for whoever uses it
+        tables[split] = as_stored(table)  # what a policy reads must be there for whoever uses it
     plain = _plain(recipe)
     card = Card(
         name=recipe.name,
@@ -163,7 +163,7 @@ def operating_points(
     reference = calibration.accuracy_per_exit[-1]
     if plain is not None:
         reference = plain.calibration_accuracy
-    fronts = fronts_of(calibration, available(calibration))
+    fronts = [front(calibration, criterion) for criterion in available(calibration)]
     points: list[OperatingPoint] = []
 
     def add(name: str, policy: Policy, **allowed: float) -> None:
@@ -180,11 +180,11 @@ def operating_points(
 
     for name, max_drop in OPERATING_POINTS.items():
         with suppress(UserError):  # out of reach
-            policy = cheapest_of_all(calibration, fronts, reference, max_drop)
+            policy = cheapest_within_drop(fronts, reference, max_drop)
             add(name, policy, max_drop=max_drop)
     for name, max_cost in BUDGETS.items():
         with suppress(UserError):
-            add(name, best_of_all(calibration, fronts, max_cost), max_cost=max_cost)
+            add(name, best_within_cost(fronts, max_cost), max_cost=max_cost)
     return tuple(points)
 
 

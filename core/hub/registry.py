@@ -10,7 +10,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.exits.table import ExitTable, load_tables
+from core.exits.table import ExitTable
+from core.exits.table_file import load_tables
 from core.foundation.errors import UserError, nearest
 from core.foundation.places import PRETRAINED
 from core.hub.card import Card, load_card

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from core.foundation.costs import Costs
 from core.networks.network import ExitNetwork
 from core.networks.trunk import Trunk
 
@@ -30,20 +29,9 @@ class NetworkCost:
         return sum(self.stage_macs) + self.head_macs[-1]
 
     @property
-    def stage_costs(self) -> NDArray[np.float64]:
-        """(E,) MACs of each stage as a share of the plain network's."""
-        return np.array(self.stage_macs) / self.plain_macs
-
-    @property
-    def head_costs(self) -> NDArray[np.float64]:
-        """(E,) MACs of each head as a share of the plain network's."""
-        return np.array(self.head_macs) / self.plain_macs
-
-    @property
-    def exit_costs(self) -> NDArray[np.float64]:
-        """(E,) relative cost of leaving at each exit, all heads on the way included."""
-        costs: NDArray[np.float64] = np.cumsum(self.stage_costs + self.head_costs)
-        return costs
+    def costs(self) -> Costs:
+        """Relative costs of the stages and heads."""
+        return Costs.of_macs(self.stage_macs, self.head_macs)
 
 
 def _macs(module: nn.Module, inputs: Tensor) -> tuple[int, object]:

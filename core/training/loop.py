@@ -141,7 +141,7 @@ class Trainer:
             known = start_from(network, spec, recipe.start_from, find)
         if recipe.mean is not None and recipe.std is not None:
             known = Normalisation(recipe.mean, recipe.std)
-        costs = count(network, spec.in_channels, spec.image_size).exit_costs
+        costs = count(network, spec.in_channels, spec.image_size).costs.at_exits()
         network.to(device)
         normalise = (known or Normalisation.measured(train.images)).to(device)
         if recipe.start_from is None:

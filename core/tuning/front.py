@@ -1,15 +1,14 @@
-"""The accuracy–cost front of a criterion: the best policies there are on a table."""
+"""The accuracy–cost front of a criterion, and the policies on it that meet a goal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
-from core.exits.routing import route, window_at_end
+from core.exits.routing import exits_taken, right_at_end
 from core.exits.table import BoolArray, CostArray, ExitTable, FloatArray, IntArray
 from core.foundation.errors import UserError
 from core.tuning.search import Problem, search
@@ -30,7 +29,7 @@ class Front:
         enabled: ``(M, E-1)``.
         accuracy: ``(M,)`` in [0, 1].
         relative_cost: ``(M,)`` in units of the plain network.
-        temperatures: E of them where the scores are heated.
+        temperatures: E of them where they are applied before the scores.
     """
 
     criterion: str
@@ -53,9 +52,8 @@ class Front:
 def front(table: ExitTable, criterion: str, temperatures: Sequence[float] | None = None) -> Front:
     """Return the accuracy–cost front over thresholds and switches of all early exits.
 
-    Up to four early exits it is at least as good as every policy of an exhaustive grid of 50
-    uniform or 50 quantile thresholds per exit; for more, as every single threshold for all exits.
-    For a criterion that looks back at earlier exits it is a good front, not a proven one.
+    It holds the best policies that `core.tuning.search.search` finds. For a criterion that looks
+    back at earlier exits every choice of exits is searched by itself.
 
     Raises:
         UserError: a sample without a label, no samples, or a criterion the table cannot give.
@@ -70,7 +68,7 @@ def front(table: ExitTable, criterion: str, temperatures: Sequence[float] | None
         never = replace(never, temperatures=tuple(temperatures))
     if CRITERIA[never.criterion].history and never.thresholds:
         return _front_with_history(table, never)
-    problem = Problem.of(never.scores(table), table.right, table.stage_costs, table.head_costs)
+    problem = Problem.of(never.scores(table), table.right, table.costs)
     points = search(problem)
     return Front(
         criterion=never.criterion,
@@ -83,35 +81,30 @@ def front(table: ExitTable, criterion: str, temperatures: Sequence[float] | None
 
 
 def _front_with_history(table: ExitTable, never: Policy) -> Front:
-    """Search once per choice of exits, since the scores depend on which exits were asked.
+    """Search once per choice of exits, since the scores depend on which exits are evaluated.
 
     Up to six early exits every choice, for more those that leave out the first few.
     """
     early = table.num_exits - 1
     candidates = [never]
-    promise: list[tuple[float, float]] = []
+    expected: list[tuple[float, float]] = []
     for enabled in _choices(early):
         on = np.flatnonzero(enabled)
-        reached = np.append(np.cumsum(table.stage_costs)[on], table.stage_costs.sum())
-        problem = Problem.of(
-            replace(never, enabled=enabled).scores(table)[:, on],
-            table.right[:, [*on, early]],
-            np.diff(reached, prepend=0.0),
-            table.head_costs[[*on, early]],
-        )
+        used = [*on, early]
+        scores = replace(never, enabled=enabled).scores(table)[:, on]
+        problem = Problem.of(scores, table.right[:, used], table.costs.select(used))
         points = search(problem)
         thresholds = np.ones((len(points), early))
         thresholds[:, on] = problem.thresholds(points.cuts)
         # An exit where nobody leaves stays on here: later ones look back at it.
         candidates += [
-            replace(never, thresholds=tuple(levels.tolist()), enabled=enabled)
-            for levels in thresholds
+            replace(never, thresholds=tuple(row.tolist()), enabled=enabled) for row in thresholds
         ]
-        unused = (points.cuts == problem.off) @ problem.heads[:-1]
-        promise += zip(points.right / len(table), points.cost + unused, strict=True)
-    # What the search promised is not exact here: measure all that come near the best.
-    promised_accuracy, promised_cost = np.array(promise).T
-    near = np.append(0, 1 + _rising(promised_accuracy, promised_cost, _SLACK))
+        unused = (points.cuts == problem.off) @ problem.costs.heads[:-1]
+        expected += zip(points.right / len(table), points.cost + unused, strict=True)
+    # What the search expects is not exact here: measure all that come near the best.
+    expected_accuracy, expected_cost = np.array(expected).T
+    near = np.append(0, 1 + _rising(expected_accuracy, expected_cost, _SLACK))
     candidates = [candidates[index] for index in near]
     accuracy, cost = measured(table, candidates)
     kept = _rising(accuracy, cost)
@@ -149,30 +142,45 @@ def measured(table: ExitTable, policies: Sequence[Policy]) -> tuple[CostArray, C
         choice = policy.enabled if history else ()
         if choice not in scores:
             scores[choice] = policy.scores(table)
-            windows[choice] = window_at_end(table, policy)
+            windows[choice] = right_at_end(table, policy)
         right, window = table.right, windows[choice]
         if window is not None:
-            level = np.float64(policy.thresholds[np.flatnonzero(policy.enabled)[-1]])
+            threshold = np.float64(policy.thresholds[np.flatnonzero(policy.enabled)[-1]])
             right = right.copy()
-            right[:, -1] = (window[:, 0] <= level) & (level < window[:, 1])
-        points.append(
-            accuracy_and_cost(
-                scores[choice],
-                right,
-                table.relative_costs(policy.enabled),
-                policy.thresholds,
-                policy.enabled,
-            )
-        )
+            right[:, -1] = (window[:, 0] <= threshold) & (threshold < window[:, 1])
+        exits = exits_taken(scores[choice], policy.thresholds, policy.enabled)
+        left = np.bincount(exits, minlength=table.num_exits)
+        cost = left @ table.costs.at_exits(policy.enabled) / len(exits)
+        points.append((right[np.arange(len(exits)), exits].mean(), cost))
     accuracy, cost = np.array(points).T
     return accuracy, cost
 
 
-def cheapest_within_drop(front: Front, reference_accuracy: float, max_drop: float) -> Policy:
+def replay(
+    front: Front, table: ExitTable, most: int = 200
+) -> tuple[CostArray, CostArray, IntArray]:
+    """Return relative cost and accuracy on ``table`` of the front's policies, by rising cost.
+
+    The third array says which of the front's policies each is.
+
+    Args:
+        front: chosen on the calibration split.
+        table: any split, with labels.
+        most: of a longer front so many are taken, evenly spread, both ends included.
+    """
+    chosen = np.unique(np.linspace(0, len(front) - 1, min(len(front), most)).round().astype(int))
+    accuracy, cost = measured(table, [front.policy(index) for index in chosen])
+    order = np.argsort(cost, kind="stable")
+    return cost[order], accuracy[order], chosen[order]
+
+
+def cheapest_within_drop(
+    fronts: Sequence[Front], reference_accuracy: float, max_drop: float
+) -> Policy:
     """Return the cheapest policy with accuracy >= ``reference_accuracy - max_drop``.
 
     Args:
-        front: fitted on the calibration split.
+        fronts: of one or several criteria, fitted on the calibration split.
         reference_accuracy: in [0, 1], on the same split.
         max_drop: in [0, 1]; 0.01 is one percentage point.
 
@@ -186,53 +194,46 @@ def cheapest_within_drop(front: Front, reference_accuracy: float, max_drop: floa
                 "one percentage point is 0.01."
             )
     wanted = reference_accuracy - max_drop
-    good = np.flatnonzero(front.accuracy >= wanted - _TOLERANCE)
-    if not len(good):
-        best = front.accuracy[-1]
+    points = [
+        (front.relative_cost[index], -front.accuracy[index], place, index)
+        for place, front in enumerate(fronts)
+        if (index := int(np.searchsorted(front.accuracy, wanted - _TOLERANCE))) < len(front)
+    ]
+    if not points:
+        nearest = max(fronts, key=lambda front: front.accuracy[-1])
+        best = nearest.accuracy[-1]
         raise UserError(
             f"expected a policy with an accuracy of {wanted:.4f} or more, but the best reachable "
-            f"is {best:.4f} at relative cost {front.relative_cost[-1]:.3f}; allow a `max_drop` of "
-            f"{reference_accuracy - best:.4f} or more."
+            f"is {best:.4f} at relative cost {nearest.relative_cost[-1]:.3f}; allow a `max_drop` "
+            f"of {reference_accuracy - best:.4f} or more."
         )
-    return front.policy(int(good[0]))
+    *_, place, index = min(points)
+    return fronts[place].policy(index)
 
 
-def best_within_cost(front: Front, max_cost: float) -> Policy:
+def best_within_cost(fronts: Sequence[Front], max_cost: float) -> Policy:
     """Return the most accurate policy with relative cost <= ``max_cost``.
+
+    Args:
+        fronts: of one or several criteria, fitted on the calibration split.
+        max_cost: above 0, in units of the plain network.
 
     Raises:
         UserError: not a positive number, or no policy is that cheap; says what is reachable.
     """
     if not max_cost > 0:
         raise UserError(f"expected `max_cost` to be above 0, but got {max_cost:g}.")
-    cheap = np.flatnonzero(front.relative_cost <= max_cost + _TOLERANCE)
-    if not len(cheap):
+    points = [
+        (-front.accuracy[index], front.relative_cost[index], place, index)
+        for place, front in enumerate(fronts)
+        if (index := int(np.searchsorted(front.relative_cost, max_cost + _TOLERANCE, "right")) - 1)
+        >= 0
+    ]
+    if not points:
+        cheapest = min(front.relative_cost[0] for front in fronts)
         raise UserError(
             f"expected a policy with a relative cost of {max_cost:.3f} or less, but the cheapest "
-            f"reachable costs {front.relative_cost[0]:.3f}; allow at least that."
+            f"reachable costs {cheapest:.3f}; allow at least that."
         )
-    return front.policy(int(cheap[-1]))
-
-
-def accuracy_and_cost(
-    scores: NDArray[np.floating],
-    right: BoolArray,
-    costs: CostArray,
-    thresholds: Sequence[float] | CostArray,
-    enabled: Sequence[bool] | BoolArray,
-) -> tuple[float, float]:
-    """Return the accuracy and the mean relative cost of one choice of thresholds, fast.
-
-    Args:
-        scores: ``(N, E-1)``.
-        right: ``(N, E)``.
-        costs: ``(E,)`` of leaving at each exit, `ExitTable.relative_costs` of ``enabled``.
-        thresholds: E-1.
-        enabled: E-1.
-    """
-    exits = route(scores, thresholds, enabled)
-    left = np.bincount(exits, minlength=len(costs))
-    return (
-        float(right[np.arange(len(exits)), exits].mean()),
-        float(left @ costs / len(exits)),
-    )
+    *_, place, index = min(points)
+    return fronts[place].policy(index)

@@ -1,23 +1,25 @@
 """Thresholds with a guarantee: how much leaving early may cost, and with what certainty.
 
-One knob turns the thresholds along a *path* of policies, from "never leave" to "leave at once".
-A method goes along the path, asks of each policy whether the calibration samples prove that its
-risk is at most ε, and stops at the first that does not pass. Two things keep that honest:
+A *path* is a fixed sequence of policies, from one that never leaves early to one that leaves as
+early as possible. A method goes along the path, tests for each policy whether the calibration
+samples prove that its risk is at most ε, and stops at the first policy that fails. Two things keep
+that valid:
 
-- The path is laid on other samples than those that judge it. A quarter of the calibration split
-  lays it (and picks the criterion and the temperatures where there is a choice), the rest judges;
-  the guarantee holds for *any* path that the judging samples had no part in.
-- The order is fixed beforehand and the walk ends at the first failure. A wrong promise needs the
-  first bad policy of the path to pass its one test, and that has probability at most δ, however
-  long the path and whether or not the risk rises along it. So every policy that was passed is
-  proven at once, and the cheapest of them may be taken.
+- The path is constructed from other samples than those that test it: a quarter of the calibration
+  split constructs it (and picks the criterion where there is a choice), the rest tests it. The
+  guarantee holds for *any* path that the test samples had no part in.
+- The order is fixed beforehand and the tests end at the first failure. A wrong guarantee needs the
+  first policy of the path whose risk is above ε to pass its one test, and that has probability at
+  most δ, however long the path and whether or not the risk rises along it. So every policy that
+  passed is proven at once, and the cheapest of them may be taken.
 
-Conformal risk control promises the mean instead, and needs losses that only rise along the path.
+Conformal risk control guarantees the mean instead, and needs losses that only rise along the path.
 A sample may well be answered wrongly at one exit and rightly at the one before, so what is tested
 is its largest loss so far, which rises by construction and is never below the loss itself. That
 makes the guarantee exact for every number of samples.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -26,24 +28,23 @@ import numpy as np
 
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
-from core.exits.routing import decide, route
+from core.exits.routing import exits_taken, route
 from core.exits.table import BoolArray, CostArray, ExitTable, IntArray
 from core.foundation.errors import UserError
-from core.tuning.calibration import fit_temperatures
 from core.tuning.front import front
 from core.tuning.risk import METHODS, RISKS, ROUNDING, Method, Risk
 
-PATH_PART = 4  # one in so many calibration samples lays the path
+PATH_PART = 4  # one in so many calibration samples constructs the path
 PATH_STEPS = 200
 DELTA = 0.1
 
-_BLOCK = 16  # policies judged at a time
+_BLOCK = 16  # policies tested at a time
 _MOST_SAMPLES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """M policies from careful to bold; the first never leaves early.
+    """M policies, from one that never leaves early to one that leaves as early as possible.
 
     Along the path thresholds only fall and exits are only switched on, so every sample leaves
     earlier and earlier.
@@ -52,47 +53,44 @@ class Path:
         criterion: the name of the score they share.
         thresholds: ``(M, E-1)``.
         enabled: ``(M, E-1)``.
-        temperatures: E of them where the scores are heated.
     """
 
     criterion: str
     thresholds: CostArray
     enabled: BoolArray
-    temperatures: tuple[float, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.thresholds)
 
     def policy(self, index: int) -> Policy:
         """Return one of the M policies."""
-        return Policy(
-            self.criterion, self.thresholds[index], self.enabled[index], self.temperatures
-        )
+        return Policy(self.criterion, self.thresholds[index], self.enabled[index])
 
     def exits(self, table: ExitTable) -> IntArray:
-        """Return ``(N, M)`` where each sample of ``table`` leaves under each policy."""
+        """Return ``(N, M)`` the exit at which each sample leaves under each policy."""
         scores = self.policy(0).scores(table)
         pairs = zip(self.thresholds, self.enabled, strict=True)
-        return np.stack([route(scores, *pair) for pair in pairs], axis=1)
+        return np.stack([exits_taken(scores, *pair) for pair in pairs], axis=1)
 
 
 @dataclass(frozen=True)
 class Controlled:
-    """A policy and what is promised about it.
+    """A policy and the guarantee that holds for it.
 
     Attributes:
         policy: the cheapest one that is proven.
-        guarantee: the promise, in a sentence.
+        guarantee: in a sentence.
         leaves_early: False where nothing but the full network could be proven.
-        empirical_risk: mean loss on the judging samples; gains count here whatever the method.
-        bound: the smallest ε that the method would promise for this policy; <= epsilon.
-        relative_cost: on the judging samples, in units of the plain network.
-        samples: how many judged.
-        path_samples: how many others laid the path; 0 where it was given.
+        empirical_risk: mean loss on the test samples; gains count here whatever the method.
+        bound: the smallest ε that the method would guarantee for this policy; <= epsilon.
+        relative_cost: on the test samples, in units of the plain network.
+        samples: number of test samples.
+        path_samples: number of other samples that the path was constructed from; 0 where it was
+            given.
         risk: its name in `RISKS`.
         method: its name in `METHODS`.
-        epsilon: what the risk may be.
-        delta: the probability of a wrong promise; None where the promise is one on average.
+        epsilon: the highest risk allowed.
+        delta: the probability of a wrong guarantee; None where the guarantee is one on average.
     """
 
     policy: Policy
@@ -120,23 +118,19 @@ def control(
     delta: float = DELTA,
     method: str = "ucb",
     risk: str = "accuracy_gap",
-    *,
-    heat: bool = False,
 ) -> Controlled:
     """Return the cheapest policy whose risk is proven to be at most ``epsilon``.
 
-    A quarter of the table, drawn at random but always the same way, lays the path, picks the
-    criterion and fits the temperatures; the rest judges.
+    A quarter of the table, drawn at random but always the same way, constructs the path and picks
+    the criterion; the rest tests the policies of the path.
 
     Args:
         table: the calibration split, none of whose samples helped to choose anything before.
-        criterion: a name in `core.exits.criteria.CRITERIA`, or several to pick the most
-            promising from.
-        epsilon: the risk to allow, in (0, 1); 0.01 is one percentage point.
-        delta: the probability of a wrong promise to allow, in (0, 1).
+        criterion: a name in `core.exits.criteria.CRITERIA`, or several to pick the best from.
+        epsilon: the highest risk allowed, in (0, 1); 0.01 is one percentage point.
+        delta: the highest probability of a wrong guarantee allowed, in (0, 1).
         method: a name in `METHODS`.
         risk: a name in `RISKS`.
-        heat: whether to fit temperatures; they need a table with all classes.
 
     Raises:
         UserError: an argument out of range, too few samples (says how many it takes), a missing
@@ -145,26 +139,25 @@ def control(
     needed = samples_needed(epsilon, delta, method, risk)
     _refuse_fewer(len(table), max(PATH_PART, 1 + PATH_PART * (needed - 1) // (PATH_PART - 1)))
     _refuse_unlabelled(table, risk)
-    part, judging = split(table)
+    construction, test = split(table)
     names = [criterion] if isinstance(criterion, str) else list(criterion)
     names = [name for name in names if not CRITERIA[name].history] or names
     if not names:
         raise UserError("expected the name of a `criterion`, but got none.")
-    temperatures = fit_temperatures(part) if heat else None
-    paths = [careful_to_bold(part, name, temperatures) for name in names]
-    path = _most_promising(paths, part, epsilon, delta, method, risk)
-    found = control_along(path, judging, epsilon, delta, method, risk)
-    return replace(found, path_samples=len(part))
+    paths = [careful_to_bold(construction, name) for name in names]
+    path = _most_promising(paths, construction, epsilon, delta, method, risk)
+    found = control_along(path, test, epsilon, delta, method, risk)
+    return replace(found, path_samples=len(construction))
 
 
 def split(table: ExitTable) -> tuple[ExitTable, ExitTable]:
-    """Return a random quarter of the samples, to lay a path on, and the rest, to judge with.
+    """Return a random quarter of the samples, to construct a path from, and the rest, to test it.
 
     The same table is always split in the same way.
     """
     order = np.random.default_rng(0).permutation(len(table))
-    laying, judging = np.split(order, [len(table) // PATH_PART])
-    return table.select(laying), table.select(judging)
+    construction, test = np.split(order, [len(table) // PATH_PART])
+    return table.select(construction), table.select(test)
 
 
 def control_along(
@@ -177,18 +170,18 @@ def control_along(
 ) -> Controlled:
     """Return the cheapest proven policy of a path; the rest as in `control`.
 
-    The table must hold none of the samples that the path, or its temperatures, were chosen on.
+    The table must hold none of the samples that the path was constructed from.
     """
     needed = samples_needed(epsilon, delta, method, risk)
     _refuse_fewer(len(table), needed)
     _refuse_unlabelled(table, risk)
     table = table.select(np.random.default_rng(1).permutation(len(table)))  # bets need no order
-    judged = _Judged.of(path, table, risk)
-    index = judged.controlled(epsilon, delta, method)
-    chosen, meant = METHODS[method], RISKS[risk]
+    tested = _Losses.of(path, table, risk)
+    index = tested.controlled(epsilon, delta, method)
+    chosen, of_risk = METHODS[method], RISKS[risk]
     percent = 100 * epsilon
     points = f"{percent:g} percentage point{'' if percent == 1 else 's'}"
-    promise = meant.promise.format(level=epsilon, percent=percent, points=points)
+    promise = of_risk.promise.format(level=epsilon, percent=percent, points=points)
     if index == 0:
         guarantee = (
             f"No policy that leaves early could be proven to keep the promise that {promise}; "
@@ -209,9 +202,9 @@ def control_along(
         policy=path.policy(index),
         guarantee=guarantee,
         leaves_early=index > 0,
-        empirical_risk=float(judged.losses[:, index].mean()),
-        bound=judged.bound(index, delta, method),
-        relative_cost=float(judged.costs[:, index].mean()),
+        empirical_risk=float(tested.losses[:, index].mean()),
+        bound=tested.bound(index, delta, method),
+        relative_cost=float(tested.costs[:, index].mean()),
         samples=len(table),
         path_samples=0,
         risk=risk,
@@ -221,15 +214,12 @@ def control_along(
     )
 
 
-def careful_to_bold(
-    table: ExitTable, criterion: str, temperatures: Sequence[float] | None = None
-) -> Path:
+def careful_to_bold(table: ExitTable, criterion: str) -> Path:
     """Return a path along the front of agreement with the full network and cost.
 
     Agreement rather than accuracy: the front then begins with the policies that change no answer,
-    so that whatever the risk the path begins carefully, and no labels are used. The front is made
-    to run one way (a threshold that fell stays low) and cut into about 200 even steps of the
-    samples' ranks.
+    so that the path begins without risk, whatever the risk, and no labels are used. Thresholds are
+    made to fall only along the path, which is cut into about 200 even steps of the samples' ranks.
 
     Raises:
         UserError: as `core.tuning.front.front`, or a criterion that looks back at earlier exits:
@@ -241,18 +231,18 @@ def careful_to_bold(
             f"proven, but got '{criterion}', which looks back at earlier exits; use another one."
         )
     agreement = replace(table, labels=table.answers[:, -1])
-    found = front(agreement, criterion, temperatures)
+    found = front(agreement, criterion)
     scores = found.policy(0).scores(table)
     ascending = np.sort(scores.astype(np.float64), axis=0)  # (N, E-1)
     count, early = ascending.shape
     # A policy as the number of samples that stay at each exit; all of them is off.
     stays = np.full((len(found) + 1, early), count)
     for exit_index in range(early):
-        levels = np.searchsorted(
+        below = np.searchsorted(
             ascending[:, exit_index], found.thresholds[::-1, exit_index], "right"
         )
         on = found.enabled[::-1, exit_index]
-        stays[1:, exit_index] = np.where(on, levels, count)
+        stays[1:, exit_index] = np.where(on, below, count)
     stays = np.minimum.accumulate(stays, axis=0)
     way = np.append(0, np.abs(np.diff(stays, axis=0)).sum(axis=1).cumsum())
     steps = np.linspace(0, way[-1], PATH_STEPS + 1)
@@ -264,13 +254,13 @@ def careful_to_bold(
     halfway = (edges[:-1] + edges[1:]) / 2
     enabled = even < count
     thresholds = np.where(enabled, np.take_along_axis(halfway, even, axis=0), 1.0)
-    return Path(found.criterion, thresholds, enabled, found.temperatures)
+    return Path(found.criterion, thresholds, enabled)
 
 
 def samples_needed(
     epsilon: float, delta: float = DELTA, method: str = "ucb", risk: str = "accuracy_gap"
 ) -> int:
-    """Return how many judging samples it takes to prove a policy that never loses anything.
+    """Return how many test samples it takes to prove a policy that never loses anything.
 
     Raises:
         UserError: an argument out of range, or more than a million.
@@ -281,24 +271,19 @@ def samples_needed(
                 f"expected `{name}` to be a fraction between 0 and 1, but got {value:g}; "
                 "1 % is 0.01."
             )
-    chosen, meant = METHODS[method], RISKS[risk]
+    chosen, of_risk = METHODS[method], RISKS[risk]
 
     def enough(count: int) -> bool:
-        return bool(_certified(np.zeros((count, 1)), epsilon, delta, chosen, meant)[0])
+        return bool(_certified(np.zeros((count, 1)), epsilon, delta, chosen, of_risk)[0])
 
-    high = 1
-    while not enough(high):
-        high *= 2
-        if high > _MOST_SAMPLES:
-            raise UserError(
-                "expected an `epsilon` that a million samples can prove, but got "
-                f"{epsilon:g} with a `delta` of {delta:g}; allow more."
-            )
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    counts = range(1, _MOST_SAMPLES + 1)
+    place = bisect_left(counts, True, key=enough)
+    if place == len(counts):
+        raise UserError(
+            "expected an `epsilon` that a million samples can prove, but got "
+            f"{epsilon:g} with a `delta` of {delta:g}; allow more."
+        )
+    return counts[place]
 
 
 def risk_on(table: ExitTable, policy: Policy, risk: str = "accuracy_gap") -> float:
@@ -309,17 +294,17 @@ def risk_on(table: ExitTable, policy: Policy, risk: str = "accuracy_gap") -> flo
     """
     _refuse_fewer(len(table), 1)
     _refuse_unlabelled(table, risk)
-    losses = RISKS[risk].losses(policy.heated(table))
-    exits = decide(table, policy).exits
+    losses = RISKS[risk].losses(policy.apply_temperatures(table))
+    exits = route(table, policy).exits
     return float(losses[np.arange(len(table)), exits].mean())
 
 
 @dataclass(frozen=True, eq=False)
 class Rehearsal:
-    """True risk and cost ``(D,)`` of what D calibration sets led to, with control and without.
+    """True risk and cost ``(D,)`` of policies chosen on D calibration sets, controlled or not.
 
     Attributes:
-        epsilon: what the risk may be.
+        epsilon: the highest risk allowed.
         samples: in each set.
         risk: of the controlled policies.
         relative_cost: of the controlled policies.
@@ -357,14 +342,14 @@ def rehearse(
     draws: int = 200,
     seed: int = 0,
 ) -> Rehearsal:
-    """Return what happens when the promise is made again and again on fresh samples.
+    """Return what happens when thresholds are chosen again and again from fresh calibration sets.
 
-    The table plays the world: its mean loss is the true risk, and calibration sets of ``samples``
-    are drawn from it with replacement.
+    The table is the population: its mean loss is the true risk, and calibration sets of
+    ``samples`` are drawn from it with replacement.
 
     Args:
-        path: laid on other samples, as in `control_along`.
-        table: the world.
+        path: constructed from other samples, as in `control_along`.
+        table: the population.
         epsilon: as in `control`.
         delta: as in `control`.
         method: as in `control`.
@@ -381,18 +366,18 @@ def rehearse(
     _refuse_fewer(samples, samples_needed(epsilon, delta, method, risk))
     _refuse_fewer(len(table), 1)
     _refuse_unlabelled(table, risk)
-    world = _Judged.of(path, table, risk)
+    population = _Losses.of(path, table, risk)
     random = np.random.default_rng(seed)
     chosen = np.empty((draws, 2), np.int64)
     for draw in range(draws):
-        judged = world.select(random.integers(len(table), size=samples))
-        chosen[draw] = judged.controlled(epsilon, delta, method), judged.naive(epsilon)[0]
-    risks, costs = world.losses.mean(axis=0)[chosen], world.costs.mean(axis=0)[chosen]
+        tested = population.select(random.integers(len(table), size=samples))
+        chosen[draw] = tested.controlled(epsilon, delta, method), tested.naive(epsilon)[0]
+    risks, costs = population.losses.mean(axis=0)[chosen], population.costs.mean(axis=0)[chosen]
     return Rehearsal(epsilon, samples, risks[:, 0], costs[:, 0], risks[:, 1], costs[:, 1])
 
 
 @dataclass(frozen=True, eq=False)
-class _Judged:
+class _Losses:
     """Loss and cost ``(N, M)`` of N samples under M policies."""
 
     risk: Risk
@@ -400,17 +385,17 @@ class _Judged:
     costs: CostArray
 
     @classmethod
-    def of(cls, path: Path, table: ExitTable, risk: str) -> "_Judged":
+    def of(cls, path: Path, table: ExitTable, risk: str) -> "_Losses":
         exits = path.exits(table)
-        losses = RISKS[risk].losses(path.policy(0).heated(table))
-        costs = np.stack([table.relative_costs(enabled) for enabled in path.enabled])  # (M, E)
+        losses = RISKS[risk].losses(table)
+        costs = np.stack([table.costs.at_exits(enabled) for enabled in path.enabled])  # (M, E)
         return cls(
             RISKS[risk],
             np.take_along_axis(losses, exits, axis=1),
             costs[np.arange(len(path)), exits],
         )
 
-    def select(self, index: IntArray) -> "_Judged":
+    def select(self, index: IntArray) -> "_Losses":
         return replace(self, losses=self.losses[index], costs=self.costs[index])
 
     def controlled(self, epsilon: float, delta: float, method: str) -> int:
@@ -459,9 +444,9 @@ def _most_promising(
     """The path that leads to the cheapest proven policy, or failing that to the cheapest at all."""
 
     def costs(path: Path) -> tuple[float, float]:
-        judged = _Judged.of(path, table, risk)
-        proven = judged.controlled(epsilon, delta, method)
-        return float(judged.costs[:, proven].mean()), judged.naive(epsilon)[1]
+        tested = _Losses.of(path, table, risk)
+        proven = tested.controlled(epsilon, delta, method)
+        return float(tested.costs[:, proven].mean()), tested.naive(epsilon)[1]
 
     return min(paths, key=costs)
 

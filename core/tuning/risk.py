@@ -1,4 +1,4 @@
-"""What leaving early may spoil, and how to prove from samples that it spoils little.
+"""Risks of leaving early, and methods that prove from samples that a risk is small.
 
 `core.tuning.guarantee` uses both to choose thresholds with a guarantee.
 """
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import bdtr, rel_entr
 
 from core.exits.table import BoolArray, CostArray, ExitTable
 from core.foundation.errors import UserError
@@ -21,10 +22,10 @@ Certifies = Callable[[CostArray, float, float, bool], BoolArray]
 
 @dataclass(frozen=True)
 class Risk:
-    """What leaving early may spoil: a loss per sample and exit, 0 at the last exit.
+    """A risk of leaving early: the mean of a loss per sample and exit, 0 at the last exit.
 
     Attributes:
-        promise: the words for "the risk is at most ε", with ``{level}``, ``{percent}`` or
+        promise: a sentence for "the risk is at most ε", with ``{level}``, ``{percent}`` or
             ``{points}``.
         lowest: of a loss; below 0 where leaving early may also gain something.
         highest: of a loss.
@@ -49,7 +50,7 @@ class Method:
     """A way to conclude from samples that a mean is at most ε.
 
     Attributes:
-        on_average: whether it promises the mean over calibration sets, not a probability; it is
+        on_average: whether it guarantees the mean over calibration sets, not a probability; it is
             then given the largest loss of each sample so far.
         signed: whether gains count against losses; else they count as 0.
         certifies: ``(losses (n, M) in [0, 1], epsilon, delta, binary)`` → ``(M,)`` whether the
@@ -220,17 +221,14 @@ def tail_test(losses: CostArray, epsilon: float, delta: float, binary: bool) -> 
     """
     count = len(losses)
     total = losses.sum(axis=0)
-    successes = np.ceil(total - 1e-9).astype(np.int64)
-    log_tail = _log_binomial_tail(count, epsilon)[successes]
+    tail = bdtr(np.ceil(total - 1e-9), count, epsilon)
     if binary:
-        log_p = log_tail
+        p_value = tail
     else:
         mean = np.minimum(total / count, epsilon)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            hits = np.where(mean > 0, mean * np.log(mean / epsilon), 0)
-        misses = (1 - mean) * np.log((1 - mean) / (1 - epsilon))
-        log_p = np.minimum(-count * (hits + misses), 1 + log_tail)
-    small: BoolArray = log_p <= np.log(delta)
+        divergence = rel_entr(mean, epsilon) + rel_entr(1 - mean, 1 - epsilon)
+        p_value = np.minimum(np.exp(-count * divergence), np.e * tail)
+    small: BoolArray = p_value <= delta
     return small
 
 
@@ -248,13 +246,3 @@ def conformal(losses: CostArray, epsilon: float, delta: float, binary: bool) -> 
     """
     fine: BoolArray = (losses.sum(axis=0) + 1) / (len(losses) + 1) <= epsilon + ROUNDING
     return fine
-
-
-def _log_binomial_tail(count: int, chance: float) -> CostArray:
-    """Return ln P(Bin(count, chance) ≤ k) for k = 0…count."""
-    k = np.arange(1, count + 1)
-    choose = np.append(0, (np.log(count + 1 - k) - np.log(k)).cumsum())
-    k = np.append(0, k)
-    log_mass = choose + k * np.log(chance) + (count - k) * np.log1p(-chance)
-    tail: CostArray = np.minimum(np.logaddexp.accumulate(log_mass), 0)
-    return tail

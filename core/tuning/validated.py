@@ -1,8 +1,8 @@
-"""Thresholds in units of validated accuracy: leave where samples as sure as this one were right.
+"""Thresholds from validated accuracy: leave where samples with such a score were right.
 
 PCEE, performance control in early exiting (Mofakhami et al., arXiv 2412.19325): a confidence says
 little by itself, so a threshold is set where the accuracy of validation samples with a similar
-confidence reaches what is wanted; one number then speaks for all exits.
+confidence reaches a given accuracy, which is the same for all exits.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ BINS = 20
 
 
 def validated_thresholds(table: ExitTable, criterion: str, accuracy: float) -> Policy:
-    """Return the policy that lets a sample go where those like it are right so often.
+    """Return the policy under which samples leave where those with a similar score were right.
 
     Exit by exit, the samples are cut into 20 bins of equal size by their score. From the surest
     bin downwards, bins pass while their accuracy is at least ``accuracy``; the threshold lies at
@@ -60,7 +60,7 @@ def validated_thresholds(table: ExitTable, criterion: str, accuracy: float) -> P
 def _edge(scores: FloatArray, right: BoolArray, accuracy: float) -> float | None:
     order = np.argsort(-scores.astype(np.float64), kind="stable")
     bins = np.array_split(order, BINS)  # the surest first
-    passes = [bool(right[one].mean() >= accuracy) for one in bins]
+    passes = [bool(right[members].mean() >= accuracy) for members in bins]
     passing = passes.index(False) if False in passes else BINS
     if passing == 0:
         return None

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.analysis.changes import changes, listed
 from core.analysis.compare import compare
 from core.data.prepared import write_prepared
 from core.deploy.benchmark import Timing
@@ -186,15 +185,15 @@ def test_the_images_that_change_are_listed_with_what_both_say(
     app = opened(f"{A}&{B}&change=to_wrong&change-order=data")
     assert errors(app) == []
     table = shipped_table(MODEL, "test")
-    both = changes(table, Policy("margin", [0.9, 0.8]), table, Policy("entropy", [0.5, 0.5]))
-    positions = listed(both, "to_wrong", "data").tolist()
+    both = compare(table, Policy("margin", [0.9, 0.8]), table, Policy("entropy", [0.5, 0.5]))
+    positions = both.changed("to_wrong", "data").tolist()
     rows, opens = changed_rows(app)
     assert [row["number"] for row in rows] == positions[:20]
     for row in rows:
         position = row["number"]
         assert row["name"] == f"Test image {table.ids[position]:,}"
         assert row["truth"] == row["a"]["answer"] == table.classes[table.labels[position]]
-        assert row["b"]["answer"] == table.classes[both.b.decision.answers[position]]
+        assert row["b"]["answer"] == table.classes[both.b.answers[position]]
         assert (row["a"]["right"], row["b"]["right"]) == (True, False)
         assert row["image"] is None
     assert not opens

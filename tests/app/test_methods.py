@@ -6,8 +6,8 @@ import pytest
 from app.charts.plotly import SERIES
 from core.exits.policy import Policy
 from core.exits.report import classes_left
-from core.exits.routing import decide
-from core.hub.leaderboard import BUDGETS, rivals, standing
+from core.exits.routing import route
+from core.hub.leaderboard import BUDGETS, leaderboard_entry, rivals
 from core.hub.methods import own_criterion
 from core.hub.registry import card_of, shipped_models, shipped_table
 from core.tuning.validated import validated_thresholds
@@ -50,7 +50,7 @@ def test_the_thresholds_page_counts_the_classes_that_are_left() -> None:
     shown = picture(html(app))
     for count in counts:
         assert f"<td>{count:.2f}</td>" in shown
-    inside = decide(table, rule).exits >= 1  # who is still there has two or more classes left
+    inside = route(table, rule).exits >= 1  # who is still there has two or more classes left
     assert np.count_nonzero(inside) > 0
     assert counts[0] > 1
 
@@ -82,7 +82,9 @@ def test_every_method_stands_on_one_chart() -> None:
     for card in rivals("mnist"):
         assert card.name in table
     card = card_of(MODEL)
-    found = standing(card, *(shipped_table(MODEL, split) for split in ("calibration", "test")))
+    found = leaderboard_entry(
+        card, *(shipped_table(MODEL, split) for split in ("calibration", "test"))
+    )
     for budget in BUDGETS:
         figures = found.within_budget[budget]
         assert figures is not None

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from app.components.pictures import png
 from core.data.samples import load_samples
 from core.exits.policy import Policy
-from core.exits.routing import decide
+from core.exits.routing import route
 from core.foundation.jobs import Tell
 from core.hub import scoring
 from core.hub.model import load
@@ -83,7 +83,7 @@ def test_class_folders_give_labels() -> None:
     assert [tile["truth"] for tile in shown] == [name[0] for name in by_name]
     assert all(tile["right"] is not None and tile["image"] for tile in shown)
     images = np.stack([samples.images[int(name[2:6])] for name in by_name])
-    decision = decide(load(MODEL).table(images), POLICY)
+    decision = route(load(MODEL).table(images), POLICY)
     assert [tile["answer"] for tile in shown] == [str(one) for one in decision.answers]
     counts = [card["count"] for card in exit_cards(app)[1:]]
     assert counts == [str(int((decision.exits == index).sum())) for index in range(3)]

@@ -9,12 +9,12 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.components.picture_choice import Own
-from core.analysis.corruptions import SPOILERS, spoil
+from core.analysis.corruptions import CORRUPTIONS, corrupt
 from core.analysis.saliency import SALIENCY
 from core.data.prepared import write_prepared
 from core.data.samples import load_samples, sample_names
 from core.exits.policy import Policy
-from core.exits.routing import decide
+from core.exits.routing import route
 from core.foundation.places import PRETRAINED
 from core.hub.model import load
 from core.hub.registry import card_of, shipped_models
@@ -207,7 +207,7 @@ def test_several_uploads_become_a_table() -> None:
     assert errors(app) == []
     shown = app.dataframe[0].value
     table = load(MODEL).table(digits[..., None])
-    answers = decide(table, card_of(MODEL).default_policy).answers
+    answers = route(table, card_of(MODEL).default_policy).answers
     assert shown["answer"].tolist() == [table.classes[answer] for answer in answers]
     assert shown["name"].tolist() == ["0.png", "1.png", "2.png"]
 
@@ -245,16 +245,16 @@ def test_a_photo_for_a_digit_network_gets_a_warning() -> None:
     assert "may mean nothing" not in html(with_upload(png(digit), "digit.png"))
 
 
-@pytest.mark.parametrize("name", SPOILERS)
+@pytest.mark.parametrize("name", CORRUPTIONS)
 def test_spoiling(name: str) -> None:
     app = opened(f"model={MODEL}&spoil={name}&severity=0.5&sample=9")
     assert errors(app) == []
     assert link(app)["spoil"] == name
     assert link(app)["severity"] == "0.5"
     assert len(app.get("plotly_chart")) == 1
-    spoiled = spoil(load_samples("mnist").images[9], name, 0.5)
+    spoiled = corrupt(load_samples("mnist").images[9], name, 0.5)
     table = load(MODEL).table(spoiled[None])
-    answer = decide(table, card_of(MODEL).default_policy).answers[0]
+    answer = route(table, card_of(MODEL).default_policy).answers[0]
     assert reading(app, "Answer") == table.classes[answer]
 
 

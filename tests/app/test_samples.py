@@ -10,12 +10,12 @@ from streamlit.testing.v1 import AppTest
 from app import resources, text
 from app.browsing import Browsing, from_query
 from app.components.score_range import range_in
-from core.analysis.samples import Routed, Selection, leaving, routed, select
+from core.analysis.samples import Selection, exit_groups, select
 from core.data.prepared import ImageSet, write_prepared
 from core.data.samples import load_samples, sample_names
 from core.data.sources import DATASETS, Request, can_download
 from core.exits.policy import Policy
-from core.exits.routing import decide
+from core.exits.routing import Routing, route
 from core.foundation.errors import UserError
 from core.hub.model import load
 from core.hub.registry import card_of, shipped_models, shipped_table
@@ -38,8 +38,8 @@ def opened(query: str) -> AppTest:
     return opened_page("samples", query)
 
 
-def samples(split: str = "calibration") -> Routed:
-    return routed(shipped_table(MODEL, split), POLICY)
+def samples(split: str = "calibration") -> Routing:
+    return route(shipped_table(MODEL, split), POLICY)
 
 
 def numbers(app: AppTest) -> list[int]:
@@ -63,7 +63,7 @@ def test_the_cards_count_who_leaves_where() -> None:
     everyone, *exits = exit_cards(app)
     assert everyone["count"] == "5,000"
     assert everyone["chosen"]
-    expected = leaving(samples())
+    expected = exit_groups(samples())
     assert [card["count"] for card in exits] == [f"{one.count:,}" for one in expected]
     assert [card["width"] for card in exits] == [one.share for one in expected]
 
@@ -93,7 +93,7 @@ def test_a_link_selects(query: str, asked: Selection, split: str) -> None:
 
 def test_a_tile_says_what_was_answered_and_where() -> None:
     table = shipped_table(MODEL, "test")
-    decision = decide(table, POLICY)
+    decision = route(table, POLICY)
     for tile in tiles(opened(f"{QUERY}&of=test&answer=wrong")):
         position = tile["number"]
         assert tile["image"] is None  # it is not on the disk
@@ -387,7 +387,7 @@ def test_the_real_test_images_are_those_of_the_table(
 
 def test_the_extremes_are_those_of_each_exit() -> None:
     scores = samples().scores
-    exits = samples().decision.exits
+    exits = samples().exits
     shown = tiles(opened(QUERY), "Extremes of each exit")
     first = [scores[tile["number"]] for tile in shown if exits[tile["number"]] == 0]
     assert len(first) == 8
@@ -399,5 +399,5 @@ def test_temperatures_count() -> None:
     table = shipped_table(MODEL, "calibration")
     policy = Policy("max_probability", [0.9, 0.8], temperatures=[2, 3, 1])
     app = opened(f"{QUERY}&temperatures=2,3,1")
-    expected = leaving(routed(table, policy))
+    expected = exit_groups(route(table, policy))
     assert [card["count"] for card in exit_cards(app)[1:]] == [f"{one.count:,}" for one in expected]

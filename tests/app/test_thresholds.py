@@ -45,7 +45,7 @@ def test_finding_thresholds_within_a_drop() -> None:
     assert errors(app) == []
     calibration = shipped_table(MODEL, "calibration")
     reference = card_of(MODEL).reference_accuracy("calibration")
-    expected = cheapest_within_drop(front(calibration, "max_probability"), reference, 0.003)
+    expected = cheapest_within_drop([front(calibration, "max_probability")], reference, 0.003)
     assert policy(app).thresholds == expected.thresholds
     assert policy(app).enabled == expected.enabled
 
@@ -56,7 +56,7 @@ def test_finding_thresholds_within_a_budget() -> None:
     app.slider(key="budget").set_value(9)
     app.button[0].click().run()
     assert errors(app) == []
-    expected = best_within_cost(front(shipped_table(MODEL, "calibration"), "margin"), 0.09)
+    expected = best_within_cost([front(shipped_table(MODEL, "calibration"), "margin")], 0.09)
     assert policy(app).thresholds == expected.thresholds
 
 

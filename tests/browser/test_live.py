@@ -80,7 +80,7 @@ def test_the_browser_says_what_python_says(
         assert shown["right"] == [
             percent(value, 2) for value in (*report.accuracy_of_left, report.accuracy)
         ]
-        costs = [*table.relative_costs(policy.enabled).tolist(), report.relative_cost]
+        costs = [*table.costs.at_exits(policy.enabled).tolist(), report.relative_cost]
         assert shown["costs"] == [percent(cost) for cost in costs]
     page.close()
 

@@ -22,7 +22,7 @@ class Criterion:
 
     Attributes:
         needs_confidence: whether it reads the exits' confidence branches.
-        history: whether it reads earlier exits too. Exits that are off were never asked, so it
+        history: whether it reads earlier exits too. Exits that are off are never evaluated, so it
             must not see them; see `scores`.
         ruled_out: ``(table, i)`` → ``(N, K)`` in [0, 1], for a criterion that excludes classes on
             the way: at a threshold t, exit ``i`` excludes the classes with more than t, and the
@@ -38,7 +38,7 @@ class Criterion:
     function: Function
 
     def score(self, table: ExitTable, exit_index: int) -> FloatArray:
-        """Return the scores ``(N,)`` of one exit of a table whose exits were all asked.
+        """Return the scores ``(N,)`` of one exit of a table whose exits were all evaluated.
 
         Raises:
             UserError: the criterion needs a learned confidence that the exit has not.
@@ -60,17 +60,17 @@ class Criterion:
 
         Args:
             table: any.
-            enabled: E-1 flags. What an exit says is judged together with the *enabled* exits
-                before it; this matters to criteria with a history only. None: all are on.
+            enabled: E-1 flags. A criterion with a history sees of the exits before an exit only
+                the enabled ones. None: all are on.
         """
         early = table.num_exits - 1
         scores = np.empty((len(table), early), np.float32)
         for exit_index in range(early):
-            asked, place = table, exit_index
+            evaluated, place = table, exit_index
             if self.history and enabled is not None and not all(enabled[:exit_index]):
                 before = np.flatnonzero(enabled[:exit_index])
-                asked, place = table.asked([*before, exit_index]), len(before)
-            scores[:, exit_index] = self.score(asked, place)
+                evaluated, place = table.select_exits([*before, exit_index]), len(before)
+            scores[:, exit_index] = self.score(evaluated, place)
         return scores
 
 

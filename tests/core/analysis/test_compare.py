@@ -1,3 +1,5 @@
+import csv
+import io
 import math
 from dataclasses import replace
 
@@ -5,16 +7,119 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
 
-from core.analysis.compare import Differences, compare, differences, in_macs, sign_test
-from core.exits.policy import Policy, read_thresholds, write_thresholds
+from core.analysis.compare import (
+    CHANGES,
+    FIELDS,
+    ORDERS,
+    Comparison,
+    Differences,
+    Order,
+    compare,
+    differences,
+    in_macs,
+    sign_test,
+    to_csv,
+)
+from core.exits.policy import Policy
 from core.exits.report import evaluate
-from core.exits.routing import decide
+from core.exits.routing import route
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
-from tests.core.exits.tables import random_table
+from tests.core.exits.tables import last_exit_only, random_table
 from tests.core.exits.test_routing import tables_with_policies
+
+TABLE = random_table(400, seed=3)
+BOLD, CAREFUL = Policy("margin", [0.1, 0.2, 0.3]), Policy("entropy", [0.6, 0.5, 0.4])
+
+
+def found() -> Comparison:
+    return compare(TABLE, CAREFUL, TABLE, BOLD)
+
+
+def test_every_sample_changes_in_one_way() -> None:
+    both = found()
+    a, b = route(TABLE, CAREFUL), route(TABLE, BOLD)
+    for position in range(len(TABLE)):
+        label = TABLE.labels[position]
+        right = a.answers[position] == label, b.answers[position] == label
+        if right == (True, False):
+            expected = "to_wrong"
+        elif right == (False, True):
+            expected = "to_right"
+        elif a.answers[position] != b.answers[position]:
+            expected = "other_answer"
+        elif a.exits[position] != b.exits[position]:
+            expected = "other_exit"
+        else:
+            expected = None
+        assert both.change(position) == expected
+    assert all(both.count(change) for change in CHANGES)
+    assert sum(both.count(change) for change in CHANGES) == both.count()
+    assert len(both) == len(TABLE)
+
+
+def test_no_order_loses_or_invents_anybody() -> None:
+    both = found()
+    for change in (None, *CHANGES):
+        in_data = both.changed(change, "data")
+        assert np.all(np.diff(in_data) > 0)
+        assert len(in_data) == both.count(change)
+        for order in ORDERS:
+            assert sorted(both.changed(change, order)) == in_data.tolist()
+
+
+def test_mistakes_come_first_and_the_surest_of_them_before_the_others() -> None:
+    both = found()
+    sure = both.b.probabilities
+    signs: dict[Order, int] = {"surest": -1, "least_sure": 1}
+    for order, sign in signs.items():
+        positions = both.changed(order=order)
+        assert np.all(np.diff(both.changes[positions]) >= 0)
+        for change in CHANGES:
+            assert np.all(np.diff(sign * sure[both.changed(change, order)]) >= 0)
+
+
+def test_compute_is_compared_in_macs() -> None:
+    both = found()
+    apart = np.abs(30 * both.b.costs - 10 * both.a.costs)
+    positions = both.changed(order="compute", plain_macs=(10, 30))
+    assert np.all(np.diff(apart[positions]) <= 0)
+
+
+def test_exits_of_unlike_networks_are_not_compared() -> None:
+    both = compare(TABLE, BOLD, last_exit_only(TABLE), Policy("margin", []))
+    assert both.count("other_exit") == 0
+    assert both.count() > 0
+    assert not both.same_exits
+
+
+def test_without_a_label_nothing_is_right_or_wrong() -> None:
+    table = replace(TABLE, labels=np.full(len(TABLE), -1))
+    both = compare(table, CAREFUL, table, BOLD)
+    assert both.count("to_right") == both.count("to_wrong") == 0
+    assert both.count("other_answer") > 0
+    assert "to_wrong" not in to_csv(both, both.changed())
+
+
+def test_a_csv_says_what_both_say() -> None:
+    both = found()
+    positions = both.changed()
+    lines = list(csv.DictReader(io.StringIO(to_csv(both, positions))))
+    assert len(lines) == both.count()
+    assert tuple(lines[0]) == FIELDS
+    first = int(positions[0])
+    assert lines[0]["change"] == "to_wrong"
+    assert lines[0]["label"] == lines[0]["a_answer"] == TABLE.classes[TABLE.labels[first]]
+    assert (lines[0]["a_right"], lines[0]["b_right"]) == ("1", "0")
+    assert int(lines[0]["b_exit"]) == both.b.exits[first] + 1
+    assert float(lines[0]["b_probability"]) == pytest.approx(both.b.probabilities[first], rel=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [{"change": "better"}, {"order": "random"}])
+def test_what_there_is_not_is_a_sentence(wrong: dict[str, str]) -> None:
+    with pytest.raises(UserError, match=r"expected `(change|order)` to be one of"):
+        found().changed(**wrong)  # type: ignore[arg-type]
 
 
 @given(tables_with_policies(), st.integers(0, 2**31))
@@ -24,7 +129,7 @@ def test_what_changed_is_counted_sample_by_sample(
     table, policy = case
     other = Policy("margin", np.random.default_rng(seed).uniform(size=table.num_exits - 1))
     found = compare(table, policy, table, other)
-    a, b = decide(table, policy), decide(table, other)
+    a, b = route(table, policy), route(table, other)
     right_a, right_b = a.answers == table.labels, b.answers == table.labels
     assert found.changed_exit == np.sum(a.exits != b.exits)
     assert found.changed_answer == np.sum(a.answers != b.answers)
@@ -45,19 +150,13 @@ def test_a_configuration_equals_itself() -> None:
     found = compare(table, policy, table, policy)
     assert found.changed_exit == found.changed_answer == found.to_right == found.to_wrong == 0
     assert found.p_value == 1
-    assert found.changes.count() == 0
+    assert found.count() == 0
     assert differences(found, 1000, 1000) == Differences(0, 0, 0, 1)
 
 
 def test_networks_with_other_numbers_of_exits_have_no_exits_in_common() -> None:
     table = random_table(60, exits=4)
-    last = replace(
-        table,
-        probabilities=table.probabilities[:, -1:],
-        confidence=None,
-        stage_costs=table.stage_costs.sum(keepdims=True),
-        head_costs=table.head_costs[-1:],
-    )
+    last = last_exit_only(table)
     found = compare(table, Policy("margin", [0.6] * 3), last, Policy("margin", []))
     assert found.changed_exit is None
     assert found.exits.shape == (4, 1)
@@ -90,16 +189,16 @@ def test_other_samples_are_refused(what: str) -> None:
 
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_the_sign_test_is_the_exact_binomial_test(better: int, worse: int) -> None:
-    found = sign_test(better, worse)
-    expected = binomtest(better, better + worse).pvalue if better + worse else 1.0
-    assert found == pytest.approx(expected, rel=1e-9)
-    assert found == sign_test(worse, better)
+    tosses = better + worse
+    as_uneven = sum(math.comb(tosses, heads) for heads in range(min(better, worse) + 1))
+    expected = min(1.0, 2 * as_uneven / 2**tosses)
+    assert sign_test(better, worse) == pytest.approx(expected, rel=1e-9)
+    assert sign_test(better, worse) == sign_test(worse, better)
 
 
 def test_the_sign_test_does_not_overflow() -> None:
     assert sign_test(5000, 5000) == 1
     assert sign_test(0, 20_000) == 0
-    assert sign_test(400, 600) == pytest.approx(binomtest(400, 1000).pvalue, rel=1e-9)
 
 
 def test_costs_of_unlike_networks_meet_in_macs() -> None:
@@ -114,18 +213,3 @@ def test_costs_of_unlike_networks_meet_in_macs() -> None:
     assert math.isnan(apart.relative_cost)  # their units are not the same
     alike = differences(found, 100, 100)
     assert alike.relative_cost == found.second.relative_cost - found.first.relative_cost
-
-
-def test_thresholds_are_read_as_they_are_written() -> None:
-    policy = Policy("margin", [0.25, 0.9, 1], [True, False, True], [1, 2, 1, 1])
-    assert write_thresholds(policy) == "0.25, off, 1"
-    assert read_thresholds(write_thresholds(policy), policy) == policy
-    assert read_thresholds(" .5;OFF  0 ", policy).thresholds == (0.5, 0.9, 0)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "0.5", "0.5, 0.5, 0.5, 0.5", "a, 0.5, 0.5", "2, 0, 0", "nan,0,0"]
-)
-def test_thresholds_that_mean_nothing_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match="expected"):
-        read_thresholds(text, Policy("margin", [0.5] * 3))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.analysis.corruptions import SPOILERS, spoil
+from core.analysis.corruptions import CORRUPTIONS, corrupt
 from core.foundation.errors import UserError
 
 RANDOM = np.random.default_rng(1)
@@ -10,25 +10,25 @@ GREY = RANDOM.integers(0, 256, (28, 28, 1), np.uint8)
 UNEVEN = RANDOM.integers(0, 256, (20, 33, 3), np.uint8)
 
 
-@pytest.mark.parametrize("name", SPOILERS)
+@pytest.mark.parametrize("name", CORRUPTIONS)
 @pytest.mark.parametrize("pixels", [COLOUR, GREY, UNEVEN], ids=["colour", "grey", "uneven"])
-def test_spoiling_keeps_the_shape_and_the_original(name: str, pixels: np.ndarray) -> None:
+def test_a_corruption_keeps_the_shape_and_the_original(name: str, pixels: np.ndarray) -> None:
     before = pixels.copy()
     for severity in (0.01, 0.5, 1.0):
-        spoiled = spoil(pixels, name, severity)
-        assert spoiled.shape == pixels.shape
-        assert spoiled.dtype == np.uint8
-        np.testing.assert_array_equal(spoiled, spoil(pixels, name, severity))
-    assert (spoil(pixels, name, 1.0) != pixels).mean() > 0.3
+        corrupted = corrupt(pixels, name, severity)
+        assert corrupted.shape == pixels.shape
+        assert corrupted.dtype == np.uint8
+        np.testing.assert_array_equal(corrupted, corrupt(pixels, name, severity))
+    assert (corrupt(pixels, name, 1.0) != pixels).mean() > 0.3
     np.testing.assert_array_equal(pixels, before)
-    np.testing.assert_array_equal(spoil(pixels, name, 0), pixels)
+    np.testing.assert_array_equal(corrupt(pixels, name, 0), pixels)
 
 
-@pytest.mark.parametrize("name", [name for name in SPOILERS if name != "rotation"])
+@pytest.mark.parametrize("name", [name for name in CORRUPTIONS if name != "rotation"])
 def test_more_severe_is_further_away(name: str) -> None:
     smooth = np.linspace(0, 255, 32).astype(np.uint8)[None, :, None].repeat(32, 0).repeat(3, 2)
     far = [
-        np.abs(spoil(smooth, name, severity).astype(float) - smooth).mean()
+        np.abs(corrupt(smooth, name, severity).astype(float) - smooth).mean()
         for severity in (0.0, 0.3, 0.6, 1.0)
     ]
     assert far == sorted(far)
@@ -36,18 +36,18 @@ def test_more_severe_is_further_away(name: str) -> None:
 
 
 def test_the_worst_of_some() -> None:
-    assert (spoil(COLOUR, "occlusion", 1.0) == 128).all()
-    assert len(np.unique(spoil(GREY, "contrast", 1.0))) == 1
-    assert len(np.unique(spoil(GREY, "resolution", 1.0))) <= 4
-    np.testing.assert_array_equal(spoil(COLOUR, "rotation", 1.0), COLOUR[::-1, ::-1])
+    assert (corrupt(COLOUR, "occlusion", 1.0) == 128).all()
+    assert len(np.unique(corrupt(GREY, "contrast", 1.0))) == 1
+    assert len(np.unique(corrupt(GREY, "resolution", 1.0))) <= 4
+    np.testing.assert_array_equal(corrupt(COLOUR, "rotation", 1.0), COLOUR[::-1, ::-1])
 
 
 @pytest.mark.parametrize("severity", [-0.1, 1.1, float("nan")])
 def test_a_severity_out_of_range(severity: float) -> None:
     with pytest.raises(UserError, match="severity"):
-        spoil(COLOUR, "noise", severity)
+        corrupt(COLOUR, "noise", severity)
 
 
-def test_an_unknown_spoiler() -> None:
+def test_an_unknown_corruption() -> None:
     with pytest.raises(UserError, match="Did you mean 'noise'"):
-        spoil(COLOUR, "nois", 0.5)
+        corrupt(COLOUR, "nois", 0.5)

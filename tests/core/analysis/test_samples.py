@@ -11,27 +11,22 @@ from core.analysis.samples import (
     FIELDS,
     FLIPS,
     ORDERS,
-    Routed,
     Selection,
-    accuracy_of,
-    agreement_of,
     belongs,
+    exit_groups,
     extremes,
-    leaving,
     likeliest,
     page_of,
     place_of,
-    routed,
     score_bars,
     select,
     to_csv,
     within_steps,
 )
 from core.data.prepared import ImageSet
-from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
-from core.exits.report import evaluate, exit_scores
-from core.exits.routing import decide
+from core.exits.report import evaluate
+from core.exits.routing import Routing, route
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from tests.core.exits.tables import changed, random_table
@@ -55,90 +50,77 @@ def selections(draw: st.DrawFn) -> Selection:
     )
 
 
-def meant(samples: Routed, position: int, asked: Selection) -> bool:
+def matches(samples: Routing, position: int, selection: Selection) -> bool:
     score = float(samples.scores[position])
     return (
-        asked.exit_index in (None, samples.decision.exits[position])
-        and asked.label in (None, samples.table.labels[position])
-        and asked.right in (None, samples.right[position])
-        and asked.flip in (None, samples.flip(position))
-        and asked.answer in (None, samples.decision.answers[position])
-        and asked.agrees
-        in (None, samples.decision.answers[position] == samples.table.answers[position, -1])
-        and (asked.low == 0 or asked.low <= score)
-        and (asked.high == 1 or score <= asked.high)
+        selection.exit_index in (None, samples.exits[position])
+        and selection.label in (None, samples.table.labels[position])
+        and selection.right in (None, samples.right[position])
+        and selection.flip in (None, samples.flip(position))
+        and selection.answer in (None, samples.answers[position])
+        and selection.agrees
+        in (None, samples.answers[position] == samples.table.answers[position, -1])
+        and (selection.low == 0 or selection.low <= score)
+        and (selection.high == 1 or score <= selection.high)
     )
 
 
 @given(tables_with_policies(), selections())
-def test_those_are_selected_that_are_meant_and_no_others(
-    case: tuple[ExitTable, Policy], asked: Selection
+def test_those_that_match_are_selected_and_no_others(
+    case: tuple[ExitTable, Policy], selection: Selection
 ) -> None:
-    samples = routed(*case)
-    found = select(samples, asked)
-    assert sorted(found) == [n for n in range(len(samples)) if meant(samples, n, asked)]
+    samples = route(*case)
+    found = select(samples, selection)
+    assert sorted(found) == [n for n in range(len(samples)) if matches(samples, n, selection)]
 
 
 @given(tables_with_policies(), selections())
-def test_they_come_in_the_order_asked_for_and_ties_as_in_the_data(
-    case: tuple[ExitTable, Policy], asked: Selection
+def test_they_come_in_the_order_chosen_and_ties_as_in_the_data(
+    case: tuple[ExitTable, Policy], selection: Selection
 ) -> None:
-    samples = routed(*case)
-    found = select(samples, asked).tolist()
-    sign = {"data": 0, "least_sure": 1, "most_sure": -1}[asked.order]
+    samples = route(*case)
+    found = select(samples, selection).tolist()
+    sign = {"data": 0, "least_sure": 1, "most_sure": -1}[selection.order]
     assert found == sorted(found, key=lambda n: (sign * samples.scores[n], n))
 
 
 @given(tables_with_policies())
 def test_what_is_routed_agrees_with_the_report(case: tuple[ExitTable, Policy]) -> None:
     table, policy = case
-    samples, report, decision = (
-        routed(table, policy),
-        evaluate(table, policy),
-        decide(table, policy),
-    )
+    samples, report = route(table, policy), evaluate(table, policy)
     assert samples.rescued.sum() == report.rescued
     assert samples.ruined.sum() == report.ruined
-    assert [one.share for one in leaving(samples)] == list(report.exit_share)
+    assert [one.share for one in exit_groups(samples)] == list(report.exit_share)
     np.testing.assert_equal(
-        [one.accuracy for one in leaving(samples)], list(report.accuracy_of_left)
+        [one.accuracy for one in exit_groups(samples)], list(report.accuracy_of_left)
     )
-    assert sum(one.count for one in leaving(samples)) == len(table)
-    assert accuracy_of(samples, np.arange(len(table))) == report.accuracy
+    assert sum(one.count for one in exit_groups(samples)) == len(table)
+    assert samples.accuracy(np.arange(len(table))) == report.accuracy
     early = policy.scores(table)
-    for position, exit_index in enumerate(decision.exits.tolist()):
+    for position, exit_index in enumerate(samples.exits.tolist()):
         if exit_index < table.num_exits - 1:
             assert samples.scores[position] == early[position, exit_index]
 
 
-def test_the_final_exit_is_as_sure_as_its_answer_where_the_criterion_is_learned() -> None:
-    table = random_table(30, 3)
-    scores = exit_scores(table, Policy("confidence", [1, 1]))
-    np.testing.assert_array_equal(scores[:, :2], table.confidence)
-    np.testing.assert_array_equal(scores[:, 2], table.probabilities[:, 2].max(axis=1))
-    margins = exit_scores(table, Policy("margin", [1, 1]))
-    np.testing.assert_array_equal(margins[:, 2], CRITERIA["margin"].score(table, 2))
-
-
 def test_samples_without_a_label_are_neither_right_nor_wrong() -> None:
     table = changed(random_table(20), labels=np.full(20, -1))
-    samples = routed(table, Policy("margin", [0.5] * 3))
+    samples = route(table, Policy("margin", [0.5] * 3))
     for right in (True, False):
         assert len(select(samples, Selection(right=right))) == 0
     agreeing, differing = (select(samples, Selection(agrees=agrees)) for agrees in (True, False))
     assert sorted([*agreeing, *differing]) == list(range(20))
-    assert np.isnan(accuracy_of(samples, np.arange(20)))
-    assert np.isnan([one.accuracy for one in leaving(samples)]).all()
+    assert np.isnan(samples.accuracy())
+    assert np.isnan([one.accuracy for one in exit_groups(samples)]).all()
 
 
 @given(tables_with_policies(), st.integers(0, 6))
 def test_extremes_are_the_ends_of_the_order_and_never_overlap(
     case: tuple[ExitTable, Policy], most: int
 ) -> None:
-    samples = routed(*case)
+    samples = route(*case)
     for exit_index in range(samples.table.num_exits):
         surest, least = extremes(samples, exit_index, most)
-        here = samples.decision.exits == exit_index
+        here = samples.exits == exit_index
         assert len(surest) <= most
         assert len(least) <= most
         assert len(surest) + len(least) == min(here.sum(), 2 * most)
@@ -156,11 +138,11 @@ def test_extremes_are_the_ends_of_the_order_and_never_overlap(
 
 @given(tables_with_policies())
 def test_agreement_is_with_the_last_exit(case: tuple[ExitTable, Policy]) -> None:
-    samples = routed(*case)
+    samples = route(*case)
     every = np.arange(len(samples))
-    together = [one.count * one.agreement for one in leaving(samples) if one.count]
-    assert sum(together) == pytest.approx(len(samples) * agreement_of(samples, every))
-    assert np.isnan(agreement_of(samples, every[:0]))
+    together = [one.count * one.agreement for one in exit_groups(samples) if one.count]
+    assert sum(together) == pytest.approx(len(samples) * samples.agreement(every))
+    assert np.isnan(samples.agreement(every[:0]))
     changed_by_leaving = len(select(samples, Selection(agrees=False)))
     assert samples.rescued.sum() + samples.ruined.sum() <= changed_by_leaving
 
@@ -169,7 +151,7 @@ def test_agreement_is_with_the_last_exit(case: tuple[ExitTable, Policy]) -> None
 def test_counts_within_steps_are_what_is_selected(
     case: tuple[ExitTable, Policy], one: int, other: int
 ) -> None:
-    samples = routed(*case)
+    samples = route(*case)
     low, high = sorted((one, other))
     below, at_most = within_steps(samples.scores)
     found = select(samples, Selection(low=low / 100, high=high / 100))
@@ -181,7 +163,7 @@ def test_bars_are_of_right_and_wrong_where_all_labels_are_known(labels: str) -> 
     table = random_table(200)
     known = {"all": 200, "some": 100, "none": 0}[labels]
     table = changed(table, labels=np.where(np.arange(200) < known, table.labels, -1))
-    samples = routed(table, Policy("margin", [0.5] * 3))
+    samples = route(table, Policy("margin", [0.5] * 3))
     up, down, by_label = score_bars(samples, np.arange(150), 10)
     assert by_label == (labels == "all")
     assert up.sum() + down.sum() == 150
@@ -208,17 +190,17 @@ def test_the_likeliest_classes_survive_truncation() -> None:
 
 def test_csv_has_a_line_for_each_sample_that_can_be_read_back() -> None:
     table = replace(random_table(60, 3), classes=('a "quoted", one', "b", "c", "d", "=e"))
-    samples = routed(table, Policy("confidence", [0.6, 0.5]))
+    samples = route(table, Policy("confidence", [0.6, 0.5]))
     positions = select(samples, Selection(order="least_sure"))
     lines = list(csv.DictReader(io.StringIO(to_csv(samples, positions))))
     assert tuple(lines[0]) == FIELDS
     assert [int(line["id"]) for line in lines] == table.ids[positions].tolist()
     for line, position in zip(lines, positions, strict=True):
         assert line["label"] == table.classes[table.labels[position]]
-        assert line["answer"] == table.classes[samples.decision.answers[position]]
-        assert int(line["exit"]) == samples.decision.exits[position] + 1
+        assert line["answer"] == table.classes[samples.answers[position]]
+        assert int(line["exit"]) == samples.exits[position] + 1
         assert float(line["score"]) == pytest.approx(samples.scores[position], rel=1e-5)
-        assert float(line["cost"]) == pytest.approx(samples.decision.costs[position], rel=1e-5)
+        assert float(line["cost"]) == pytest.approx(samples.costs[position], rel=1e-5)
         assert line["right"] == str(int(samples.right[position]))
         assert line["flip"] == (samples.flip(position) or "")
 
@@ -226,7 +208,7 @@ def test_csv_has_a_line_for_each_sample_that_can_be_read_back() -> None:
 def test_csv_of_files_has_their_names() -> None:
     table = random_table(3, 2)
     names = ["a.png", 'b "2".png', "c, d.png"]
-    content = to_csv(routed(table, Policy("margin", [0.5])), np.array([2, 1]), names)
+    content = to_csv(route(table, Policy("margin", [0.5])), np.array([2, 1]), names)
     lines = list(csv.DictReader(io.StringIO(content)))
     assert [line["file"] for line in lines] == ["c, d.png", 'b "2".png']
     assert tuple(lines[0])[:-1] == FIELDS
@@ -234,7 +216,7 @@ def test_csv_of_files_has_their_names() -> None:
 
 def test_csv_leaves_empty_what_is_unknown() -> None:
     table = changed(random_table(1, 2), labels=[-1])
-    line = to_csv(routed(table, Policy("margin", [0.5])), np.array([0])).splitlines()[1].split(",")
+    line = to_csv(route(table, Policy("margin", [0.5])), np.array([0])).splitlines()[1].split(",")
     assert line[1] == line[6] == line[7] == ""
 
 

@@ -19,7 +19,7 @@ from core.data.samples import load_samples
 from core.deploy import benchmark as bench
 from core.exits.policy import Policy
 from core.exits.report import evaluate
-from core.exits.table import load_tables
+from core.exits.table_file import load_tables
 from core.foundation.errors import UserError
 from core.hub.model import load
 from core.hub.registry import card_of, shipped_models, shipped_table

@@ -7,6 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from core.exits.table import ExitTable, normalised_entropy
+from core.foundation.costs import Costs
 
 
 def random_table(
@@ -40,8 +41,10 @@ def random_table(
         confidence=learned.astype(np.float32) if confidence else None,
         labels=labels,
         ids=np.arange(samples),
-        stage_costs=stages / stages.sum() * (1 - last_head),
-        head_costs=np.append(random.uniform(0, 0.05, size=exits - 1), last_head),
+        costs=Costs(
+            stages / stages.sum() * (1 - last_head),
+            np.append(random.uniform(0, 0.05, size=exits - 1), last_head),
+        ),
         classes=tuple(f"class {k}" for k in range(classes)),
         entropy=normalised_entropy(probabilities.astype(np.float32)) if entropy else None,
     )
@@ -50,6 +53,12 @@ def random_table(
 def changed(table: ExitTable, **fields: Any) -> ExitTable:
     """The table with these fields, given as anything that can become an array."""
     return replace(table, **fields)
+
+
+def last_exit_only(table: ExitTable) -> ExitTable:
+    """The table of the plain network."""
+    costs = Costs([table.costs.stages.sum()], table.costs.heads[-1:])
+    return replace(table, probabilities=table.probabilities[:, -1:], confidence=None, costs=costs)
 
 
 @st.composite

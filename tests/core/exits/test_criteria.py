@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from core.exits.criteria import CRITERIA, available
 from core.exits.policy import Policy
-from core.exits.routing import decide, window_at_end
+from core.exits.routing import right_at_end, route
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from tests.core.exits.tables import changed, random_table, tables
@@ -35,8 +35,7 @@ def test_a_score_depends_on_its_own_sample_and_the_exits_so_far(
         table,
         probabilities=table.probabilities[:, :so_far],
         confidence=table.confidence[:, :so_far],
-        stage_costs=table.stage_costs[:so_far],
-        head_costs=table.head_costs[:so_far],
+        costs=table.costs.select(range(so_far)),
     ).select(inside)
     np.testing.assert_array_equal(
         CRITERIA[name].score(partial, exit_index), CRITERIA[name].score(table, exit_index)[inside]
@@ -84,7 +83,7 @@ def test_class_exclusion_is_the_published_rule_when_all_exits_share_a_beta() -> 
     assert rule is not None
     for beta in (0.15, 0.4, 0.8):
         policy = Policy("exclusion", (1 - beta,) * 3)
-        decision = decide(table, policy)
+        decision = route(table, policy)
         for row in range(len(table)):
             alive = alive_by_hand(table.probabilities[row, :3].astype(float), beta)
             for index in range(3):
@@ -105,13 +104,13 @@ def test_the_window_tells_for_which_thresholds_the_final_answer_is_right() -> No
         for level in np.linspace(0, 1, 11):
             policy = Policy("exclusion", (1.0, 1.0, 1.0), enabled)
             policy = Policy("exclusion", [level if on else 1.0 for on in enabled], enabled)
-            window, decision = window_at_end(table, policy), decide(table, policy)
+            window, decision = right_at_end(table, policy), route(table, policy)
             assert window is not None
             right = (window[:, 0] <= level) & (level < window[:, 1])
             end = decision.exits == 3
             np.testing.assert_array_equal(right[end], (decision.answers == table.labels)[end])
-    assert window_at_end(table, Policy("margin", (0.5,) * 3)) is None
-    assert window_at_end(table, Policy.never("exclusion", 4)) is None
+    assert right_at_end(table, Policy("margin", (0.5,) * 3)) is None
+    assert right_at_end(table, Policy.never("exclusion", 4)) is None
 
 
 def test_gates_share_out_one_unit_of_probability() -> None:

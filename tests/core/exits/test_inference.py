@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from core.exits.criteria import CRITERIA
 from core.exits.inference import run_all_exits, run_with_skipping
 from core.exits.policy import Policy
-from core.exits.routing import decide
+from core.exits.routing import route
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.model import load
@@ -36,8 +36,7 @@ def table_of(made: ExitNetwork, images: NDArray[np.uint8], batch_size: int = 64)
         confidence=confidence,
         labels=np.full(len(images), -1),
         ids=np.arange(len(images)),
-        stage_costs=cost.stage_costs,
-        head_costs=cost.head_costs,
+        costs=cost.costs,
         classes=tuple("0123456789"),
     )
 
@@ -64,14 +63,13 @@ def assert_equal_to_table(
     made: ExitNetwork, images: NDArray[np.uint8], policy: Policy, batch_size: int
 ) -> NDArray[np.int64]:
     table = table_of(made, images)
-    expected = decide(table, policy)
+    expected = route(table, policy)
     channels = images.shape[3]
     got = run_with_skipping(
         made,
         normalisation(channels).batches(images, batch_size),
         policy,
-        table.stage_costs,
-        table.head_costs,
+        table.costs,
     )
     np.testing.assert_array_equal(got.exits, expected.exits)
     np.testing.assert_array_equal(got.labels, expected.answers)
@@ -111,7 +109,7 @@ def test_the_final_exit_answers_no_class_that_was_ruled_out() -> None:
     table = table_of(made, images)
     scores = Policy("exclusion", (0.5,) * 3).scores(table)
     policy = Policy("exclusion", [between_scores(column, 0.1) for column in scores.T])
-    decision = decide(table, policy)
+    decision = route(table, policy)
     end = decision.exits == 3
     assert (decision.answers[end] != table.answers[end, 3]).any()
     assert_equal_to_table(made, images, policy, 64)
@@ -155,7 +153,7 @@ def test_stages_behind_the_last_exit_taken_are_not_run() -> None:
     table = table_of(network(), noise(64))
     images = normalisation(1).batches(noise(64), 64)
     everyone = Policy("max_probability", (0.0, 0.0))
-    run_with_skipping(made, images, everyone, table.stage_costs, table.head_costs)
+    run_with_skipping(made, images, everyone, table.costs)
     assert ran == [(0, 64)]
 
 
@@ -164,12 +162,12 @@ def test_rows_shrink_when_samples_leave() -> None:
     images = noise(64)
     table = table_of(made, images)
     policy = mixed_policy(table, "margin")
-    left_first = int((decide(table, policy).exits == 0).sum())
+    left_first = int((route(table, policy).exits == 0).sum())
     ran: list[int] = []
     stage = made.stage
     made.stage = lambda i, x: ran.append(len(x)) or stage(i, x)  # type: ignore[method-assign,func-returns-value]
     batches = normalisation(1).batches(images, 64)
-    run_with_skipping(made, batches, policy, table.stage_costs, table.head_costs)
+    run_with_skipping(made, batches, policy, table.costs)
     assert ran[:2] == [64, 64 - left_first]
 
 
@@ -177,7 +175,7 @@ def test_a_policy_of_another_number_of_exits_is_refused() -> None:
     made = network()
     table = table_of(made, noise(2))
     with pytest.raises(UserError, match="expected 2 thresholds"):
-        run_with_skipping(made, [], Policy("margin", (0.5,)), table.stage_costs, table.head_costs)
+        run_with_skipping(made, [], Policy("margin", (0.5,)), table.costs)
 
 
 @pytest.mark.parametrize("batch_size", BATCH_SIZES)
@@ -192,7 +190,7 @@ def test_shipped_models_skip_as_their_tables_say(name: str, batch_size: int) -> 
         ):
             continue
         policy = mixed_policy(table, criterion)
-        expected = decide(table, policy)
+        expected = route(table, policy)
         got = model.predict(images, policy, batch_size)
         np.testing.assert_array_equal(got.exits, expected.exits)
         np.testing.assert_array_equal(got.labels, expected.answers)
@@ -203,9 +201,9 @@ def test_shipped_models_skip_as_their_tables_say(name: str, batch_size: int) -> 
 def test_cuda_gives_the_answers_of_the_cpu() -> None:
     made, images = network(), noise(300)
     policy = mixed_policy(table_of(made, images), "max_probability")
-    cpu = decide(table_of(made, images), policy)
+    cpu = route(table_of(made, images), policy)
     cost = count(made, 1, 28)
     cuda = torch.device("cuda")
     batches = normalisation(1).to(cuda).batches(images, 64)
-    got = run_with_skipping(made.to(cuda), batches, policy, cost.stage_costs, cost.head_costs)
+    got = run_with_skipping(made.to(cuda), batches, policy, cost.costs)
     assert (got.labels == cpu.answers).mean() > 0.99

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.exits.criteria import CRITERIA
-from core.exits.policy import Policy
+from core.exits.policy import Policy, read_thresholds, write_thresholds
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from tests.core.exits.tables import random_table, tables
@@ -125,31 +125,33 @@ def test_json_holds_plain_types() -> None:
 
 
 @given(tables(), st.floats(0.2, 5))
-def test_heat_is_softmax_of_the_logits_over_the_temperature(table: ExitTable, heat: float) -> None:
+def test_temperatures_divide_the_logits(table: ExitTable, temperature: float) -> None:
     early = table.num_exits - 1
-    heated = Policy("entropy", [0.5] * early, temperatures=[heat] * (early + 1)).heated(table)
-    powers = table.probabilities.astype(np.float64) ** (1 / heat)
+    divided = Policy(
+        "entropy", [0.5] * early, temperatures=[temperature] * (early + 1)
+    ).apply_temperatures(table)
+    powers = table.probabilities.astype(np.float64) ** (1 / temperature)
     expected = powers / powers.sum(axis=2, keepdims=True)
-    np.testing.assert_allclose(heated.probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(divided.probabilities, expected, atol=1e-6)
 
 
-def test_heat_recomputes_the_entropy_and_leaves_the_rest() -> None:
+def test_temperatures_recompute_the_entropy_and_leave_the_rest() -> None:
     table = random_table(entropy=True)
     cold = Policy("entropy", [0.5] * 3)
-    assert cold.heated(table) is table
-    hot = dataclasses.replace(cold, temperatures=(3.0, 1.0, 1.0, 1.0)).heated(table)
+    assert cold.apply_temperatures(table) is table
+    hot = dataclasses.replace(cold, temperatures=(3.0, 1.0, 1.0, 1.0)).apply_temperatures(table)
     scores, before = CRITERIA["entropy"].scores(hot), CRITERIA["entropy"].scores(table)
     assert (scores[:, 0] < before[:, 0]).all()
     np.testing.assert_allclose(scores[:, 1:], before[:, 1:], atol=1e-5)
     np.testing.assert_array_equal(hot.confidence, table.confidence)
 
 
-def test_heat_is_refused_where_the_tail_is_lost() -> None:
+def test_temperatures_are_refused_where_the_tail_is_lost() -> None:
     table = random_table().truncated(2)
     policy = Policy("entropy", [0.5] * 3, temperatures=[2.0] * 4)
     with pytest.raises(UserError, match="top 2 of 5"):
-        policy.heated(table)
-    assert dataclasses.replace(policy, temperatures=(1.0,) * 4).heated(table) is table
+        policy.apply_temperatures(table)
+    assert dataclasses.replace(policy, temperatures=(1.0,) * 4).apply_temperatures(table) is table
 
 
 def test_a_policy_is_read_from_a_text() -> None:
@@ -161,3 +163,18 @@ def test_a_policy_is_read_from_a_text() -> None:
 def test_a_text_that_is_no_policy_is_named(text: str | bytes) -> None:
     with pytest.raises(UserError, match=r"^(expected )?'mine\.json'"):
         Policy.from_json(text, "'mine.json'")
+
+
+def test_thresholds_are_read_as_they_are_written() -> None:
+    policy = Policy("margin", [0.25, 0.9, 1], [True, False, True], [1, 2, 1, 1])
+    assert write_thresholds(policy) == "0.25, off, 1"
+    assert read_thresholds(write_thresholds(policy), policy) == policy
+    assert read_thresholds(" .5;OFF  0 ", policy).thresholds == (0.5, 0.9, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0.5", "0.5, 0.5, 0.5, 0.5", "a, 0.5, 0.5", "2, 0, 0", "nan,0,0"]
+)
+def test_thresholds_that_mean_nothing_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="expected"):
+        read_thresholds(text, Policy("margin", [0.5] * 3))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
-from core.exits.routing import answers, decide, route
+from core.exits.routing import exits_taken, route
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from tests.core.exits.tables import random_table, tables
@@ -41,12 +41,12 @@ def test_each_sample_leaves_at_the_first_enabled_exit_above_its_threshold(
             if policy.enabled[exit_index] and score > policy.thresholds[exit_index]
         ]
         expected.append(leaving[0] if leaving else table.num_exits - 1)
-    decision = decide(table, policy)
-    assert decision.exits.tolist() == expected
-    costs = table.relative_costs(policy.enabled)
+    routing = route(table, policy)
+    assert routing.exits.tolist() == expected
+    costs = table.costs.at_exits(policy.enabled)
     for sample, exit_index in enumerate(expected):
-        assert decision.answers[sample] == answers(table, policy)[sample, exit_index]
-        assert decision.costs[sample] == costs[exit_index]
+        assert routing.answers[sample] == routing.exit_answers[sample, exit_index]
+        assert routing.costs[sample] == costs[exit_index]
 
 
 @given(tables_with_policies(), st.data())
@@ -55,39 +55,67 @@ def test_raising_a_threshold_never_makes_a_sample_leave_earlier(
 ) -> None:
     table, policy = case
     raised = [data.draw(st.floats(level, 1)) for level in policy.thresholds]
-    later = decide(table, replace(policy, thresholds=tuple(raised)))
-    assert (later.exits >= decide(table, policy).exits).all()
+    later = route(table, replace(policy, thresholds=tuple(raised)))
+    assert (later.exits >= route(table, policy).exits).all()
 
 
 def test_a_score_equal_to_its_threshold_stays() -> None:
     scores = np.array([[0.1], [0.5], [1.0]], np.float32)
-    assert route(scores, [0.5], [True]).tolist() == [1, 1, 0]
-    assert route(scores, [1.0], [True]).tolist() == [1, 1, 1]
-    assert route(scores, [0.0], [False]).tolist() == [1, 1, 1]
+    assert exits_taken(scores, [0.5], [True]).tolist() == [1, 1, 0]
+    assert exits_taken(scores, [1.0], [True]).tolist() == [1, 1, 1]
+    assert exits_taken(scores, [0.0], [False]).tolist() == [1, 1, 1]
     tenth = float(np.float32(0.1))
-    assert route(scores, [np.nextafter(tenth, 0)], [True])[0] == 0
-    assert route(scores, [tenth], [True])[0] == 1
+    assert exits_taken(scores, [np.nextafter(tenth, 0)], [True])[0] == 0
+    assert exits_taken(scores, [tenth], [True])[0] == 1
 
 
 def test_never_costs_the_plain_network_and_answers_as_the_last_exit() -> None:
     table = random_table()
-    decision = decide(table, Policy.never("entropy", table.num_exits))
-    assert (decision.exits == 3).all()
-    np.testing.assert_allclose(decision.costs, 1)
-    np.testing.assert_array_equal(decision.answers, table.answers[:, -1])
+    routing = route(table, Policy.never("entropy", table.num_exits))
+    assert (routing.exits == 3).all()
+    np.testing.assert_allclose(routing.costs, 1)
+    np.testing.assert_array_equal(routing.answers, table.answers[:, -1])
 
 
 def test_a_temperature_moves_exits_and_never_the_answer_of_an_exit() -> None:
     table = random_table(200)
     cold = Policy("max_probability", [0.6] * 3)
     hot = replace(cold, temperatures=(4.0,) * 4)
-    decision = decide(table, hot)
-    assert (decision.exits > decide(table, cold).exits).any()
-    np.testing.assert_array_equal(decision.answers, table.answers[np.arange(200), decision.exits])
+    routing = route(table, hot)
+    assert (routing.exits > route(table, cold).exits).any()
+    np.testing.assert_array_equal(routing.answers, table.answers[np.arange(200), routing.exits])
 
 
 def test_a_policy_for_another_network_is_refused() -> None:
     with pytest.raises(UserError, match="expected 3 thresholds"):
-        decide(random_table(), Policy("entropy", [0.5]))
+        route(random_table(), Policy("entropy", [0.5]))
     with pytest.raises(UserError, match="expected 1 thresholds"):
-        route(np.zeros((2, 1)), [0.5], [True, False])
+        exits_taken(np.zeros((2, 1)), [0.5], [True, False])
+
+
+def test_flips_are_told_by_sample() -> None:
+    table = random_table(300)
+    routing = route(table, Policy("max_probability", [0.5] * 3))
+    assert routing.rescued.any()
+    assert routing.ruined.any()
+    for position in range(300):
+        right, last = routing.right[position], table.right[position, -1]
+        expected = None if right == last else "rescued" if right else "ruined"
+        assert routing.flip(position) == expected
+
+
+def test_the_probability_is_that_of_the_answer_where_it_is_given() -> None:
+    table, policy = random_table(400, seed=3), Policy("margin", [0.1, 0.2, 0.3])
+    routing = route(table, policy)
+    expected = table.probabilities[np.arange(400), routing.exits, routing.answers]
+    assert np.array_equal(routing.probabilities, expected)
+    assert np.allclose(route(table.truncated(3), policy).probabilities, expected, atol=1e-6)
+
+
+def test_the_final_score_is_that_of_the_answer_where_the_criterion_is_learned() -> None:
+    table = random_table(30, 3)
+    scores = route(table, Policy("confidence", [1, 1])).exit_scores
+    np.testing.assert_array_equal(scores[:, :2], table.confidence)
+    np.testing.assert_array_equal(scores[:, 2], table.probabilities[:, 2].max(axis=1))
+    margins = route(table, Policy("margin", [1, 1])).exit_scores
+    np.testing.assert_array_equal(margins[:, 2], CRITERIA["margin"].score(table, 2))

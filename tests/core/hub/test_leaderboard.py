@@ -5,7 +5,7 @@ import pytest
 from core.cli.methods import BEGIN, END, methods_text
 from core.exits.report import evaluate
 from core.foundation.errors import UserError
-from core.hub.leaderboard import BUDGETS, DROPS, rivals, standing, standings
+from core.hub.leaderboard import BUDGETS, DROPS, leaderboard, leaderboard_entry, rivals
 from core.hub.methods import METHODS, own_criterion
 from core.hub.registry import card_of, shipped_models, shipped_table
 
@@ -23,10 +23,10 @@ def test_a_method_from_elsewhere_decides_by_the_first_score_there_is() -> None:
     assert own_criterion("eenet", ("margin", "entropy")) == "margin"
 
 
-def test_a_standing_reports_on_test_what_was_chosen_on_calibration() -> None:
+def test_an_entry_reports_on_test_what_was_chosen_on_calibration() -> None:
     card = card_of("eenet8-mnist")
     calibration, test = (shipped_table(card.name, split) for split in ("calibration", "test"))
-    found = standing(card, calibration, test)
+    found = leaderboard_entry(card, calibration, test)
     assert found.plain == "resnet8-mnist"
     assert found.exit_accuracy == card.per_exit_accuracy["test"]
     for budget in BUDGETS:
@@ -53,7 +53,7 @@ def test_the_docs_show_what_the_models_say() -> None:
     text = (Path(__file__).resolve().parents[3] / "docs" / "methods.md").read_text("utf-8")
     shown = text.split(BEGIN, 1)[1].split(END, 1)[0].strip().splitlines()
     cards = rivals("cifar10")
-    expected = methods_text(cards, standings(cards), {}).splitlines()
+    expected = methods_text(cards, leaderboard(cards), {}).splitlines()
     assert len(shown) == len(expected)
     for one, other in zip(shown, expected, strict=True):
         # The first table ends with a measured time, which differs from day to day.

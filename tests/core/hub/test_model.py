@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from core.data.samples import load_samples
 from core.data.splits import load_split
 from core.exits.policy import Policy
-from core.exits.routing import decide
+from core.exits.routing import route
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.card import Card, TrainingFacts
@@ -258,7 +258,7 @@ class TestShipped:
         expected = figures(stored, policy)
         got = model.predict(images.images, policy)
         # The table is rounded to 16 bits: a score may fall on the other side of its threshold.
-        decision = decide(stored, policy)
+        decision = route(stored, policy)
         assert (got.exits != decision.exits).sum() <= 10
         assert (got.labels != decision.answers).sum() <= 5
         assert (got.labels == images.labels).mean() == pytest.approx(expected.accuracy, abs=5e-4)

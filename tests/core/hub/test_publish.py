@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from core.data.prepared import ImageSet
-from core.exits.table import MOST_CLASSES_IN_FULL, ExitTable
+from core.exits.table import ExitTable
+from core.exits.table_file import MOST_CLASSES_IN_FULL
 from core.foundation.errors import UserError
 from core.hub import publish as publishing
 from core.hub.publish import publish

@@ -24,7 +24,7 @@ def plain_spec(backbone: str, **changes: object) -> NetworkSpec:
 def test_resnet20_counts_the_published_macs() -> None:
     cost = count(build(plain_spec("resnet20")), 3, 32)
     assert cost.plain_macs == 40_813_184
-    assert cost.stage_costs.sum() + cost.head_costs[-1] == pytest.approx(1)
+    assert cost.costs.stages.sum() + cost.costs.heads[-1] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_an_exit_costs_its_stages_and_all_heads_on_the_way() -> None:
     by_hand = (
         cost.stage_macs[0] + cost.stage_macs[1] + cost.head_macs[0] + cost.head_macs[1]
     ) / cost.plain_macs
-    assert cost.exit_costs[1] == pytest.approx(by_hand)
-    assert cost.exit_costs[-1] > 1  # the early heads are not free
+    assert cost.costs.at_exits()[1] == pytest.approx(by_hand)
+    assert cost.costs.at_exits()[-1] > 1  # the early heads are not free
     features = 4 * 14 * 14
     assert cost.head_macs[0] == features * 10 + features
 

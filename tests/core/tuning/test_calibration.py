@@ -8,6 +8,7 @@ from scipy.optimize import minimize_scalar
 from core.exits.policy import Policy
 from core.exits.report import evaluate
 from core.exits.table import ExitTable
+from core.foundation.costs import Costs
 from core.foundation.errors import UserError
 from core.hub.registry import shipped_table
 from core.tuning.calibration import HIGHEST, LOWEST, fit_temperatures
@@ -20,9 +21,9 @@ def likelihood_loss(table: ExitTable, exit_index: int) -> float:
     return float(-np.log(probabilities[np.arange(len(table)), table.labels]).mean())
 
 
-def heated(table: ExitTable, temperatures: tuple[float, ...]) -> ExitTable:
+def with_temperatures(table: ExitTable, temperatures: tuple[float, ...]) -> ExitTable:
     early = table.num_exits - 1
-    return Policy("margin", [0.5] * early, temperatures=temperatures).heated(table)
+    return Policy("margin", [0.5] * early, temperatures=temperatures).apply_temperatures(table)
 
 
 @pytest.mark.parametrize("exits", [1, 4])
@@ -49,7 +50,7 @@ def test_it_undoes_a_known_temperature() -> None:
     true = changed(
         table, labels=labels, probabilities=np.repeat(table.probabilities[:, 1:2], 3, axis=1)
     )
-    overconfident = heated(true, (1, 1 / 3, 2))
+    overconfident = with_temperatures(true, (1, 1 / 3, 2))
     assert fit_temperatures(overconfident) == pytest.approx((1, 3, 0.5), rel=0.05)
 
 
@@ -59,7 +60,7 @@ def test_no_exit_gets_worse_and_no_answer_changes(table: ExitTable) -> None:
     temperatures = fit_temperatures(table)
     assert len(temperatures) == table.num_exits
     assert all(LOWEST <= temperature <= HIGHEST for temperature in temperatures)
-    cooled = heated(table, temperatures)
+    cooled = with_temperatures(table, temperatures)
     for exit_index in range(table.num_exits):
         if temperatures[exit_index] > LOWEST:  # below, probabilities become exactly 0
             before = likelihood_loss(table, exit_index)
@@ -73,8 +74,7 @@ def test_answers_all_right_or_all_wrong_stop_at_the_bounds() -> None:
         confidence=None,
         labels=np.zeros(10, np.int64),
         ids=np.arange(10),
-        stage_costs=[0.5, 0.4],
-        head_costs=[0.01, 0.1],
+        costs=Costs([0.5, 0.4], [0.01, 0.1]),
         classes=("a", "b"),
     )
     assert fit_temperatures(table) == (LOWEST, LOWEST)
@@ -105,10 +105,10 @@ def test_what_cannot_be_fitted_is_said() -> None:
 
 
 def test_a_shipped_model_is_better_calibrated_on_its_test_split() -> None:
-    temperatures = fit_temperatures(shipped_table("eenet8-mnist", "calibration"))
+    fitted = fit_temperatures(shipped_table("eenet8-mnist", "calibration"))
     test = shipped_table("eenet8-mnist", "test")
     before, after = (
-        np.mean(evaluate(test, Policy("margin", [0.5, 0.5], None, heat)).calibration_error)
-        for heat in (None, temperatures)
+        np.mean(evaluate(test, Policy("margin", [0.5, 0.5], None, temperatures)).calibration_error)
+        for temperatures in (None, fitted)
     )
     assert after < before

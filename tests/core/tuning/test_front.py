@@ -10,15 +10,18 @@ from numpy.typing import NDArray
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
 from core.exits.report import evaluate
-from core.exits.routing import decide
+from core.exits.routing import route
 from core.exits.table import ExitTable
+from core.foundation.costs import Costs
 from core.foundation.errors import UserError
+from core.hub.registry import shipped_table
 from core.tuning.front import (
     Front,
     best_within_cost,
     cheapest_within_drop,
     front,
     measured,
+    replay,
 )
 from tests.core.exits.tables import changed, random_table, tables
 from tests.core.exits.test_routing import tables_with_policies
@@ -33,9 +36,9 @@ GRIDS: dict[str, Callable[[Numbers], Numbers]] = {
 }
 
 
-def is_matched(found: Front, accuracy: Numbers, cost: Numbers) -> bool:
+def is_matched(found: Front, accuracy: Numbers, cost: Numbers, slack: float = 1e-9) -> bool:
     """Whether for each of these points the front has one as accurate that costs no more."""
-    index = np.searchsorted(found.accuracy, accuracy - 1e-9)  # the cheapest as accurate
+    index = np.searchsorted(found.accuracy, accuracy - slack)  # the cheapest as accurate
     within = index < len(found)
     return bool(within.all() and (found.relative_cost[index] <= cost + 1e-9).all())
 
@@ -54,21 +57,21 @@ def every_policy(
         inside = np.ones(len(table), bool)
         right, price = 0.0, 0.0
         for i, threshold in enumerate(chosen):
-            price += inside.sum() * table.stage_costs[i]
+            price += inside.sum() * table.costs.stages[i]
             if threshold < np.inf:
-                price += inside.sum() * table.head_costs[i]
+                price += inside.sum() * table.costs.heads[i]
             leaves = inside & (scores[:, i] > threshold)
             right += is_right[leaves, i].sum()
             inside &= ~leaves
         i = len(chosen)
         leaves = inside & (scores[:, i] > last[:, None])  # (levels, N)
         stays = inside & ~leaves
-        head = np.where(last < np.inf, table.head_costs[i], 0)
+        head = np.where(last < np.inf, table.costs.heads[i], 0)
         accuracy.append(right + leaves @ is_right[:, i] + stays @ is_right[:, -1])
         cost.append(
             price
-            + inside.sum() * (table.stage_costs[i] + head)
-            + stays.sum(axis=1) * (table.stage_costs[-1] + table.head_costs[-1])
+            + inside.sum() * (table.costs.stages[i] + head)
+            + stays.sum(axis=1) * (table.costs.stages[-1] + table.costs.heads[-1])
         )
     return np.concatenate(accuracy) / len(table), np.concatenate(cost) / len(table)
 
@@ -94,8 +97,8 @@ def test_four_early_exits_are_as_good_as_a_grid() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(tables(max_samples=7, max_exits=4), st.sampled_from(JUDGING_ALONE))
-def test_on_few_samples_the_front_holds_exactly_the_best_policies(
+@given(tables(max_samples=60, max_exits=2), st.sampled_from(JUDGING_ALONE))
+def test_with_one_early_exit_the_front_holds_exactly_the_best_policies(
     table: ExitTable, criterion: str
 ) -> None:
     found = front(table, criterion)
@@ -103,13 +106,28 @@ def test_on_few_samples_the_front_holds_exactly_the_best_policies(
         assert found.relative_cost == pytest.approx([1])
         return
     scores = CRITERIA[criterion].scores(table)
-    accuracy, cost = every_policy(
-        table, criterion, [np.unique(np.append(column, 0)) for column in scores.T]
-    )
+    accuracy, cost = every_policy(table, criterion, [np.unique(np.append(scores, 0))])
     assert is_matched(found, accuracy, cost)
     for wanted_accuracy, wanted_cost in zip(found.accuracy, found.relative_cost, strict=True):
         exists = np.isclose(accuracy, wanted_accuracy) & np.isclose(cost, wanted_cost)
         assert exists.any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(tables(max_samples=7, max_exits=4), st.sampled_from(JUDGING_ALONE))
+def test_no_other_threshold_of_a_single_exit_beats_the_front(
+    table: ExitTable, criterion: str
+) -> None:
+    found = front(table, criterion)
+    scores = CRITERIA[criterion].scores(table)
+    others = [found.policy(0)]
+    for index, column in itertools.product(range(len(found)), range(table.num_exits - 1)):
+        policy = found.policy(index)
+        for threshold in (0.0, *scores[:, column].tolist(), None):
+            thresholds, enabled = list(policy.thresholds), list(policy.enabled)
+            thresholds[column], enabled[column] = threshold or 0.0, threshold is not None
+            others.append(Policy(criterion, thresholds, enabled))
+    assert is_matched(found, *measured(table, others))
 
 
 @settings(max_examples=40, deadline=None)
@@ -120,9 +138,9 @@ def test_the_front_is_sorted_undominated_and_true(table: ExitTable, criterion: s
     assert (np.diff(found.accuracy) > 0).all()
     assert ((found.thresholds >= 0) & (found.thresholds <= 1)).all()
     for index in range(len(found)):
-        decision = decide(table, found.policy(index))
-        assert np.mean(decision.answers == table.labels) == found.accuracy[index]
-        assert decision.costs.mean() == pytest.approx(found.relative_cost[index])
+        routing = route(table, found.policy(index))
+        assert np.mean(routing.answers == table.labels) == found.accuracy[index]
+        assert routing.costs.mean() == pytest.approx(found.relative_cost[index])
 
 
 @settings(max_examples=40, deadline=None)
@@ -140,11 +158,7 @@ def test_thresholds_sit_halfway_between_scores(table: ExitTable, criterion: str)
 
 def test_an_exit_that_saves_nothing_is_off() -> None:
     table = random_table(400, 3)
-    useless = changed(
-        table,
-        head_costs=[0.5, 0.001, table.head_costs[-1]],
-        stage_costs=[0.6, 0.05, 0.35 - table.head_costs[-1]],
-    )
+    useless = changed(table, costs=Costs([0.6, 0.05, 0.34], [0.5, 0.001, 0.01]))
     found = front(useless, "max_probability")
     assert not found.enabled[:, 0].any()
     assert found.enabled[:, 1].any()
@@ -167,7 +181,7 @@ def test_many_exits_are_as_good_as_one_threshold_for_all(early: int) -> None:
     assert evaluate(table, middle).accuracy == found.accuracy[len(found) // 2]
 
 
-def test_a_front_of_heated_scores_keeps_its_temperatures() -> None:
+def test_a_front_keeps_its_temperatures() -> None:
     table = random_table(300, 3)
     found = front(table, "max_probability", temperatures=[3, 2, 1])
     index = len(found) // 2
@@ -182,7 +196,7 @@ def test_a_front_of_heated_scores_keeps_its_temperatures() -> None:
 def test_cheapest_within_drop_keeps_its_promise(table: ExitTable, drop: float) -> None:
     found = front(table, "confidence")
     reference = float(table.accuracy_per_exit[-1])
-    report = evaluate(table, cheapest_within_drop(found, reference, drop))
+    report = evaluate(table, cheapest_within_drop([found], reference, drop))
     assert report.accuracy >= reference - drop - 1e-9
     cheaper = found.relative_cost < report.relative_cost - 1e-9
     assert (found.accuracy[cheaper] < reference - drop).all()
@@ -193,7 +207,7 @@ def test_cheapest_within_drop_keeps_its_promise(table: ExitTable, drop: float) -
 def test_best_within_cost_keeps_its_promise(table: ExitTable, most: float) -> None:
     found = front(table, "confidence")
     most = max(most, found.relative_cost[0])
-    report = evaluate(table, best_within_cost(found, most))
+    report = evaluate(table, best_within_cost([found], most))
     assert report.relative_cost <= most + 1e-8
     better = found.accuracy > report.accuracy
     assert (found.relative_cost[better] > most).all()
@@ -202,15 +216,15 @@ def test_best_within_cost_keeps_its_promise(table: ExitTable, most: float) -> No
 def test_what_cannot_be_reached_is_said() -> None:
     found = front(random_table(200, 3), "margin")
     with pytest.raises(UserError, match=f"best reachable is {found.accuracy[-1]:.4f}"):
-        cheapest_within_drop(found, 1, 0)
+        cheapest_within_drop([found], 1, 0)
     with pytest.raises(UserError, match=f"reachable costs {found.relative_cost[0]:.3f}"):
-        best_within_cost(found, 0.001)
+        best_within_cost([found], 0.001)
     with pytest.raises(UserError, match=r"`max_drop` to be a fraction in \[0, 1\]"):
-        cheapest_within_drop(found, 0.9, 2)
+        cheapest_within_drop([found], 0.9, 2)
     with pytest.raises(UserError, match="`reference_accuracy`"):
-        cheapest_within_drop(found, float("nan"), 0.1)
+        cheapest_within_drop([found], float("nan"), 0.1)
     with pytest.raises(UserError, match="`max_cost` to be above 0"):
-        best_within_cost(found, float("nan"))
+        best_within_cost([found], float("nan"))
 
 
 def test_tuning_needs_labels_and_a_criterion_the_table_has() -> None:
@@ -244,3 +258,44 @@ def test_with_a_history_the_front_beats_every_coarse_grid(criterion: str) -> Non
     accuracy, cost = measured(table, grid)
     # Not quite the best for exclusion, whose final answers are not part of the search.
     assert is_matched(found, accuracy - (0.03 if criterion == "exclusion" else 1e-3), cost)
+
+
+@pytest.mark.parametrize("name", ["eenet8-mnist", "eenet20-cifar10"])
+def test_the_front_of_a_shipped_model_is_as_good_as_a_grid(name: str) -> None:
+    table = shipped_table(name, "calibration")
+    grid = every_policy(table, "confidence", [STEPS[::3]] * (table.num_exits - 1))
+    assert is_matched(front(table, "confidence"), *grid, slack=2 / len(table))
+
+
+def test_of_several_criteria_the_best_is_taken() -> None:
+    table = random_table(300, 3)
+    fronts = [front(table, criterion) for criterion in JUDGING_ALONE]
+    reference = float(table.accuracy_per_exit[-1])
+    cheapest = evaluate(table, cheapest_within_drop(fronts, reference, 0.05)).relative_cost
+    best = evaluate(table, best_within_cost(fronts, 0.7)).accuracy
+    for one in fronts:
+        by_one = evaluate(table, cheapest_within_drop([one], reference, 0.05))
+        assert cheapest <= by_one.relative_cost + 1e-9
+        assert best >= evaluate(table, best_within_cost([one], 0.7)).accuracy
+    useless = front(changed(table, confidence=np.full((300, 2), 0.5)), "confidence")
+    assert cheapest_within_drop([useless, fronts[1]], reference, 0).criterion != "confidence"
+
+
+def test_a_front_replayed_where_it_was_chosen_is_itself() -> None:
+    table = random_table(samples=200, exits=3)
+    found = front(table, "margin")
+    cost, accuracy, which = replay(found, table, most=len(found))
+    assert cost == pytest.approx(found.relative_cost)
+    assert accuracy == pytest.approx(found.accuracy)
+    assert which.tolist() == list(range(len(found)))
+
+
+def test_a_replayed_point_is_what_its_policy_achieves() -> None:
+    found = front(random_table(samples=200, exits=3), "entropy", temperatures=(2, 1, 0.5))
+    other = random_table(samples=150, exits=3, seed=1)
+    cost, accuracy, which = replay(found, other, most=5)
+    assert len(cost) == min(5, len(found))
+    assert (np.diff(cost) >= 0).all()
+    for index, point in zip(which.tolist(), zip(cost, accuracy, strict=True), strict=True):
+        report = evaluate(other, found.policy(index))
+        assert point == pytest.approx((report.relative_cost, report.accuracy))

@@ -10,11 +10,11 @@ from scipy.stats import binom
 
 from core.exits.criteria import CRITERIA, available
 from core.exits.report import evaluate
-from core.exits.routing import decide
+from core.exits.routing import route
 from core.exits.table import ExitTable
+from core.foundation.costs import Costs
 from core.foundation.errors import UserError
 from core.hub.registry import shipped_table
-from core.tuning.calibration import fit_temperatures
 from core.tuning.guarantee import (
     PATH_STEPS,
     Path,
@@ -107,8 +107,7 @@ def test_the_length_of_the_path_does_not_weaken_the_promise(method: str) -> None
         confidence=None,
         labels=np.full(samples, -1),
         ids=np.arange(samples),
-        stage_costs=np.full(exits, 0.9 / exits),
-        head_costs=np.full(exits, 0.1),
+        costs=Costs(np.full(exits, 0.9 / exits), np.full(exits, 0.1)),
         classes=("a", "b"),
     )
     bolder = np.eye(exits, exits - 1, dtype=bool)[::-1]  # never, all at the last but one, ...
@@ -129,8 +128,7 @@ def one_exit_world(samples: int) -> tuple[Path, ExitTable]:
         confidence=None,
         labels=np.ones(samples, np.int64),
         ids=np.arange(samples),
-        stage_costs=[0.3, 0.6],
-        head_costs=[0.01, 0.1],
+        costs=Costs([0.3, 0.6], [0.01, 0.1]),
         classes=("a", "b"),
     )
     path = Path("margin", np.array([[1.0], [0.5]]), np.array([[False], [True]]))
@@ -159,7 +157,7 @@ def test_a_path_goes_one_way_from_never_to_the_cheapest(table: ExitTable, criter
     assert (exits[:, 0] == table.num_exits - 1).all()
     assert (np.diff(exits, axis=1) <= 0).all()
     for index in (0, len(path) - 1):
-        assert (decide(table, path.policy(index)).exits == exits[:, index]).all()
+        assert (route(table, path.policy(index)).exits == exits[:, index]).all()
 
 
 @pytest.mark.parametrize("criterion", sorted(set(CRITERIA) - set(JUDGING_ALONE)))
@@ -281,14 +279,6 @@ def test_of_several_criteria_the_best_is_taken() -> None:
     assert found.policy.criterion in names
     useless = changed(table, confidence=np.full((800, 1), 0.5))
     assert control(useless, ("confidence", "margin"), 0.1).policy.criterion == "margin"
-
-
-def test_temperatures_are_fitted_on_the_part_that_lays_the_path() -> None:
-    table = random_table(800, 2, seed=9)
-    found = control(table, "max_probability", 0.1, risk="brier_gap", heat=True)
-    part, judging = split(table)
-    assert found.policy.temperatures == pytest.approx(fit_temperatures(part))
-    assert found.empirical_risk == pytest.approx(risk_on(judging, found.policy, "brier_gap"))
 
 
 @pytest.mark.parametrize("risk", RISKS)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from core.exits.report import evaluate
-from core.exits.routing import decide
+from core.exits.routing import route
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.tuning.validated import validated_thresholds
@@ -47,7 +47,7 @@ def test_an_exit_that_is_never_so_accurate_is_off_and_one_that_always_is_lets_al
     all_right = np.tile(np.array([0.9, 0.1]), (4000, 3, 1))
     all_right += np.random.default_rng(0).uniform(-0.05, 0.05, (4000, 3, 1)) * [1, -1]
     everyone = validated_thresholds(changed(table, probabilities=all_right), "margin", 1.0)
-    assert (decide(changed(table, probabilities=all_right), everyone).exits == 0).all()
+    assert (route(changed(table, probabilities=all_right), everyone).exits == 0).all()
 
 
 def test_what_cannot_be_validated_is_refused() -> None:
