@@ -14,7 +14,7 @@ from app.components.canvas import canvas
 from app.components.errors import sentences
 from app.components.picture_grid import Group, Tile, picture_grid
 from app.components.pictures import Picture, data_uri, inverted, png
-from core.data.images import FORMATS, centred_digit, fit, has_light_edge, open_image
+from core.data.images import FORMATS, centred_digit, has_light_edge, open_image
 from core.data.likeness import hint
 from core.data.prepared import ImageSet
 from core.hub.card import Card
@@ -211,7 +211,7 @@ def _opened(own: Own, card: Card, turn: str | None) -> Picture:
     opened = open_image(own.content, own.name)
     spec = card.spec
     notes = opened.notes
-    pixels = fit(opened.image, spec.image_size, spec.in_channels)
+    pixels = card.evaluation_transform.pixels(opened.image)
     if own.drawn and spec.in_channels == 1:
         pixels = centred_digit(opened.image, spec.image_size)
     elif turn == "exchanged" or (turn == "as needed" and has_light_edge(pixels)):

@@ -40,7 +40,7 @@ def predict(
     as_json: Json = False,
 ) -> str:
     """Answer images, skipping what each does not need."""
-    from core.data.images import fit, open_image
+    from core.data.images import open_image
     from core.data.likeness import hint
     from core.data.samples import load_samples, sample_names
 
@@ -50,7 +50,7 @@ def predict(
     pixels, notes = [], []
     for path in images:
         opened = open_image(path)
-        pixels.append(fit(opened.image, card.spec.image_size, card.spec.in_channels))
+        pixels.append(card.evaluation_transform.pixels(opened.image))
         unlike = None if examples is None else hint(pixels[-1], examples)
         notes += [f"{path}: {sentence}" for sentence in (*opened.notes, unlike) if sentence]
     for sentence in notes:

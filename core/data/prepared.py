@@ -80,16 +80,21 @@ class ImageSet:
         )
 
 
-def prepared_path(name: str, file: File, root: Path | None = None) -> Path:
-    """Return where ``file`` of the data set ``name`` belongs; it need not exist.
-
-    Raises `UserError` for a name that is not lower-case letters, digits, `.`, `_` and `-`.
-    """
+def check_name(name: str) -> None:
+    """Raise `UserError` unless a data set may be called so: it becomes a folder's name."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
         raise UserError(
             "expected the name of a data set in lower-case letters, digits, '.', '_' and '-',"
             f" but got {name!r}; choose a name like 'mnist' or 'my-flowers'."
         )
+
+
+def prepared_path(name: str, file: File, root: Path | None = None) -> Path:
+    """Return where ``file`` of the data set ``name`` belongs; it need not exist.
+
+    Raises `UserError` for a name that is not lower-case letters, digits, `.`, `_` and `-`.
+    """
+    check_name(name)
     if file not in get_args(File):
         raise UserError(f"expected the file 'train' or 'test' of {name}, but got {file!r}.")
     return data_root(root) / name / f"{file}.npz"

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.folders import SUFFIXES
-from core.data.images import FORMATS, MAX_BYTES, fit, has_light_edge, open_image
+from core.data.images import FORMATS, MAX_BYTES, has_light_edge, open_image
+from core.data.transform import EvaluationTransform
 from core.foundation.errors import UserError
 
 MOST_PICTURES = 5_000
@@ -216,19 +217,18 @@ class OwnReader:
     """Reads a collection picture by picture, so that whoever reads may stop or look on."""
 
     def __init__(
-        self, classes: Sequence[str], size: int, channels: int, light_on_dark: bool
+        self, classes: Sequence[str], transform: EvaluationTransform, light_on_dark: bool
     ) -> None:
         """Begin with nothing.
 
         Args:
             classes: the K names that a network knows.
-            size: height and width that it reads, in pixels.
-            channels: 1 or 3.
+            transform: how a picture becomes what it reads.
             light_on_dark: whether it reads light ink on dark paper; pictures with a light edge
                 are then turned into their negatives.
         """
         self._labels_of = {_spoken(name): label for label, name in enumerate(classes)}
-        self._size, self._channels, self._light_on_dark = size, channels, light_on_dark
+        self._transform, self._light_on_dark = transform, light_on_dark
         self._pixels: list[NDArray[np.uint8]] = []
         self._labels: list[int] = []
         self._names: list[str] = []
@@ -240,7 +240,7 @@ class OwnReader:
         """Return the pixels (H, W, C) of one more picture, or None when it has to be skipped."""
         name = shown(file.name)
         try:
-            pixels = fit(open_image(file.read(), name).image, self._size, self._channels)
+            pixels = self._transform.pixels(open_image(file.read(), name).image)
         except UserError as error:
             self._skipped.append(Skipped(name, str(error)))
             return None
@@ -269,9 +269,8 @@ class OwnReader:
 
     def all_read(self, before: Sequence[Skipped] = ()) -> OwnPictures:
         """Return everything that was read; ``before`` was skipped earlier."""
-        shape = (0, self._size, self._size, self._channels)
         return OwnPictures(
-            pixels=np.stack(self._pixels) if self._pixels else np.zeros(shape, np.uint8),
+            pixels=np.stack(self._pixels) if self._pixels else np.zeros((0, 0, 0, 0), np.uint8),
             labels=np.array(self._labels, np.int64),
             names=tuple(self._names),
             skipped=(*before, *self._skipped),

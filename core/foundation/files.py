@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Files and folders that are either whole or absent."""
 
 import csv
 import io
@@ -33,6 +33,24 @@ def atomic_path(target: Path) -> Iterator[Path]:
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder; it becomes ``target``, and replaces it, only when the block succeeds.
+
+    Until then it lies in a hidden folder beside the target, which is removed whatever happens.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        dir=target.parent, prefix=f".{target.name}-", suffix=".partial"
+    ) as temporary:
+        partial = Path(temporary, "new")
+        partial.mkdir()
+        yield partial
+        if target.exists():
+            target.rename(Path(temporary, "old"))
+        partial.rename(target)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -101,10 +101,10 @@ class Card(_Strict):
     head_macs: tuple[int, ...]
     stage_parameters: tuple[int, ...]
     head_parameters: tuple[int, ...]
-    per_exit_accuracy: dict[str, tuple[float, ...]]
+    per_exit_accuracy: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     """By split that the model has a table of, (E): accuracy had all samples left there."""
-    operating_points: tuple[OperatingPoint, ...]
-    plain: Plain | None
+    operating_points: tuple[OperatingPoint, ...] = ()
+    plain: Plain | None = None
     training: TrainingFacts | None = None
     """None where the weights were not trained here."""
     command: str = ""

@@ -1,9 +1,7 @@
-"""Models: networks with their weights, card and tables, in one folder each."""
+"""Models: a network with its card, ready to answer pictures, to be saved and loaded again."""
 
-import hashlib
-import platform
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,44 +9,57 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms.functional import to_pil_image
 
-from core.data.images import fit
-from core.exits.inference import (
-    BATCH_SIZE,
-    Prediction,
-    run_all_exits,
-    run_with_skipping,
-)
+from core.data.labelled import Labelled, labelled_batches
+from core.data.transform import Transform, apply
+from core.exits.inference import BATCH_SIZE, Prediction, run_all_exits, run_with_skipping
 from core.exits.policy import Policy
 from core.exits.table import ExitTable
-from core.exits.table_file import save_tables
+from core.exits.table_file import as_stored
 from core.foundation.errors import UserError
-from core.foundation.files import atomic_path, write_json
 from core.hub.card import Card, load_card
-from core.hub.registry import model_folder, shipped_table
+from core.hub.operating_points import with_figures
+from core.hub.registry import CARD, WEIGHTS, model_folder, shipped_table
+from core.hub.storage import read_weights, write_model
 from core.networks.build import build
 from core.networks.network import ExitNetwork
-from core.networks.normalisation import Normalisation
+from core.networks.normalisation import Normalisation, to_device
 from core.training.start_from import TrainedNetwork
 
 Images = NDArray[np.uint8] | Sequence[Image.Image]
-"""Images uint8 (N, H, W, C), or pictures of any size."""
+"""Images uint8 (N, H, W, C) of the size that the network reads, or pictures of any size."""
+
+
+@dataclass(frozen=True, eq=False)
+class OwnTransform:
+    """A transform of the user's that no card can store, and a sentence on why."""
+
+    function: Transform
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A network with what is known about it, ready to be asked.
+    """A network with what is known about it.
 
     Nothing in it changes after loading, so threads may share one.
+
+    Attributes:
+        network: in eval mode.
+        card: what is known.
+        folder: where it was loaded from; None for one that was not saved yet.
+        device: where the network is.
+        own_transform: used instead of the card's, in memory only.
     """
 
     network: ExitNetwork
     card: Card
-    folder: Path
+    folder: Path | None
     device: torch.device
+    own_transform: OwnTransform | None = None
 
     @property
     def name(self) -> str:
@@ -56,59 +67,52 @@ class Model:
         return self.card.name
 
     @cached_property
+    def transform(self) -> Transform:
+        """How a picture becomes what the network reads: float32 (C, H, W)."""
+        return self.own_transform.function if self.own_transform else self.card.evaluation_transform
+
+    @cached_property
     def normalisation(self) -> Normalisation:
-        """How the network's input is normalised, on its device."""
-        return Normalisation(self.card.mean, self.card.std).to(self.device)
+        """How pixels are normalised, on the network's device."""
+        return self.card.evaluation_transform.normalisation.to(self.device)
 
-    def fit(self, images: Images) -> NDArray[np.uint8]:
-        """Bring images to the network's input: uint8 (N, H, W, C).
-
-        Pictures are cut square and scaled. Arrays must have the size already.
+    def normalised(self, images: Images) -> Tensor:
+        """Return images as the network reads them: float32 (N, C, H, W) on its device.
 
         Raises:
             UserError: an array of another type or shape.
         """
-        spec = self.card.spec
-        size, channels = spec.image_size, spec.in_channels
-        if isinstance(images, np.ndarray):
-            if images.dtype != np.uint8 or images.shape[1:] != (size, size, channels):
-                raise UserError(
-                    f"expected `images` to be uint8 of shape (N, {size}, {size}, {channels}), "
-                    f"but got {images.dtype} of shape {images.shape}: pass pictures (PIL) to have "
-                    "them scaled."
-                )
-            return images
-        if not len(images):
-            return np.zeros((0, size, size, channels), np.uint8)
-        return np.stack([fit(picture, size, channels) for picture in images])
-
-    def normalised(self, images: Images) -> Tensor:
-        """Return images as the network reads them: float32 (N, C, H, W) on its device."""
-        pixels = self.fit(images)
-        return torch.cat(list(self.normalisation.batches(pixels, max(len(pixels), 1))))
+        return self._input(images)
 
     def table(
         self,
-        images: Images,
+        images: Images | Labelled,
         labels: NDArray[np.int64] | None = None,
         ids: NDArray[np.int64] | None = None,
         batch_size: int = BATCH_SIZE,
     ) -> ExitTable:
-        """Ask every exit about every image, skipping nothing.
+        """Run every exit on every image, skipping nothing.
 
         Args:
-            images: uint8 (N, H, W, C), or pictures.
-            labels: (N,) the right answers where known.
+            images: uint8 (N, H, W, C), or pictures; or a torch Dataset or DataLoader of (picture,
+                label), of which no more than a batch is in memory. Its pictures may be PIL, bytes
+                of the network's size, or float32 (C, H, W) that are normalised already.
+            labels: (N,) the right answers where known; a data set brings its own.
             ids: (N,) the images' places in their data set; by default counted from 0.
             batch_size: does not change the result.
 
         Raises:
             UserError: no images, or images of another shape than the network reads.
         """
-        pixels = self._some(images)
-        batches = self.normalisation.batches(pixels, batch_size)
+        if isinstance(images, Dataset | DataLoader):
+            found: list[NDArray[np.int64]] = []
+            batches = self._labelled(images, batch_size, found)
+        else:
+            batches = self._batches(images, batch_size)
         probabilities, confidence = run_all_exits(self.network, batches)
-        count = len(pixels)
+        if isinstance(images, Dataset | DataLoader):
+            labels = np.concatenate(found)
+        count = len(probabilities)
         return ExitTable(
             probabilities=probabilities,
             confidence=confidence,
@@ -136,37 +140,153 @@ class Model:
         Raises:
             UserError: a policy for another number of exits, or images of another shape.
         """
-        pixels = self._some(images)
         return run_with_skipping(
             self.network,
-            self.normalisation.batches(pixels, batch_size),
+            self._batches(images, batch_size),
             policy or self.card.default_policy,
             self.card.costs,
             on_batch,
         )
 
     def shipped_table(self, split: str) -> ExitTable:
-        """Return the table that came with the model, for "calibration" or "test"."""
+        """Return the table that the model was saved with, for "calibration" or "test"."""
+        if self.folder is None:
+            raise UserError(
+                f"expected a saved model to have a table of the {split} split, but this one is not "
+                "saved: make the table with `model.table`."
+            )
         return shipped_table(self.folder, split)
 
-    def _some(self, images: Images) -> NDArray[np.uint8]:
-        pixels = self.fit(images)
-        if not len(pixels):
-            raise UserError("expected `images` to hold at least one image, but got none.")
-        return pixels
+    def save(
+        self,
+        folder: str | Path,
+        calibration: ExitTable | Labelled | None = None,
+        test: ExitTable | Labelled | None = None,
+        policy: Policy | None = None,
+    ) -> "Model":
+        """Save weights, card and tables in a folder, all at once or not at all.
+
+        Args:
+            folder: new, or that of a model, which is replaced. Its name is the model's, unless it
+                has one.
+            calibration: a table, or labelled images to make it of; operating points are chosen
+                on it.
+            test: likewise; they are reported on it.
+            policy: becomes the model's default; otherwise the operating point that may lose the
+                least.
+
+        Returns:
+            The model as it is in the folder.
+
+        Raises:
+            UserError: a transform that no card can store, tables of another network, a policy
+                for another number of exits, or a folder of something else.
+        """
+        if self.own_transform is not None:
+            raise UserError(self.own_transform.reason)
+        folder = Path(folder)
+        if policy is not None:
+            policy.check(self.card.num_exits)
+        tables = {
+            split: self._own_table(split, source)
+            for split, source in (("calibration", calibration), ("test", test))
+            if source is not None
+        }
+        name = self.card.name or folder.resolve().name
+        card = self.card.model_copy(update={"name": name, "title": self.card.title or name})
+        card = write_model(folder, self.network, with_figures(card, tables, policy), tables)
+        return replace(self, card=card, folder=folder)
+
+    def _own_table(self, split: str, source: ExitTable | Labelled) -> ExitTable:
+        table = source if isinstance(source, ExitTable) else self.table(source)
+        if (table.num_exits, table.classes) != (self.card.num_exits, self.card.classes):
+            raise UserError(
+                f"expected `{split}` to be a table of {self.card.num_exits} exits and the model's "
+                f"{len(self.card.classes)} classes, but got {table.num_exits} exits and "
+                f"{table.num_classes} classes: make it with `model.table`."
+            )
+        return as_stored(table)  # what a policy reads must be there for whoever uses it
+
+    def _labelled(
+        self, source: Labelled, batch_size: int, found: list[NDArray[np.int64]]
+    ) -> Iterator[Tensor]:
+        """Yield a data set's images as the network reads them; its labels go into ``found``."""
+        classes = len(self.card.classes)
+        for pictures, labels in labelled_batches(source, batch_size):
+            if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+                raise UserError(
+                    f"expected labels from 0 to {classes - 1}, as there are {classes} classes, but "
+                    f"got {labels.min()} to {labels.max()}."
+                )
+            found.append(labels)
+            yield self._input(pictures)
+        if not found:
+            raise _no_images()
+
+    def _batches(self, images: Images, batch_size: int) -> Iterator[Tensor]:
+        if not len(images):
+            raise _no_images()
+        for first in range(0, len(images), batch_size):
+            yield self._input(images[first : first + batch_size])
+
+    def _input(self, images: Images | Sequence[object] | Tensor) -> Tensor:
+        """Return some images, of whichever kind, as the network reads them: (B, C, H, W)."""
+        size, channels = self.card.spec.image_size, self.card.spec.in_channels
+        if not isinstance(images, np.ndarray | Tensor):
+            if all(isinstance(picture, Image.Image) for picture in images):
+                return self._transformed(images)  # type: ignore[arg-type]
+            try:
+                images = torch.stack([torch.as_tensor(image) for image in images])
+            except (TypeError, ValueError, RuntimeError):
+                kinds = {type(image).__name__ for image in images}
+                raise UserError(
+                    f"expected pictures (PIL) or tensors of one size, but got {', '.join(kinds)}."
+                ) from None
+        if isinstance(images, Tensor):
+            if images.dtype == torch.float32 and images.shape[1:] == (channels, size, size):
+                return images.to(self.device)
+            images = images.movedim(1, -1).numpy() if images.ndim == 4 else images.numpy()
+        if images.dtype != np.uint8 or images.shape[1:] != (size, size, channels):
+            raise UserError(
+                f"expected `images` to be uint8 of shape (N, {size}, {size}, {channels}), "
+                f"but got {images.dtype} of shape {images.shape}: pass pictures (PIL) to have "
+                "them scaled."
+            )
+        if self.own_transform is not None:
+            return self._transformed([to_pil_image(image) for image in images])
+        return self._normalise(images)
+
+    def _transformed(self, pictures: Sequence[Image.Image]) -> Tensor:
+        spec = self.card.spec
+        shape = spec.in_channels, spec.image_size, spec.image_size
+        if self.own_transform is not None:
+            mode = "L" if spec.in_channels == 1 else "RGB"
+            own = [apply(self.transform, picture.convert(mode), shape) for picture in pictures]
+            return torch.stack(own).to(self.device)
+        pixels = [self.card.evaluation_transform.pixels(picture) for picture in pictures]
+        stacked = np.stack(pixels) if pixels else np.zeros((0, *shape[1:], shape[0]), np.uint8)
+        return self._normalise(stacked)
+
+    def _normalise(self, pixels: NDArray[np.uint8]) -> Tensor:
+        images: Tensor = self.normalisation(to_device(pixels, self.device))
+        return images
+
+
+def _no_images() -> UserError:
+    return UserError("expected `images` to hold at least one image, but got none.")
 
 
 def load(name_or_folder: str | Path, device: str = "cpu") -> Model:
-    """Load a shipped model by name, or a model from its folder.
+    """Load a model by its name, or from its folder.
 
     Raises:
         UserError: no such model; weights that are missing, damaged or not the card's; a device
             that this machine has not.
     """
     folder = model_folder(name_or_folder)
-    card = load_card(folder / "card.json")
+    card = load_card(folder / CARD)
     network = build(card.spec)
-    network.load_state_dict(_checked_weights(folder / "weights.safetensors", card, network))
+    network.load_state_dict(read_weights(folder / WEIGHTS, card, network))
     place = checked_device(device)
     network = network.to(place).eval().requires_grad_(False)
     return Model(network, card, folder, place)
@@ -196,67 +316,3 @@ def checked_device(name: str) -> torch.device:
             f"expected `device` {name} to be available, but PyTorch finds {count} GPUs: use cpu."
         )
     return device
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _checked_weights(path: Path, card: Card, network: ExitNetwork) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UserError(f"expected the weights of {card.name} at {path}, but there is no file.")
-    try:
-        weights = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(
-            f"the weights {path} are damaged or not safetensors ({error}): copy them again."
-        ) from None
-    if sha256(path) != card.sha256:
-        raise UserError(
-            f"the weights {path} are not the ones its card.json describes (field sha256 differs): "
-            "copy card and weights together."
-        )
-    expected = network.state_dict()
-    for name in [*expected, *weights]:
-        if name not in weights or name not in expected:
-            verb = "lack" if name not in weights else "have an unexpected"
-            raise UserError(f"the weights {path} {verb} tensor {name!r}, unlike the card's spec.")
-        if weights[name].shape != expected[name].shape:
-            raise UserError(
-                f"expected tensor {name!r} in {path} to have shape {tuple(expected[name].shape)}, "
-                f"but got {tuple(weights[name].shape)}."
-            )
-        if not weights[name].isfinite().all():
-            raise UserError(f"expected tensor {name!r} in {path} to be finite, but it is not.")
-        weights[name] = weights[name].to(expected[name].dtype)
-    return weights
-
-
-def _compact(tensor: Tensor) -> Tensor:
-    """In half precision, where that loses nothing."""
-    half = tensor.half() if tensor.dtype == torch.float32 else tensor
-    return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
-
-
-def save(folder: Path, network: ExitNetwork, card: Card, tables: dict[str, ExitTable]) -> Card:
-    """Write a model's weights, tables and card; the card last, so a half-made one has none.
-
-    Returns the card with the checksum of the weights.
-
-    Args:
-        folder: becomes the model's folder.
-        network: its weights are stored without loss, in half precision where they fit.
-        card: what is known but for the checksum.
-        tables: by split, "calibration" and "test".
-    """
-    weights = folder / "weights.safetensors"
-    with atomic_path(weights) as partial:
-        state = network.state_dict().items()
-        save_file({name: _compact(tensor.contiguous()) for name, tensor in state}, partial)
-    save_tables(folder / "table.npz", tables)
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
-    card = card.model_copy(update={"sha256": sha256(weights), "versions": versions})
-    write_json(folder / "card.json", card.model_dump(mode="json"))
-    return card

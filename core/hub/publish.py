@@ -2,7 +2,6 @@
 
 import os
 import platform
-from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -10,39 +9,23 @@ from torch import nn
 
 from core.data.splits import check_disjoint, load_split
 from core.edge_cloud.traffic import EdgeCloudFacts
-from core.exits.criteria import available
 from core.exits.inference import BATCH_SIZE, run_all_exits
-from core.exits.policy import Policy
-from core.exits.report import evaluate
 from core.exits.table import ExitTable
 from core.exits.table_file import as_stored
 from core.foundation.errors import UserError
 from core.hub.card import (
     Card,
-    OperatingPoint,
     Plain,
-    SplitFigures,
     TrainingFacts,
 )
-from core.hub.model import save
+from core.hub.operating_points import with_figures
 from core.hub.registry import card_of
+from core.hub.storage import write_model
 from core.networks.build import named
 from core.networks.cost import count
 from core.networks.network import ExitNetwork
 from core.training.loop import TrainingResult
 from core.training.recipe import Recipe
-from core.tuning.front import best_within_cost, cheapest_within_drop, front
-
-OPERATING_POINTS = {
-    "lossless": 0.0,
-    "careful": 0.003,
-    "balanced": 0.005,
-    "fast": 0.01,
-    "fastest": 0.02,
-}
-"""Name of each operating point, and how much accuracy it may lose against the plain network."""
-BUDGETS = {"quarter": 0.25, "fifth": 0.2}
-"""Name of each that may only spend so much, in units of the plain network."""
 
 
 def publish(
@@ -101,7 +84,6 @@ def publish(
             classes=classes,
         )
         tables[split] = as_stored(table)  # what a policy reads must be there for whoever uses it
-    plain = _plain(recipe)
     card = Card(
         name=recipe.name,
         title=recipe.title,
@@ -116,11 +98,7 @@ def publish(
         head_macs=cost.head_macs,
         stage_parameters=cost.stage_parameters,
         head_parameters=cost.head_parameters,
-        per_exit_accuracy={
-            split: tuple(table.accuracy_per_exit.tolist()) for split, table in tables.items()
-        },
-        operating_points=operating_points(tables["calibration"], tables["test"], plain),
-        plain=plain,
+        plain=_plain(recipe),
         training=TrainingFacts(
             recipe=recipe.model_dump(mode="json", exclude_none=True),
             best_epoch=result.best_epoch,
@@ -133,7 +111,7 @@ def publish(
         ),
         command=command or f"python -m core train {recipe.name}",
     )
-    return save(folder, network.cpu(), card, tables)
+    return write_model(folder, network.cpu(), with_figures(card, tables), tables)
 
 
 @torch.no_grad()
@@ -146,56 +124,6 @@ def round_weights(network: nn.Module) -> None:
     for parameter in network.parameters():
         if parameter.ndim > 1:
             parameter.copy_(parameter.half())
-
-
-def operating_points(
-    calibration: ExitTable, test: ExitTable, plain: Plain | None
-) -> tuple[OperatingPoint, ...]:
-    """Choose each operating point on ``calibration`` and report it on ``test``.
-
-    The cheapest policy of any criterion that loses no more than the point allows, against the
-    plain network on the same split (without one, against the final exit); then the most accurate
-    that spends no more. A point that cannot be reached, or whose policy another has already, is
-    left out.
-    """
-    if calibration.num_exits == 1:
-        return ()
-    reference = calibration.accuracy_per_exit[-1]
-    if plain is not None:
-        reference = plain.calibration_accuracy
-    fronts = [front(calibration, criterion) for criterion in available(calibration)]
-    points: list[OperatingPoint] = []
-
-    def add(name: str, policy: Policy, **allowed: float) -> None:
-        if all(point.policy != policy.to_dict() for point in points):
-            points.append(
-                OperatingPoint(
-                    name=name,
-                    **allowed,
-                    policy=policy.to_dict(),
-                    calibration=figures(calibration, policy),
-                    test=figures(test, policy),
-                )
-            )
-
-    for name, max_drop in OPERATING_POINTS.items():
-        with suppress(UserError):  # out of reach
-            policy = cheapest_within_drop(fronts, reference, max_drop)
-            add(name, policy, max_drop=max_drop)
-    for name, max_cost in BUDGETS.items():
-        with suppress(UserError):
-            add(name, best_within_cost(fronts, max_cost), max_cost=max_cost)
-    return tuple(points)
-
-
-def figures(table: ExitTable, policy: Policy) -> SplitFigures:
-    """Return what a policy achieves on a table, as a card keeps it."""
-    report = evaluate(table, policy)
-    return SplitFigures(
-        accuracy=report.accuracy,
-        relative_cost=report.relative_cost,
-        exit_share=report.exit_share,
-    )
 
 
 def _plain(recipe: Recipe) -> Plain | None:

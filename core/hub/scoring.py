@@ -43,8 +43,8 @@ def score(
     Raises:
         UserError: none of the pictures can be read.
     """
-    spec = model.card.spec
-    reader = OwnReader(model.card.classes, spec.image_size, spec.in_channels, light_on_dark)
+    card = model.card
+    reader = OwnReader(card.classes, card.evaluation_transform, light_on_dark)
     tables = []
     for first in range(0, len(collection), BATCH):
         with turn():

@@ -8,6 +8,7 @@ import pytest
 
 from core.data import uploads
 from core.data.images import MAX_BYTES
+from core.data.transform import EvaluationTransform
 from core.data.uploads import (
     OwnFile,
     OwnReader,
@@ -25,7 +26,8 @@ CLASSES = ("tabby cat", "Dog", "3")
 
 
 def reader(light_on_dark: bool = False, channels: int = 3) -> OwnReader:
-    return OwnReader(CLASSES, 8, channels, light_on_dark)
+    square = EvaluationTransform.square(8, channels, (0,) * channels, (1,) * channels)
+    return OwnReader(CLASSES, square, light_on_dark)
 
 
 def file(name: str, content: bytes | None = None) -> OwnFile:
@@ -88,7 +90,7 @@ def test_what_cannot_be_read_is_skipped_with_its_reason() -> None:
 
 def test_nothing_read_is_nothing() -> None:
     pictures = reader().all_read()
-    assert (len(pictures), pictures.labelled, pictures.pixels.shape) == (0, 0, (0, 8, 8, 3))
+    assert (len(pictures), pictures.labelled, pictures.pixels.shape) == (0, 0, (0, 0, 0, 0))
 
 
 def test_dark_ink_is_turned_around_for_a_network_that_reads_light_ink() -> None:

@@ -15,9 +15,11 @@ from core.exits.routing import route
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.card import Card, TrainingFacts
-from core.hub.model import Model, load, save, sha256
-from core.hub.publish import figures, round_weights
+from core.hub.model import Model, load
+from core.hub.operating_points import figures
+from core.hub.publish import round_weights
 from core.hub.registry import card_of, shipped_models, shipped_table
+from core.hub.storage import sha256, write_model
 from core.networks.cost import count
 from core.networks.network import ExitNetwork
 from tests.core.networks.small import network, noise, spec
@@ -54,16 +56,16 @@ def table_of(made: ExitNetwork) -> ExitTable:
     return probe.table(noise(20), labels=np.arange(20) % 10)
 
 
-def write_model(folder: Path) -> Path:
+def saved(folder: Path) -> Path:
     made = network(head="plain")
     table = table_of(made)
-    save(folder, made, card_for(made), {"calibration": table, "test": table})
+    write_model(folder, made, card_for(made), {"calibration": table, "test": table})
     return folder
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "tiny")
+    return saved(tmp_path / "tiny")
 
 
 def test_a_saved_model_answers_as_before(folder: Path) -> None:
@@ -82,7 +84,7 @@ def test_weights_are_stored_in_half_precision_where_that_loses_nothing(tmp_path:
     round_weights(made)
     with torch.no_grad():
         made.heads["final"].softmax_branch.weight[0, 0] = 1 / 3  # type: ignore[index, union-attr]
-    save(tmp_path, made, card_for(made), {"test": table_of(made)})
+    write_model(tmp_path, made, card_for(made), {"test": table_of(made)})
     stored = load_file(tmp_path / "weights.safetensors")
     ours = made.state_dict()
     assert {str(stored[name].dtype) for name in stored} == {
@@ -197,8 +199,8 @@ def tear_card(folder: Path) -> None:
         (scramble, r"weights\.safetensors are damaged or not safetensors"),
         (remove, r"weights of tiny at .*weights\.safetensors"),
         (swap, "field sha256 differs"),
-        (lose_tensor, "lack tensor 'heads.block1.softmax_branch.bias'"),
-        (reshape_tensor, r"shape \(10,\), but got \(11,\)"),
+        (lose_tensor, "lack 'heads.block1.softmax_branch.bias'"),
+        (reshape_tensor, r"of shape \(11,\) instead of \(10,\)"),
         (poison_tensor, "to be finite"),
         (tear_card, r"JSON in .*card\.json"),
         (card_field("classes", 3), r"card\.json .*`classes` is wrong"),

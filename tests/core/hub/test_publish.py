@@ -8,6 +8,7 @@ from core.data.prepared import ImageSet
 from core.exits.table import ExitTable
 from core.exits.table_file import MOST_CLASSES_IN_FULL
 from core.foundation.errors import UserError
+from core.hub import operating_points as choosing
 from core.hub import publish as publishing
 from core.hub.publish import publish
 from core.hub.registry import card_of, shipped_table
@@ -49,9 +50,7 @@ def test_policies_read_only_what_is_kept_of_a_table(
 
     seen: list[ExitTable] = []
     monkeypatch.setattr(publishing, "load_split", split)
-    monkeypatch.setattr(
-        publishing, "operating_points", lambda *tables: seen.extend(tables[:2]) or ()
-    )
+    monkeypatch.setattr(choosing, "operating_points", lambda *tables: seen.extend(tables[:2]) or ())
     publish(recipe, build(network).eval(), facts(recipe), tmp_path / "model", None)
     assert [table.top_classes is not None for table in seen] == [True, True]
 
@@ -60,7 +59,7 @@ def test_operating_points_keep_to_what_they_may_lose_and_spend() -> None:
     name = "eenet-airbench-large-cifar10"
     card = card_of(name)
     tables = shipped_table(name, "calibration"), shipped_table(name, "test")
-    points = publishing.operating_points(*tables, card.plain)
+    points = choosing.operating_points(*tables, card.plain)
     reference = card.reference_accuracy("calibration")
     for point in points:
         if point.max_drop is not None:
@@ -71,7 +70,7 @@ def test_operating_points_keep_to_what_they_may_lose_and_spend() -> None:
     quarter, fifth = (point for point in points if point.max_cost is not None)
     assert (quarter.name, fifth.name) == ("quarter", "fifth")
     assert quarter.calibration.accuracy > fifth.calibration.accuracy
-    for name, max_drop in publishing.OPERATING_POINTS.items():
+    for name, max_drop in choosing.OPERATING_POINTS.items():
         point = next((point for point in points if point.name == name), None)
         if point is not None and fifth.calibration.accuracy >= reference - max_drop:
             assert point.calibration.relative_cost <= fifth.calibration.relative_cost

@@ -1,0 +1,109 @@
+"""A model's folder: weights, card and tables, written whole or not at all, never unpickled."""
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from core.exits.table import ExitTable
+from core.exits.table_file import save_tables
+from core.foundation.errors import UserError
+from core.foundation.files import atomic_folder, write_json
+from core.hub.card import Card
+from core.hub.registry import CARD, TABLE, WEIGHTS
+from core.networks.network import ExitNetwork
+
+
+def write_model(
+    folder: Path, network: ExitNetwork, card: Card, tables: Mapping[str, ExitTable]
+) -> Card:
+    """Write a model's folder, all at once; a model that was there is replaced.
+
+    Args:
+        folder: becomes the model's folder.
+        network: its weights are stored without loss, in half precision where they fit.
+        card: what is known but for the checksum of the weights.
+        tables: by split, "calibration" and "test"; may be none.
+
+    Returns:
+        The card with the checksum.
+
+    Raises:
+        UserError: the folder is there, but holds something else than a model.
+    """
+    if (
+        folder.exists()
+        and not (folder / CARD).is_file()
+        and (not folder.is_dir() or any(folder.iterdir()))
+    ):
+        raise UserError(
+            f"expected {folder} to be a new folder or a model's, but it holds other files: choose "
+            "another name."
+        )
+    with atomic_folder(folder) as partial:
+        state = network.state_dict().items()
+        weights = {name: _compact(tensor.contiguous()) for name, tensor in state}
+        save_file(weights, partial / WEIGHTS)
+        if tables:
+            save_tables(partial / TABLE, tables)
+        versions = {"python": platform.python_version(), "torch": torch.__version__}
+        checksum = sha256(partial / WEIGHTS)
+        card = card.model_copy(update={"sha256": checksum, "versions": versions})
+        write_json(partial / CARD, card.model_dump(mode="json"))
+    return card
+
+
+def _compact(tensor: Tensor) -> Tensor:
+    """In half precision, where that loses nothing."""
+    half = tensor.half() if tensor.dtype == torch.float32 else tensor
+    return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_weights(path: Path, card: Card, network: ExitNetwork) -> dict[str, Tensor]:
+    """Read the weights that a card describes, checked against it and against the network.
+
+    Raises:
+        UserError: they are missing, damaged, not the card's, not finite, or of another network.
+    """
+    if not path.is_file():
+        raise UserError(f"expected the weights of {card.name} at {path}, but there is no file.")
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(
+            f"the weights {path} are damaged or not safetensors ({error}): copy them again."
+        ) from None
+    if sha256(path) != card.sha256:
+        raise UserError(
+            f"the weights {path} are not the ones its card.json describes (field sha256 differs): "
+            "copy card and weights together."
+        )
+    expected = network.state_dict()
+    differences = [f"lack {name!r}" for name in expected if name not in weights]
+    differences += [f"have {name!r} beside" for name in weights if name not in expected]
+    differences += [
+        f"have {name!r} of shape {tuple(weights[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
+    if differences:
+        more = f", and {len(differences) - 5} more" if len(differences) > 5 else ""
+        raise UserError(
+            f"expected the weights {path} to be those of the network on the card, but they "
+            f"{', '.join(differences[:5])}{more}: copy card and weights together."
+        )
+    for name, tensor in weights.items():
+        if not tensor.isfinite().all():
+            raise UserError(f"expected tensor {name!r} in {path} to be finite, but it is not.")
+    return {name: tensor.to(expected[name].dtype) for name, tensor in weights.items()}
