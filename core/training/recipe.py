@@ -187,28 +187,44 @@ def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
 def load_recipe(name_or_path: str) -> Recipe:
     """Load a recipe by its name, from a TOML file of the user's, or from a model's card.json.
 
+    A TOML file may name a ``base``: another recipe, whose fields (those of its network one by one)
+    hold where it says nothing itself. Its `name` is that of the file if it says none.
+
     Raises:
         UserError: there is none of that name, or it is not a valid recipe.
     """
     path = Path(name_or_path)
-    if path.suffix == ".json":
-        card = read_json(path)
-        training = card.get("training") if isinstance(card, dict) else None
-        if not isinstance(training, dict) or "recipe" not in training:
-            raise UserError(
-                f"expected {path} to be a model's card, but it has no field `training.recipe`."
-            )
-        return parse_recipe(training["recipe"], str(path))
+    if path.suffix != ".json":
+        return parse_recipe(_read(name_or_path), path.name)
+    card = read_json(path)
+    training = card.get("training") if isinstance(card, dict) else None
+    if not isinstance(training, dict) or "recipe" not in training:
+        raise UserError(
+            f"expected {path} to be a model's card, but it has no field `training.recipe`."
+        )
+    return parse_recipe(training["recipe"], str(path))
+
+
+def _read(name_or_path: str, *above: str) -> dict[str, Any]:
+    """Return the content of a recipe, that of its base included."""
+    path = Path(name_or_path)
     if path.suffix != ".toml":
         path = FOLDER / f"{name_or_path}.toml"
-    if not path.is_file():
-        names = recipe_names()
+    if not path.is_file() or name_or_path in above:
+        names = [name for name in recipe_names() if name not in above]
         raise UserError(
-            f"expected `recipe` to be a TOML file, a model's card.json or one of "
-            f"{', '.join(names)}, but got {name_or_path!r}.{nearest(name_or_path, names)}"
+            f"expected a TOML file, a model's card.json or one of {', '.join(names)}, but got "
+            f"{name_or_path!r}.{nearest(name_or_path, names)}"
         )
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = {"name": path.stem} | tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"the recipe {path} cannot be read: {error}.") from None
-    return parse_recipe(content, str(path.name))
+    if "base" in content:
+        name = str(content.pop("base"))
+        base = _read(name, name_or_path, *above)
+        parse_recipe(base, name)
+        if isinstance(network := content.get("network"), dict):
+            content["network"] = base["network"] | network
+        content = base | content
+    return content

@@ -94,10 +94,8 @@ def airbench(
     return trunk
 
 
-TRUNKS.register("airbench-small")(partial(airbench, widths=(32, 128, 128)))
-TRUNKS.register("airbench94")(partial(airbench, widths=(64, 256, 256)))
-# A first group as thin as airbench94's keeps an exit after it cheap. What comes later is deeper and
-# stays at 7×7 pixels, where the same compute takes a quarter of the weights.
+# A first group as thin as the paper's (64, 256, 256) keeps an exit after it cheap. What comes later
+# is deeper and stays at 7×7 pixels, where the same compute takes a quarter of the weights.
 _large = partial(airbench, widths=(64, 256, 384), depths=(2, 3, 3), pools=(True, True, False))
 TRUNKS.register("airbench-large")(_large)
 TRUNKS.register("airbench-large-64")(partial(_large, stride=2))

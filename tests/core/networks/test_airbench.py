@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,12 +11,12 @@ from core.networks.spec import NetworkSpec
 from tests.core.networks.small import spec
 
 
-def test_airbench94_costs_what_its_layers_add_up_to() -> None:
-    made = NetworkSpec(backbone="airbench94", num_classes=10, in_channels=3, image_size=32)
-    pixels = (31 * 31, 15 * 15, 15 * 15, 7 * 7, 7 * 7, 3 * 3)
-    widths = (24, 64, 64, 256, 256, 256, 256)
-    layers = [9 * a * b * n for a, b, n in zip(widths, widths[1:], pixels, strict=False)]
-    assert count(build(made), 3, 32).plain_macs == sum(layers) + 12 * 24 * 31 * 31 + 2560
+def test_it_costs_what_its_layers_add_up_to() -> None:
+    made = NetworkSpec(backbone="airbench-large", num_classes=10, in_channels=3, image_size=32)
+    pixels = (31**2, *[15**2] * 2, *[7**2] * 5)
+    widths = (24, 64, 64, 256, 256, 256, 384, 384, 384)
+    layers = [9 * a * b * n for (a, b), n in zip(pairwise(widths), pixels, strict=True)]
+    assert count(build(made), 3, 32).plain_macs == sum(layers) + 12 * 24 * 31**2 + 3840
 
 
 def test_whitened_patches_are_uncorrelated_and_come_with_their_negatives() -> None:
@@ -49,5 +51,5 @@ def test_convolutions_begin_by_passing_on_their_inputs() -> None:
 
 @pytest.mark.parametrize("place", ["group1_1", "group2_2"])
 def test_early_exits_fit_on_it(place: str) -> None:
-    made = build(spec(backbone="airbench-small", exits=(place,), head="strided8"))
+    made = build(spec(backbone="airbench-large", exits=(place,), head="strided8"))
     assert made(torch.zeros(2, 1, 28, 28)).logits.shape == (2, 2, 10)

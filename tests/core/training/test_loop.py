@@ -3,6 +3,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 
 from core.data.prepared import write_prepared
 from core.foundation.errors import UserError
+from core.networks.backbones.airbench import airbench
+from core.networks.trunk import TRUNKS
 from core.training.checkpoint import load_checkpoint, save_checkpoint
 from core.training.loop import Trainer, train
 from core.training.optimizer import set_rate
@@ -94,8 +97,9 @@ def test_the_biases_of_batch_norms_learn_at_their_own_rate() -> None:
     assert torch.allclose(norm.bias, torch.tensor(2 - 50 * 0.1 - decayed))
 
 
-def test_a_whitening_is_computed_from_the_training_images() -> None:
-    network = {"backbone": "airbench-small", "exits": ["group1_2"], "head": "pool"}
+def test_a_whitening_is_computed_from_the_training_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TRUNKS, "airbench-thin", partial(airbench, widths=(8, 16, 16)))
+    network = {"backbone": "airbench-thin", "exits": ["group1_2"], "head": "pool"}
     sizes = {"num_classes": 2, "in_channels": 1, "image_size": 32}
     recipe = tiny_recipe([{"epochs": 1, "learning_rate": 0.01}], network=network | sizes)
     large = [replace(one, images=one.images.repeat(4, 1).repeat(4, 2)) for one in SETS]

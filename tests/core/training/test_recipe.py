@@ -42,6 +42,18 @@ def test_a_damaged_recipe_names_file_and_field(tmp_path: Path, content: str, mes
         load_recipe(str(path))
 
 
+def test_a_recipe_says_only_what_its_base_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "eenet20-cifar10"\nflip = false\n[network]\nevidence = "features"')
+    recipe, base = load_recipe(str(path)), load_recipe("eenet20-cifar10")
+    network = base.network.model_copy(update={"evidence": "features"})
+    changes = {"name": "mine", "flip": False, "network": network}
+    assert recipe == base.model_copy(update=changes)
+    path.write_text(f'base = "{path}"')
+    with pytest.raises(UserError, match=r"expected a TOML file, .* but got"):
+        load_recipe(str(path))
+
+
 def test_an_unknown_loss_gets_a_suggestion() -> None:
     with pytest.raises(UserError, match=r"phases.*'correctnes'.*Did you mean 'correctness'"):
         tiny_recipe([{"epochs": 1, "learning_rate": 0.1, "loss": "correctnes"}])
