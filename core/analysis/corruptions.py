@@ -73,7 +73,7 @@ def blur(pixels: Pixels, severity: float) -> Pixels:
 def rotation(pixels: Pixels, severity: float) -> Pixels:
     """Rotate about the middle; corners take the edge's median colour."""
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    colour = tuple(int(level) for level in np.median(edge, axis=0))
+    colour = tuple(int(value) for value in np.median(edge, axis=0))
     fill = colour[0] if len(colour) == 1 else colour
     return _through_pillow(
         pixels,

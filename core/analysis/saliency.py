@@ -1,6 +1,6 @@
-"""Where an exit was looking: maps of what spoke for a class there.
+"""Saliency maps: which parts of an image speak for a class at an exit.
 
-Every method runs only the stages up to the exit it is asked about. None registers hooks, so
+Every method runs only the stages up to that exit. None registers hooks, so
 threads may share a network.
 """
 
@@ -95,8 +95,8 @@ def gradient(
     network: ExitNetwork, image: Tensor, exit_index: int, target: int
 ) -> NDArray[np.float32]:
     """Return max_c |∂ logit / ∂ x_c| (Simonyan et al., 2014). Arguments as `grad_cam`."""
-    ask = _question(network, image, exit_index, target)
-    found = Saliency(ask).attribute(image.clone().requires_grad_(), target=target)
+    forward = _forward(network, image, exit_index, target)
+    found = Saliency(forward).attribute(image.clone().requires_grad_(), target=target)
     return _scaled(found[0].amax(dim=0))
 
 
@@ -109,12 +109,12 @@ def smooth_grad(
     network: ExitNetwork, image: Tensor, exit_index: int, target: int
 ) -> NDArray[np.float32]:
     """Return the mean gradient map of noisy copies (Smilkov et al., 2017), the same every time."""
-    ask = _question(network, image, exit_index, target)
+    forward = _forward(network, image, exit_index, target)
     # A generator of its own: captum's noise comes from the one that all threads share.
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn((NOISY_COPIES, *image.shape[1:]), generator=generator)
     copies = (image + NOISE * noise.to(image.device)).requires_grad_()
-    found = Saliency(ask).attribute(copies, target=target)
+    found = Saliency(forward).attribute(copies, target=target)
     return _scaled(found.mean(dim=0).amax(dim=0))
 
 
@@ -127,8 +127,8 @@ def integrated_gradients(
     network: ExitNetwork, image: Tensor, exit_index: int, target: int
 ) -> NDArray[np.float32]:
     """Return the positive part of Σ_c IG_c (Sundararajan et al., 2017), from the data's mean."""
-    ask = _question(network, image, exit_index, target)
-    found = IntegratedGradients(ask).attribute(
+    forward = _forward(network, image, exit_index, target)
+    found = IntegratedGradients(forward).attribute(
         image.clone().requires_grad_(), target=target, n_steps=STEPS, internal_batch_size=STEPS
     )
     return _scaled(found[0].sum(dim=0).relu())
@@ -143,10 +143,10 @@ def occlusion(
     network: ExitNetwork, image: Tensor, exit_index: int, target: int
 ) -> NDArray[np.float32]:
     """Return by how much covering each patch with the data's mean lowers the logit, if it does."""
-    ask = _question(network, image, exit_index, target)
+    forward = _forward(network, image, exit_index, target)
     side = max(min(image.shape[2:]) // PATCHES, 1)
     with torch.no_grad():
-        found = Occlusion(ask).attribute(
+        found = Occlusion(forward).attribute(
             image,
             sliding_window_shapes=(image.shape[1], side, side),
             strides=(image.shape[1], max(side // 2, 1), max(side // 2, 1)),
@@ -163,18 +163,18 @@ def _features_at(network: ExitNetwork, images: Tensor, exit_index: int) -> Tenso
     return features
 
 
-def _question(
+def _forward(
     network: ExitNetwork, image: Tensor, exit_index: int, target: int
 ) -> Callable[[Tensor], Tensor]:
     """Return images (B, C, H, W) → logits (B, K) of one exit."""
     _check_exit(network, exit_index)
 
-    def ask(images: Tensor) -> Tensor:
+    def forward(images: Tensor) -> Tensor:
         return network.head(exit_index, _features_at(network, images, exit_index)).logits
 
     with torch.no_grad():
-        _check_target(ask(image), target)
-    return ask
+        _check_target(forward(image), target)
+    return forward
 
 
 def _check_exit(network: ExitNetwork, exit_index: int) -> None:

@@ -18,8 +18,8 @@ BATCH_SIZE = 256
 COMPACTION_SHARE = 1 / 8
 """Finished samples are carried along until they make up this share of the rows.
 
-Copying the rest to the front costs time too: with nobody leaving, doing it at every exit costs
-about a sixth of the whole run.
+Copying the rest to the front takes time too: where no sample leaves, doing it at every exit takes
+a sixth of the whole run.
 """
 
 

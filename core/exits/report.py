@@ -87,7 +87,7 @@ def classes_left(table: ExitTable, policy: Policy) -> tuple[CostArray, CostArray
     """Return for each early exit and class how often it is still possible after that exit.
 
     Of the samples that reach the exit, ``(E-1, K)`` in [0, 1], and how many classes are left on
-    average, ``(E-1,)``; NaN where nobody arrives. None unless the criterion rules classes out.
+    average, ``(E-1,)``; NaN where no sample arrives. None unless the criterion rules classes out.
     """
     routing = route(table, policy)
     possible = routing.possible_classes

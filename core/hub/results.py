@@ -9,7 +9,7 @@ from core.hub.sizes import accuracy_by_size, size_curve
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 DROPS = {0.0: "nothing lost", 0.005: "≤ 0.5 points", 0.01: "≤ 1 point"}
-"""What the operating points of the table may lose on calibration, and how its head says that."""
+"""Accuracy that the operating points may lose on calibration, and the heading of their column."""
 COSTS = {0.25: "within 25 %", 0.2: "within 20 %"}
 """What others may spend, likewise."""
 MATCHED = 0.005

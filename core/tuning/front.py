@@ -11,7 +11,7 @@ from core.exits.policy import Policy
 from core.exits.routing import exits_taken, right_at_end
 from core.exits.table import BoolArray, CostArray, ExitTable, FloatArray, IntArray
 from core.foundation.errors import UserError
-from core.tuning.search import Problem, search
+from core.tuning.search import Problem, rising, search
 
 MOST_EXITS_IN_CHOICES = 6
 
@@ -96,7 +96,7 @@ def _front_with_history(table: ExitTable, never: Policy) -> Front:
         points = search(problem)
         thresholds = np.ones((len(points), early))
         thresholds[:, on] = problem.thresholds(points.cuts)
-        # An exit where nobody leaves stays on here: later ones look back at it.
+        # An exit where no sample leaves stays on here: later ones look back at it.
         candidates += [
             replace(never, thresholds=tuple(row.tolist()), enabled=enabled) for row in thresholds
         ]
@@ -104,10 +104,10 @@ def _front_with_history(table: ExitTable, never: Policy) -> Front:
         expected += zip(points.right / len(table), points.cost + unused, strict=True)
     # What the search expects is not exact here: measure all that come near the best.
     expected_accuracy, expected_cost = np.array(expected).T
-    near = np.append(0, 1 + _rising(expected_accuracy, expected_cost, _SLACK))
+    near = np.append(0, 1 + rising(expected_accuracy, expected_cost, _SLACK))
     candidates = [candidates[index] for index in near]
     accuracy, cost = measured(table, candidates)
-    kept = _rising(accuracy, cost)
+    kept = rising(accuracy, cost)
     return Front(
         criterion=never.criterion,
         thresholds=np.array([candidates[index].thresholds for index in kept]).reshape(-1, early),
@@ -116,14 +116,6 @@ def _front_with_history(table: ExitTable, never: Policy) -> Front:
         relative_cost=cost[kept],
         temperatures=never.temperatures,
     )
-
-
-def _rising(accuracy: CostArray, cost: CostArray, slack: float = 0.0) -> IntArray:
-    """Return, by rising cost, which are more accurate than all cheaper ones, less the slack."""
-    order = np.lexsort((-accuracy, cost))
-    best_so_far = np.maximum.accumulate(np.append(-1, accuracy[order]))[:-1]
-    rising: IntArray = order[accuracy[order] > best_so_far - slack]
-    return rising
 
 
 def _choices(early: int) -> list[tuple[bool, ...]]:
@@ -161,7 +153,7 @@ def replay(
 ) -> tuple[CostArray, CostArray, IntArray]:
     """Return relative cost and accuracy on ``table`` of the front's policies, by rising cost.
 
-    The third array says which of the front's policies each is.
+    The third array holds the index of each policy in the front.
 
     Args:
         front: chosen on the calibration split.

@@ -18,6 +18,8 @@ LINES = 100  # points of the front whose lines are searched in one round
 
 _DECIMALS = 12  # costs that differ by less are equal: the difference is rounding
 
+Numbers = NDArray[np.integer] | NDArray[np.floating]
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -91,10 +93,15 @@ def undominated(*parts: Points) -> Points:
         np.concatenate([part.right for part in parts]),
         np.concatenate([part.cost for part in parts]),
     )
-    order = np.lexsort((-points.right, points.cost.round(_DECIMALS)))
-    right = points.right[order]
-    best_so_far = np.maximum.accumulate(np.append(-1, right))[:-1]
-    return points[order[right > best_so_far]]
+    return points[rising(points.right, points.cost.round(_DECIMALS))]
+
+
+def rising(gain: Numbers, cost: CostArray, slack: float = 0.0) -> IntArray:
+    """Return, by rising cost, the positions that gain more than all cheaper ones, less the slack."""
+    order = np.lexsort((-gain, cost))
+    best_so_far = np.maximum.accumulate(np.append(-1, gain[order]))[:-1]
+    chosen: IntArray = order[gain[order] > best_so_far - slack]
+    return chosen
 
 
 def search(problem: Problem) -> Points:

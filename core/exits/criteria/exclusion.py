@@ -1,4 +1,4 @@
-"""Classes are ruled out from exit to exit; whoever has one left may go.
+"""Classes are ruled out from exit to exit; a sample with one class left may leave.
 
 Class exclusion (Wang, Li & Zhang, arXiv 2309.13443): exit i keeps its likeliest class and, of the
 classes still alive, those with p_c ≥ β_i · max p; a sample leaves when one class is alive, and the
