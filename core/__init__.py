@@ -13,8 +13,19 @@ if TYPE_CHECKING:
     from core.foundation.errors import UserError
     from core.hub.model import Model, load
     from core.hub.registry import list_models
+    from core.tuning.tune import tune
 
-__all__ = ["ExitTable", "Model", "Policy", "Report", "UserError", "evaluate", "list_models", "load"]
+__all__ = [
+    "ExitTable",
+    "Model",
+    "Policy",
+    "Report",
+    "UserError",
+    "evaluate",
+    "list_models",
+    "load",
+    "tune",
+]
 
 _HOMES = {
     "UserError": "core.foundation.errors",
@@ -25,6 +36,7 @@ _HOMES = {
     "Model": "core.hub.model",
     "list_models": "core.hub.registry",
     "load": "core.hub.model",
+    "tune": "core.tuning.tune",
 }
 
 

@@ -1,7 +1,7 @@
 """The command that chooses thresholds; part of `core.cli.main`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,9 +11,9 @@ from core.cli.text import brief, describe_policy, note, table_text, to_json, tun
 from core.exits.report import evaluate
 from core.foundation.errors import UserError
 from core.hub.registry import card_of, shipped_table
-
-if TYPE_CHECKING:
-    from core.tuning.guarantee import Controlled
+from core.tuning.guarantee import Controlled, control, risk_on
+from core.tuning.tune import check_one_goal
+from core.tuning.tune import tune as find
 
 
 def tune(
@@ -56,13 +56,7 @@ def tune(
         "max_risk": max_risk,
         "min_accuracy": min_accuracy,
     }
-    options = {name: f"--{name.replace('_', '-')}" for name in goals}
-    given = [options[name] for name, value in goals.items() if value is not None]
-    if len(given) != 1:
-        raise UserError(
-            f"expected exactly one of {', '.join(options.values())}, but got "
-            f"{' and '.join(given) or 'none'}: say what matters most."
-        )
+    check_one_goal({f"--{name.replace('_', '-')}": value for name, value in goals.items()})
     if split != "calibration":
         raise UserError(
             f"expected --split calibration, but got {split!r}: a policy chosen on the images it is "
@@ -74,27 +68,22 @@ def tune(
         check_criterion(card, criterion)
     tables = {name: shipped_table(model, name) for name in ("calibration", "test")}
     calibration = tables["calibration"]
-    criteria = card.criteria if criterion is None else (criterion,)
     reference = card.reference_accuracy("calibration")
     controlled: Controlled | None = None
     if max_risk is not None:
-        from core.tuning.guarantee import control, risk_on
-
+        criteria = card.criteria if criterion is None else (criterion,)
         controlled = control(calibration, criteria, max_risk, delta, method, risk)
         policy = controlled.policy
         risk_on_test = risk_on(tables["test"], policy, risk)
-    elif min_accuracy is not None:
-        from core.tuning.validated import validated_thresholds
-
-        policy = validated_thresholds(calibration, criterion or "max_probability", min_accuracy)
     else:
-        from core.tuning.front import best_within_cost, cheapest_within_drop, front
-
-        fronts = [front(calibration, name) for name in criteria]
-        if max_drop is not None:
-            policy = cheapest_within_drop(fronts, reference, max_drop)
-        elif max_cost is not None:
-            policy = best_within_cost(fronts, max_cost)
+        policy = find(
+            calibration,
+            max_cost=max_cost,
+            max_drop=max_drop,
+            min_accuracy=min_accuracy,
+            criterion=criterion,
+            reference_accuracy=reference,
+        )
     if out is not None:
         policy.save(out)
         note(f"Saved the policy to {out}.")

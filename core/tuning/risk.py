@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtr, rel_entr
 
 from core.exits.table import BoolArray, CostArray, ExitTable
 from core.foundation.errors import UserError
@@ -219,6 +218,8 @@ def tail_test(losses: CostArray, epsilon: float, delta: float, binary: bool) -> 
     smaller of Hoeffding's exp(−n KL(min(L̄, ε), ε)) and Bentkus' e·P(Bin(n, ε) ≤ ⌈Σ L⌉)
     (Angelopoulos et al., arXiv 2110.01052).
     """
+    from scipy.special import bdtr, rel_entr  # takes a quarter of a second to import
+
     count = len(losses)
     total = losses.sum(axis=0)
     tail = bdtr(np.ceil(total - 1e-9), count, epsilon)

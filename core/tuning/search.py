@@ -97,7 +97,7 @@ def undominated(*parts: Points) -> Points:
 
 
 def rising(gain: Numbers, cost: CostArray, slack: float = 0.0) -> IntArray:
-    """Return, by rising cost, the positions that gain more than all cheaper ones, less the slack."""
+    """Return, by rising cost, those that gain more than all cheaper ones, less the slack."""
     order = np.lexsort((-gain, cost))
     best_so_far = np.maximum.accumulate(np.append(-1, gain[order]))[:-1]
     chosen: IntArray = order[gain[order] > best_so_far - slack]

@@ -1,0 +1,77 @@
+"""One function for every way to choose a policy on a table."""
+
+from collections.abc import Mapping
+
+from core.exits.criteria import available
+from core.exits.policy import Policy
+from core.exits.table import ExitTable
+from core.foundation.errors import UserError
+from core.tuning.front import best_within_cost, cheapest_within_drop, front
+from core.tuning.guarantee import DELTA, control
+from core.tuning.validated import validated_thresholds
+
+
+def tune(
+    table: ExitTable,
+    *,
+    max_drop: float | None = None,
+    max_cost: float | None = None,
+    max_risk: float | None = None,
+    min_accuracy: float | None = None,
+    criterion: str | None = None,
+    reference_accuracy: float | None = None,
+    delta: float = DELTA,
+) -> Policy:
+    """Return the policy for a goal; give exactly one of the first four arguments after the table.
+
+    Args:
+        table: of the calibration split; never of the split that the policy is reported on.
+        max_drop: the cheapest policy whose accuracy is at most so much below
+            ``reference_accuracy``; 0.01 is one percentage point.
+        max_cost: the most accurate policy with at most this mean relative cost.
+        max_risk: the cheapest policy that is *proven* to lose at most so much accuracy against the
+            last exit, see `core.tuning.guarantee.control`.
+        min_accuracy: the thresholds from which on samples of this table were answered rightly so
+            often at each exit, see `core.tuning.validated.validated_thresholds`.
+        criterion: a name in `core.exits.criteria.CRITERIA`; None: the best of all that the table
+            has; for ``min_accuracy`` max probability.
+        reference_accuracy: in [0, 1], for ``max_drop``; None: the accuracy of the last exit.
+        delta: the probability of a wrong proof, for ``max_risk``.
+
+    Raises:
+        UserError: no goal or several, a goal out of range or out of reach (says what is
+            reachable), a table without early exits or labels, or a criterion that it cannot give.
+    """
+    goals = {
+        "max_drop": max_drop,
+        "max_cost": max_cost,
+        "max_risk": max_risk,
+        "min_accuracy": min_accuracy,
+    }
+    check_one_goal(goals)
+    if table.num_exits == 1:
+        raise UserError(
+            "expected a `table` with early exits to tune, but it has the last one only."
+        )
+    if min_accuracy is not None:
+        return validated_thresholds(table, criterion or "max_probability", min_accuracy)
+    criteria = available(table) if criterion is None else (criterion,)
+    if max_risk is not None:
+        return control(table, criteria, max_risk, delta).policy
+    fronts = [front(table, name) for name in criteria]
+    if max_cost is not None:
+        return best_within_cost(fronts, max_cost)
+    assert max_drop is not None
+    if reference_accuracy is None:
+        reference_accuracy = float(table.accuracy_per_exit[-1])
+    return cheapest_within_drop(fronts, reference_accuracy, max_drop)
+
+
+def check_one_goal(goals: Mapping[str, float | None]) -> None:
+    """Raise `UserError` unless exactly one goal, by its name, is not None."""
+    given = [name for name, value in goals.items() if value is not None]
+    if len(given) != 1:
+        raise UserError(
+            f"expected exactly one of {', '.join(goals)}, but got "
+            f"{' and '.join(given) or 'none'}: say what matters most."
+        )
