@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ICONS = ROOT / "assets" / "icons"
 if str(ROOT) not in sys.path:  # Streamlit puts only this file's folder there
     sys.path.insert(0, str(ROOT))
 
@@ -23,6 +22,8 @@ from app.views import (  # noqa: E402
     thresholds,
     train,
 )
+from core.foundation.places import ICONS  # noqa: E402
+from core.foundation.plugins import load_plugins  # noqa: E402
 
 st.set_page_config(
     page_title="Early-Exit Explorer", page_icon=str(ICONS / "icon.svg"), layout="wide"
@@ -46,4 +47,5 @@ page = st.navigation(
 style()
 shortcuts()
 with sentences():
+    load_plugins()
     page.run()

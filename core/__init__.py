@@ -4,43 +4,69 @@ Names are loaded when they are first used, so that what needs no torch does not 
 """
 
 from importlib import import_module
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from core.data.prepared import ImageSet
+    from core.data.sources import DATASETS
+    from core.data.transform import EvaluationTransform
+    from core.exits.criteria import criterion
     from core.exits.policy import Policy
     from core.exits.report import Report, evaluate
     from core.exits.table import ExitTable
     from core.foundation.errors import UserError
     from core.hub.model import Model, load
     from core.hub.registry import list_models
+    from core.networks.heads import HEADS
+    from core.networks.trunk import TRUNKS
+    from core.training.losses import LOSSES
     from core.tuning.tune import tune
 
+    backbone, dataset = TRUNKS.register, DATASETS.register
+    head, loss = HEADS.register, LOSSES.register
+
 __all__ = [
+    "EvaluationTransform",
     "ExitTable",
+    "ImageSet",
     "Model",
     "Policy",
     "Report",
     "UserError",
+    "backbone",
+    "criterion",
+    "dataset",
     "evaluate",
+    "head",
     "list_models",
     "load",
+    "loss",
     "tune",
 ]
 
 _HOMES = {
-    "UserError": "core.foundation.errors",
-    "ExitTable": "core.exits.table",
-    "Policy": "core.exits.policy",
-    "Report": "core.exits.report",
-    "evaluate": "core.exits.report",
-    "Model": "core.hub.model",
-    "list_models": "core.hub.registry",
-    "load": "core.hub.model",
-    "tune": "core.tuning.tune",
+    "EvaluationTransform": "data.transform:EvaluationTransform",
+    "ExitTable": "exits.table:ExitTable",
+    "ImageSet": "data.prepared:ImageSet",
+    "Model": "hub.model:Model",
+    "Policy": "exits.policy:Policy",
+    "Report": "exits.report:Report",
+    "UserError": "foundation.errors:UserError",
+    "backbone": "networks.trunk:TRUNKS.register",
+    "criterion": "exits.criteria:criterion",
+    "dataset": "data.sources:DATASETS.register",
+    "evaluate": "exits.report:evaluate",
+    "head": "networks.heads:HEADS.register",
+    "list_models": "hub.registry:list_models",
+    "load": "hub.model:load",
+    "loss": "training.losses:LOSSES.register",
+    "tune": "tuning.tune:tune",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        module, _, attribute = _HOMES[name].partition(":")
+        return attrgetter(attribute)(import_module(f"core.{module}"))
     raise AttributeError(f"module 'core' has no attribute {name!r}")

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,9 +15,22 @@ ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 120  # seconds; a busy machine imports slowly
 
 
+STREAMLIT = ["-m", "streamlit", "run", "app/main.py", "--server.port={port}"]
+ADDRESS = "127.0.0.1"
+
+
 @contextmanager
-def running_app() -> Iterator[str]:
+def running_app(
+    arguments: Sequence[str] = (*STREAMLIT, f"--server.address={ADDRESS}"),
+    folder: Path = ROOT,
+    **environment: str,
+) -> Iterator[str]:
     """Start the app, yield its address, and stop it.
+
+    Args:
+        arguments: to Python; ``{port}`` becomes a free one.
+        folder: to start it in.
+        environment: variables to set.
 
     Raises:
         RuntimeError: it does not start; shows the end of its log.
@@ -25,12 +38,11 @@ def running_app() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app/main.py"]
-    where = [f"--server.port={port}", "--server.address=127.0.0.1"]
-    environment = {name: value for name, value in os.environ.items() if name != "EENET_MODELS"}
+    command = [sys.executable, *(argument.format(port=port) for argument in arguments)]
+    inherited = {name: value for name, value in os.environ.items() if name != "EENET_MODELS"}
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
-            [*command, *where], cwd=ROOT, stdout=log, stderr=log, env=environment
+            command, cwd=folder, stdout=log, stderr=log, env=inherited | environment
         )
         try:
             if not _answers(f"http://127.0.0.1:{port}/_stcore/health", server):

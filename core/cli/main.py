@@ -8,13 +8,17 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from core.cli import edge_cloud, methods, models, run, train, tune
+from core.cli import edge_cloud, explorer, methods, models, run, train, tune
 from core.cli.options import BROKEN_PIPE, INTERRUPTED
 from core.cli.text import note
 from core.foundation.errors import UserError
+from core.foundation.plugins import load_plugins
 
 TRACEBACK = "EENET_TRACEBACK"
 """Environment variable; when set, a fault of ours shows where it happened."""
@@ -32,9 +36,43 @@ app.add_typer(data_app, name="data")
 app.add_typer(edge_cloud.app, name="edge-cloud")
 for command in (
     *(models.models, run.predict, run.evaluate, tune.tune, run.bench),
-    *(methods.methods, train.train, train.seeds),
+    *(methods.methods, train.train, train.seeds, explorer.app),
 ):
     app.command()(command)
+
+
+@app.callback()
+def load_own_files(
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.py",
+            help="Run a file of your own first, whose decorators register criteria, losses, "
+            "heads, backbones and data sets; as often as needed. Also $EENET_PLUGINS.",
+        ),
+    ] = None,
+) -> None:
+    """Run the user's own files before any command."""
+    load_plugins(plugin or ())
+
+
+def program() -> str:
+    """Return how this command line was started."""
+    return "early-exit" if Path(sys.argv[0]).stem == "early-exit" else "python -m core"
+
+
+def plugins_first(arguments: Sequence[str]) -> list[str]:
+    """Move every ``--plugin FILE`` before the command, where options of all commands stand."""
+    first, rest = [], []
+    remaining = iter(arguments)
+    for argument in remaining:
+        if argument == "--":
+            rest += [argument, *remaining]
+        elif argument == "--plugin":
+            first += [argument, *islice(remaining, 1)]
+        else:
+            (first if argument.startswith("--plugin=") else rest).append(argument)
+    return first + rest
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -42,10 +80,10 @@ def main(args: Sequence[str] | None = None) -> int:
 
     0: done. 2: a mistake of the user's, told in one line. 1: a fault of ours. 130: interrupted.
     """
-    arguments = list(sys.argv[1:] if args is None else args)
+    arguments = plugins_first(sys.argv[1:] if args is None else args)
     try:
         output = typer.main.get_command(app).main(
-            args=arguments or ["--help"], prog_name="python -m core", standalone_mode=False
+            args=arguments or ["--help"], prog_name=program(), standalone_mode=False
         )
         if isinstance(output, str):
             sys.stdout.write(output + "\n")
@@ -62,7 +100,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return fail(f"expected to read and write files as asked, but got: {error}.")
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of typer's
-            path = getattr(getattr(error, "ctx", None), "command_path", "python -m core")
+            path = getattr(getattr(error, "ctx", None), "command_path", program())
             sentence = error.format_message()
             stop = "" if sentence.endswith((".", "?")) else "."
             return fail(f"{sentence}{stop} See `{path} --help`.")

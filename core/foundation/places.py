@@ -12,6 +12,11 @@ PRETRAINED = _ROOT / "pretrained"
 """The models that ship."""
 SAMPLES = _ROOT / "assets" / "samples"
 """The images that ship."""
+ICONS = _ROOT / "assets" / "icons"
+APP = _CORE.parent / "app" / "main.py"
+"""The explorer's entry: beside `core` in both."""
+STREAMLIT_CONFIG = (CHECKOUT / ".streamlit" if CHECKOUT else _CORE / "streamlit") / "config.toml"
+"""The explorer's settings."""
 
 
 def data_root(explicit: Path | None = None) -> Path:

@@ -1,0 +1,42 @@
+"""The command that opens the explorer in a browser; part of `core.cli.main`."""
+
+import os
+import sys
+import tomllib
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from core.cli.options import Factory
+from core.foundation.places import APP, STREAMLIT_CONFIG
+from core.foundation.plugins import FACTORY
+
+
+def app(
+    port: Annotated[int, typer.Option(metavar="N", help="Port to listen at.")] = 8501,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Address to listen at; by default all.")
+    ] = None,
+    factory: Factory = None,
+) -> None:
+    """Open the explorer: a web server, until it is interrupted."""
+    settings = tomllib.loads(STREAMLIT_CONFIG.read_text(encoding="utf-8"))
+    settings["server"] |= {"port": port} | ({"address": address} if address else {})
+    flags = [f"--{name}={_shown(value)}" for name, value in _flat(settings)]
+    if factory is not None:
+        os.environ[FACTORY] = factory
+    command = [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
+    os.execv(sys.executable, command)
+
+
+def _flat(settings: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
