@@ -1,22 +1,22 @@
 """Models, tables and samples: loaded once, shared by all visitors, and bounded.
 
 What is shared never changes after loading (networks in eval mode, read-only arrays), so it need
-not be copied. A model is known by its folder and the checksum of its weights: one that is trained
-anew is loaded anew.
+not be copied.
 """
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import workshop
+from app.session import own_model_folder, own_model_names
 from core.data.downloads import Downloads
 from core.data.prepared import ImageSet, load_prepared, prepared_path
 from core.data.samples import load_samples, sample_names
@@ -27,7 +27,8 @@ from core.exits.table import CostArray, ExitTable, IntArray
 from core.exits.table_file import load_tables
 from core.foundation.errors import UserError
 from core.hub.card import Card, load_card
-from core.hub.leaderboard import Entry, leaderboard_entry
+from core.hub.leaderboard import Entry
+from core.hub.leaderboard import leaderboard_entry as entry_of
 from core.hub.registry import as_zip, list_models, model_folder
 from core.tuning.front import Front, front, replay
 
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 EXAMPLES = 200
 """How many test images stand in where no samples ship."""
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 def threads() -> int:
     """Return how many threads a network may use: `$EENET_THREADS`, else 1.
@@ -55,13 +59,13 @@ def threads() -> int:
 
 def model_names() -> list[str]:
     """Return the models to choose from: EENets, other early-exit models, plain ones."""
-    own = workshop.names()
+    own = own_model_names()
     everybodys = [name for name in list_models() if name not in own]
 
     def rank(name: str) -> tuple[bool, bool]:
         try:
             card = card_of(name)
-        except UserError:  # said when it is chosen
+        except UserError:  # shown when it is chosen
             return True, True
         return card.num_exits == 1, card.method != "eenet"
 
@@ -70,7 +74,7 @@ def model_names() -> list[str]:
 
 def folder_of(name: str) -> Path:
     """Return a model's folder: this session's own models come before those for everybody."""
-    own = workshop.folder_of(name)
+    own = own_model_folder(name)
     return model_folder(name) if own is None else own
 
 
@@ -85,29 +89,50 @@ def _card(path: str, changed: int) -> Card:
     return load_card(Path(path))
 
 
+def version_of(name: str) -> str:
+    """Return what tells a model from all others, those of its name with other weights included."""
+    path = folder_of(name) / "table.npz"
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    return f"{path} {changed} {card_of(name).sha256}"
+
+
+def _per_model(
+    cache: Callable[[Callable[..., Any]], Callable[..., Any]],
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Cache a function of a model, named first, and of more; a new version is worked out anew."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        def run(version: str, *arguments: Any) -> Any:
+            return function(*arguments)  # type: ignore[call-arg]
+
+        run.__qualname__ = function.__qualname__  # by which Streamlit tells functions apart
+        cached = cache(run)
+
+        @wraps(function)
+        def called(*arguments: P.args, **_: P.kwargs) -> R:
+            found: R = cached(version_of(str(arguments[0])), *arguments)
+            return found
+
+        return called
+
+    return decorate
+
+
+@_per_model(st.cache_resource(max_entries=4, show_spinner="Loading the network …"))
 def model(name: str) -> "Model":
     """Return a model with its network."""
-    return _model(str(folder_of(name)), card_of(name).sha256)
-
-
-@st.cache_resource(max_entries=4, show_spinner="Loading the network …")
-def _model(folder: str, sha256: str) -> "Model":
     import torch
 
     from core.hub.model import load
 
     torch.set_num_threads(threads())
-    return load(folder)
+    return load(folder_of(name))
 
 
+@_per_model(st.cache_data(max_entries=4, show_spinner=False))
 def archive(name: str) -> bytes:
     """Return a model's folder as a ZIP archive."""
-    return _archive(str(folder_of(name)), card_of(name).sha256)
-
-
-@st.cache_data(max_entries=4, show_spinner=False)
-def _archive(folder: str, sha256: str) -> bytes:
-    return as_zip(Path(folder))
+    return as_zip(folder_of(name))
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -129,14 +154,16 @@ def downloads() -> Downloads:
 
 
 def scoring(name: str, collection: Collection) -> "Job[Scored]":
-    """Begin to ask a model about somebody's own images, in turns with everybody else."""
+    """Begin to score somebody's own images by a model, in turns with everybody else."""
     from core.foundation.jobs import Job
     from core.hub.scoring import score
 
-    one, turns = model(name), _turns()
-    light_on_dark = one.card.dataset in ("mnist", SAMPLES_ONLY)
+    scorer, turns = model(name), _turns()
+    light_on_dark = scorer.card.dataset in ("mnist", SAMPLES_ONLY)
     return Job(
-        lambda tell: score(one, collection, tell, light_on_dark=light_on_dark, turn=lambda: turns),
+        lambda tell: score(
+            scorer, collection, tell, light_on_dark=light_on_dark, turn=lambda: turns
+        ),
         "Scoring the images broke off, and the reason has been written to the log: try fewer, or "
         "other ones.",
     )
@@ -151,72 +178,42 @@ def training_places() -> threading.Semaphore:
     return threading.Semaphore(max((os.cpu_count() or 2) // (2 * threads()), 1))
 
 
+@_per_model(st.cache_resource(max_entries=8, show_spinner="Reading the exits' answers …"))
 def tables(name: str) -> dict[str, ExitTable]:
     """Return the tables that came with a model, "calibration" and "test"; needs no torch."""
-    path = folder_of(name) / "table.npz"
-    changed = path.stat().st_mtime_ns if path.is_file() else 0
-    return _tables(str(path), changed, card_of(name).sha256)
+    return load_tables(folder_of(name) / "table.npz")
 
 
-@st.cache_resource(max_entries=8, show_spinner="Reading what the exits said …")
-def _tables(path: str, changed: int, sha256: str) -> dict[str, ExitTable]:
-    return load_tables(Path(path))
-
-
-def reachable(name: str, criterion: str) -> Front:
+@_per_model(st.cache_resource(max_entries=32, show_spinner="Searching the best thresholds …"))
+def front_of(name: str, criterion: str) -> Front:
     """Return the best policies there are on a model's calibration split."""
-    return _reachable(name, card_of(name).sha256, criterion)
-
-
-@st.cache_resource(max_entries=32, show_spinner="Searching the best thresholds …")
-def _reachable(name: str, sha256: str, criterion: str) -> Front:
     return front(tables(name)["calibration"], criterion)
 
 
-def reachable_on(name: str, criterion: str, split: str) -> tuple[CostArray, CostArray, IntArray]:
-    """Return relative costs and accuracies on ``split`` of policies of `reachable`, and which."""
-    return _reachable_on(name, card_of(name).sha256, criterion, split)
+@_per_model(st.cache_data(max_entries=64, show_spinner="Searching the best thresholds …"))
+def front_on(name: str, criterion: str, split: str) -> tuple[CostArray, CostArray, IntArray]:
+    """Return relative costs and accuracies on ``split`` of policies of `front_of`, and which."""
+    return replay(front_of(name, criterion), tables(name)[split])
 
 
-@st.cache_data(max_entries=64, show_spinner="Searching the best thresholds …")
-def _reachable_on(
-    name: str, sha256: str, criterion: str, split: str
-) -> tuple[CostArray, CostArray, IntArray]:
-    return replay(reachable(name, criterion), tables(name)[split])
-
-
-def standing(name: str) -> Entry:
+@_per_model(st.cache_data(max_entries=32, show_spinner="Comparing the methods …"))
+def leaderboard_entry(name: str) -> Entry:
     """Return what a model achieves with its method's own score."""
-    return _standing(name, card_of(name).sha256)
-
-
-@st.cache_data(max_entries=32, show_spinner="Comparing the methods …")
-def _standing(name: str, sha256: str) -> Entry:
     both = tables(name)
-    return leaderboard_entry(card_of(name), both["calibration"], both["test"])
+    return entry_of(card_of(name), both["calibration"], both["test"])
 
 
-def promised(name: str, criterion: str, epsilon: float, delta: float, risk: str) -> "Controlled":
+@_per_model(st.cache_resource(max_entries=64, show_spinner="Proving …"))
+def guaranteed(name: str, criterion: str, epsilon: float, delta: float, risk: str) -> "Controlled":
     """Return the cheapest policy whose risk is proven on a model's calibration split."""
-    return _promised(name, card_of(name).sha256, criterion, epsilon, delta, risk)
-
-
-@st.cache_resource(max_entries=64, show_spinner="Proving …")
-def _promised(
-    name: str, sha256: str, criterion: str, epsilon: float, delta: float, risk: str
-) -> "Controlled":
     from core.tuning.guarantee import control
 
     return control(tables(name)["calibration"], criterion, epsilon, delta, risk=risk)
 
 
+@_per_model(st.cache_resource(max_entries=32, show_spinner="Choosing thresholds 200 times …"))
 def rehearsed(name: str, criterion: str, epsilon: float, samples: int) -> "Rehearsal":
     """Return what 200 calibration sets of a model's lead to, with risk control and without."""
-    return _rehearsed(name, card_of(name).sha256, criterion, epsilon, samples)
-
-
-@st.cache_resource(max_entries=32, show_spinner="Choosing thresholds 200 times …")
-def _rehearsed(name: str, sha256: str, criterion: str, epsilon: float, samples: int) -> "Rehearsal":
     from core.tuning.guarantee import careful_to_bold, rehearse
 
     path = careful_to_bold(tables(name)["calibration"], criterion)
@@ -260,89 +257,58 @@ def examples(card: Card) -> ImageSet | None:
         UserError: none ship, and the data set on the disk is damaged.
     """
     shipped = samples(card.dataset)
-    found = test_images(card.dataset) if shipped is None else None
-    if found is None or found.classes != card.classes:
+    prepared = test_images(card.dataset) if shipped is None else None
+    if prepared is None or prepared.classes != card.classes:
         return shipped
-    apart = max(len(found) // EXAMPLES, 1)  # they may be sorted by class
-    return found.select(np.arange(0, len(found), apart)[:EXAMPLES])
+    apart = max(len(prepared) // EXAMPLES, 1)  # they may be sorted by class
+    return prepared.select(np.arange(0, len(prepared), apart)[:EXAMPLES])
 
 
-def asked_samples(name: str) -> ExitTable | None:
-    """Return what every exit says about the samples that ship for a model's data set, if any do."""
+@_per_model(st.cache_resource(max_entries=4, show_spinner="Running the network on the samples …"))
+def sample_table(name: str) -> ExitTable:
+    """Return every exit's answers to the samples that ship for a model's data set."""
     shipped = samples(card_of(name).dataset)
-    return None if shipped is None else _asked_samples(name, card_of(name).sha256)
-
-
-@st.cache_resource(max_entries=4, show_spinner="Asking the network about the samples …")
-def _asked_samples(name: str, sha256: str) -> ExitTable:
-    shipped = load_samples(card_of(name).dataset)
+    assert shipped is not None
     with taking_turns():
         return model(name).table(shipped.images, shipped.labels)
 
 
-def asked(name: str, pixels: NDArray[np.uint8]) -> ExitTable:
-    """Return what every exit says about one image, (H, W, C) as the network reads it."""
-    return _asked(name, card_of(name).sha256, pixels)
-
-
-@st.cache_data(max_entries=256, show_spinner=False)
-def _asked(name: str, sha256: str, pixels: NDArray[np.uint8]) -> ExitTable:
-    with taking_turns():
-        return model(name).table(pixels[None])
-
-
-def asked_all(name: str, images: NDArray[np.uint8]) -> ExitTable:
-    """Return what every exit says about some images, (N, H, W, C) as the network reads them."""
-    return _asked_all(name, card_of(name).sha256, images)
-
-
-@st.cache_data(max_entries=32, show_spinner="Asking the network …")
-def _asked_all(name: str, sha256: str, images: NDArray[np.uint8]) -> ExitTable:
+@_per_model(st.cache_data(max_entries=256, show_spinner=False))
+def table_of(name: str, images: NDArray[np.uint8]) -> ExitTable:
+    """Return every exit's answers to some images, (N, H, W, C) as the network reads them."""
     with taking_turns():
         return model(name).table(images)
 
 
-def looked_at(
+@_per_model(st.cache_data(max_entries=1024, show_spinner=False))
+def saliency_map(
     name: str, pixels: NDArray[np.uint8], exit_index: int, target: int, method: str
 ) -> NDArray[np.float32]:
-    """Return what spoke for class ``target`` at an exit, by a method: (H, W) in [0, 1]."""
-    return _looked_at(name, card_of(name).sha256, pixels, exit_index, target, method)
-
-
-@st.cache_data(max_entries=1024, show_spinner=False)
-def _looked_at(
-    name: str, sha256: str, pixels: NDArray[np.uint8], exit_index: int, target: int, method: str
-) -> NDArray[np.float32]:
+    """Return how much each pixel spoke for class ``target`` at an exit: (H, W) in [0, 1]."""
     from core.analysis.saliency import SALIENCY
 
-    one = model(name)
+    network = model(name)
     with taking_turns():
-        image = one.normalised(pixels[None])
-        return SALIENCY[method].function(one.network, image, exit_index, target)
+        image = network.normalised(pixels[None])
+        return SALIENCY[method].function(network.network, image, exit_index, target)
 
 
+@_per_model(st.cache_data(max_entries=1024, show_spinner=False, hash_funcs={Policy: repr}))
 def measured_seconds(name: str, pixels: NDArray[np.uint8], policy: Policy) -> tuple[float, float]:
     """Return the wall time of really running one image with ``policy``, and without early exits."""
-    return _measured_seconds(name, card_of(name).sha256, pixels, policy)
-
-
-@st.cache_data(max_entries=1024, show_spinner=False, hash_funcs={Policy: repr})
-def _measured_seconds(
-    name: str, sha256: str, pixels: NDArray[np.uint8], policy: Policy
-) -> tuple[float, float]:
     from core.deploy.benchmark import median_seconds_of_each
 
-    one = model(name)
-    never = Policy.never(policy.criterion, one.card.num_exits)
+    runner = model(name)
+    never = Policy.never(policy.criterion, runner.card.num_exits)
     with taking_turns():
         skipping, whole = median_seconds_of_each(
-            [lambda: one.predict(pixels[None], policy), lambda: one.predict(pixels[None], never)],
+            [partial(runner.predict, pixels[None], chosen) for chosen in (policy, never)],
             repeats=9,
         )
     return skipping, whole
 
 
-def raced(
+def timed(
     entries: Sequence[tuple[str, Policy]], images: NDArray[np.uint8], batch_size: int
 ) -> "Timing":
     """Return the wall time per image of models with their policies, measured now, in turns."""
@@ -353,30 +319,24 @@ def raced(
         return time_models(running, images, batch_size, repeats=3)
 
 
-def outlined(name: str) -> "tuple[StageOutline, ...]":
+@_per_model(st.cache_resource(max_entries=32, show_spinner=False))
+def stages_of(name: str) -> "tuple[StageOutline, ...]":
     """Return the blocks and shapes of a model's stages."""
-    return _outlined(name, card_of(name).sha256)
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _outlined(name: str, sha256: str) -> "tuple[StageOutline, ...]":
     from core.networks.outline import outline
 
     return outline(card_of(name).spec)
 
 
+@_per_model(
+    st.cache_resource(max_entries=32, show_spinner="Training every part for a few batches …")
+)
 def training_times(name: str, renewed: int) -> "TrainingTimes":
     """Return how long every part of a model takes to learn from a batch, measured on this machine.
 
     Args:
         name: of the model.
-        renewed: how often it was asked to measure anew.
+        renewed: how often it was to be measured anew.
     """
-    return _training_times(name, card_of(name).sha256, renewed)
-
-
-@st.cache_resource(max_entries=32, show_spinner="Training every part for a few batches …")
-def _training_times(name: str, sha256: str, renewed: int) -> "TrainingTimes":
     import torch
 
     from core.edge_cloud.measure import time_training, usual_batch
@@ -391,10 +351,10 @@ def part_times(name: str, batch_sizes: Sequence[int]) -> "tuple[PartTimes, ...]"
     """Return how long every part of a model takes here and now; not cached."""
     from core.deploy.benchmark import time_parts
 
-    one = model(name)
-    shipped = samples(one.card.dataset)
-    size = one.card.spec.image_size
-    blank = np.zeros((1, size, size, one.card.spec.in_channels), np.uint8)
+    runner = model(name)
+    shipped = samples(runner.card.dataset)
+    size = runner.card.spec.image_size
+    blank = np.zeros((1, size, size, runner.card.spec.in_channels), np.uint8)
     images = blank if shipped is None else shipped.images
     with taking_turns():
-        return tuple(time_parts(one, images, batch_size) for batch_size in batch_sizes)
+        return tuple(time_parts(runner, images, batch_size) for batch_size in batch_sizes)

@@ -1,31 +1,42 @@
-"""Samples to look at: what the exits said, with the pictures where they are at hand."""
+"""Samples to look at, from the test split to a visitor's own images: what every exit answered, and
+the pictures where they are at hand."""
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app import resources
-from app.own import OwnImages
+from app.session import kept
 from core.analysis.samples import belongs, place_of
 from core.data.prepared import ImageSet
 from core.data.sources import can_download
+from core.data.uploads import Collection
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.card import Card
 
+if TYPE_CHECKING:
+    from core.foundation.jobs import Job
+    from core.hub.scoring import Scored
+
 TEST, SAMPLES, OWN = "test", "samples", "own"
+_MOST_SCORED = 4  # models whose answers to a visitor's images are kept
 
 
 @dataclass(frozen=True, eq=False)
-class Album:
+class SampleSource:
     """Some samples of a model.
 
     Attributes:
         name: `TEST`, `SAMPLES` or `OWN`.
         title: of the whole, as on a button.
-        each: what one of them is called.
-        table: what the exits said about them.
+        each: what a single sample is called.
+        table: what the exits answered.
         images: their pictures (…, H, W, C), or None where they are not at hand.
         names: of the files that a visitor brought, else None.
     """
@@ -46,9 +57,9 @@ class Album:
         """Return the picture (H, W, C) of a sample by its position in the table, if at hand."""
         if self.images is None:
             return None
-        one: NDArray[np.uint8]
-        one = self.images[self.table.ids[position] if self.name == TEST else position]
-        return one
+        pixels: NDArray[np.uint8]
+        pixels = self.images[self.table.ids[position] if self.name == TEST else position]
+        return pixels
 
     def called(self, position: int) -> str:
         """Return what a sample is called: test images by their id, samples counted from 1."""
@@ -67,21 +78,24 @@ class Album:
         return None if samples is None or pixels is None else place_of(pixels, samples)
 
 
-def albums(name: str, card: Card) -> tuple[dict[str, Album], str]:
-    """Return what can be looked at, the best to begin with first, and a word on what is missing.
+def sample_sources(name: str, card: Card) -> tuple[dict[str, SampleSource], str]:
+    """Return what a model can be looked at on, the best to begin with first.
 
     Without pictures the test split is still there: where everybody leaves is in the table.
+
+    Returns:
+        The sources by name, and a sentence on what is missing, or "".
     """
-    test, missing = test_album(name, card)
-    samples = _samples(name, card)
+    test, missing = test_source(name, card)
+    samples = _shipped_samples(name, card)
     found = [test] if samples is None else [test, samples]
     if test.images is None:
         found.reverse()
-    return {album.name: album for album in found}, missing
+    return {source.name: source for source in found}, missing
 
 
-def test_album(name: str, card: Card) -> tuple[Album, str]:
-    """Return the test split, and a word on what is missing where there are no pictures."""
+def test_source(name: str, card: Card) -> tuple[SampleSource, str]:
+    """Return the test split, and a sentence on what is missing where there are no pictures."""
     table = resources.tables(name)["test"]
     command = f"`python -m core data prepare {card.dataset}`"
     if not can_download(card.dataset):
@@ -107,7 +121,7 @@ def test_album(name: str, card: Card) -> tuple[Album, str]:
                 "anew."
             )
     pixels = None if images is None else images.images
-    return Album(TEST, "Test split", "Test image", table, pixels), missing
+    return SampleSource(TEST, "Test split", "Test image", table, pixels), missing
 
 
 def _fit(images: ImageSet, table: ExitTable, card: Card) -> bool:
@@ -116,22 +130,83 @@ def _fit(images: ImageSet, table: ExitTable, card: Card) -> bool:
     return images.images.shape[1:] == shape and belongs(table, images, by_ids=True)
 
 
-def _samples(name: str, card: Card) -> Album | None:
+def _shipped_samples(name: str, card: Card) -> SampleSource | None:
     images = resources.samples(card.dataset)
     if images is None:
         return None
     table = resources.tables(name).get("calibration")
     if table is None or not belongs(table, images, by_ids=False):
-        table = resources.asked_samples(name)
-    if table is None:
-        return None
-    return Album(SAMPLES, "Shipped samples", "Sample", table, images.images)
+        table = resources.sample_table(name)
+    return SampleSource(SAMPLES, "Shipped samples", "Sample", table, images.images)
 
 
-def own_album(name: str, own: OwnImages) -> Album | None:
-    """Return a visitor's own images, once the model has been asked about them."""
-    scored = own.scored_by(name)
-    if scored is None:
-        return None
-    pictures = scored.pictures
-    return Album(OWN, "Your own images", "Image", scored.table, pictures.pixels, pictures.names)
+class OwnImages:
+    """A session's own images, in memory: what was brought, and what the networks answered."""
+
+    def __init__(self) -> None:
+        self.collection: Collection | None = None
+        self.mistake = ""
+        self.job: Job[Scored] | None = None
+        self.model = ""  # that scores them now
+        self.round = 0  # a new one empties the uploaders
+        self._scored: dict[str, Scored] = {}
+
+    def bring(self, reading: Callable[[], Collection], model: str) -> None:
+        """Take other images instead and score them by a model; a mistake is kept to be shown."""
+        self.forget()
+        try:
+            self.collection = reading()
+        except UserError as error:
+            self.mistake = str(error)
+        else:
+            self.score(model)
+
+    def score(self, model: str) -> None:
+        """Begin to score them by a model."""
+        assert self.collection is not None
+        self.mistake, self.model = "", model
+        self.job = resources.scoring(model, self.collection)
+
+    def settle(self) -> None:
+        """Take note of a job that is done."""
+        if self.job is None or self.job.running:
+            return
+        if self.job.result is not None:
+            self._scored[resources.version_of(self.model)] = self.job.result
+            for old in list(self._scored)[:-_MOST_SCORED]:
+                del self._scored[old]
+        self.mistake = self.job.mistake
+        self.job = None
+
+    def scored_by(self, model: str) -> "Scored | None":
+        """Return what a model answered, or None where it has not scored them yet."""
+        return self._scored.get(resources.version_of(model))
+
+    def forget(self) -> None:
+        """Let go of everything."""
+        if self.job is not None:
+            self.job.stop()
+        self.collection, self.job, self.mistake, self._scored = None, None, "", {}
+        self.round += 1
+
+    def source(self, model: str) -> SampleSource | None:
+        """Return them as samples of a model, once it has scored them."""
+        scored = self.scored_by(model)
+        if scored is None:
+            return None
+        pixels, names = scored.pictures.pixels, scored.pictures.names
+        return SampleSource(OWN, "Your own images", "Image", scored.table, pixels, names)
+
+
+def own_images() -> OwnImages:
+    """Return the session's own images; there may be none yet."""
+    return kept("own-collection", OwnImages)
+
+
+def readable_folder() -> Path | None:
+    """Return the folder of this machine in which visitors may read: `$EENET_FOLDERS`, else none.
+
+    Whoever runs a server for others leaves it unset: a visitor then sees nothing of its disk.
+    """
+    chosen = os.environ.get("EENET_FOLDERS")
+    return Path(chosen).expanduser() if chosen else None

@@ -1,11 +1,13 @@
-"""What a visitor sees, in one place: kept in the session and written into the URL.
+"""What a visitor has chosen, in one place: kept in the session and written into the URL.
 
 A link reproduces the view. Whatever a URL says is brought into range without complaint.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -15,37 +17,182 @@ from core.foundation.errors import UserError
 from core.hub.card import Card
 
 _VIEW = "view"
+T = TypeVar("T")
+Read = Callable[[str], Any]
+"""Returns the value of a parameter, in range; None for a text that means nothing."""
+
+
+def parameter(
+    name: str,
+    default: Any,
+    read: Read = str,
+    write: Callable[[Any], str] = str,
+    *,
+    always: bool = False,
+) -> Any:
+    """Declare a dataclass's field that is a parameter of a link.
+
+    Args:
+        name: in the URL.
+        default: where the URL does not say, or says nothing that has a meaning.
+        read: of the text in the URL.
+        write: the inverse.
+        always: write it even where it is the default.
+    """
+    how = {"name": name, "read": read, "write": write, "always": always}
+    return field(default=default, metadata=how)
+
+
+def choice(known: Collection[str]) -> Read:
+    """Read one of some words."""
+    return lambda text: text if text in known else None
+
+
+def number(low: float, high: float) -> Read:
+    """Read a number, brought between ``low`` and ``high``; never NaN."""
+
+    def read(text: str) -> float | None:
+        try:
+            value = float(text)
+        except ValueError:
+            return None
+        return None if math.isnan(value) else min(max(value, low), high)
+
+    return read
+
+
+def whole(low: int = 0, high: int = 10**9) -> Read:
+    """Read a whole number, brought between ``low`` and ``high``."""
+
+    def read(text: str) -> int | None:
+        # longer ones are no sample of anything, and slow to read
+        fine = text.isascii() and text.isdigit() and len(text) < 10
+        return min(max(int(text), low), high) if fine else None
+
+    return read
+
+
+def nearest(values: Sequence[Any]) -> Read:
+    """Read a number as the nearest of some values."""
+
+    def read(text: str) -> Any:
+        value = number(-math.inf, math.inf)(text)
+        return None if value is None else min(values, key=lambda known: abs(known - value))
+
+    return read
+
+
+def several(read: Read) -> Read:
+    """Read values with commas between them; None in the place of each that means nothing."""
+    return lambda text: tuple(map(read, text.split(",")))
+
+
+def joined(values: Sequence[Any]) -> str:
+    """Write values with commas between them."""
+    return ",".join(map(str, values))
+
+
+def from_query(kind: type[T], query: Mapping[str, str]) -> T:
+    """Return the dataclass that a URL describes; what is missing or wrong is the default."""
+    how = {one.name: one.metadata for one in fields(kind)}  # type: ignore[arg-type]
+    given = {
+        name: one["read"](query[one["name"]]) for name, one in how.items() if one["name"] in query
+    }
+    return kind(**{name: value for name, value in given.items() if value is not None})
+
+
+def to_query(chosen: Any) -> dict[str, str]:
+    """Return the URL parameters that `from_query` understands."""
+    query = {}
+    for one in fields(chosen):
+        value = getattr(chosen, one.name)
+        if one.metadata["always"] or value != one.default:
+            query[one.metadata["name"]] = one.metadata["write"](value)
+    return query
+
+
+class Settings(Generic[T]):
+    """The choices of one page: read from the URL when the session is new, then kept in it."""
+
+    def __init__(self, name: str, kind: type[T]) -> None:
+        """Take a name and a dataclass of which every field is a `parameter`."""
+        self.name, self.kind = name, kind
+        self._key = f"settings-{name}"
+
+    @property
+    def now(self) -> T:
+        """The session's choices."""
+        if self._key not in st.session_state:
+            st.session_state[self._key] = from_query(self.kind, st.query_params)
+        current = st.session_state[self._key]
+        assert isinstance(current, self.kind)
+        return current
+
+    def change(self, **changes: Any) -> None:
+        """Change some of them."""
+        st.session_state[self._key] = replace(self.now, **changes)  # type: ignore[type-var]
+
+    def to_query(self) -> dict[str, str]:
+        """Return the URL parameters of the session's choices."""
+        return to_query(self.now)
+
+
+@dataclass(frozen=True)
+class _Link:
+    """A view as a URL has it: nothing here knows which model there is, or how many exits."""
+
+    model: str = parameter("model", "", always=True)
+    criterion: str = parameter("criterion", "", always=True)
+    thresholds: Sequence[float | None] = parameter(
+        "thresholds", (), several(number(0, 1)), lambda values: ",".join(map(repr, values))
+    )
+    off: Sequence[int | None] = parameter("off", (), several(whole()), joined)
+    temperatures: Sequence[float | None] = parameter(
+        "temperatures",
+        (),
+        several(number(-math.inf, math.inf)),
+        lambda values: ",".join(map(repr, values)),
+    )
+    sample: int = parameter("sample", 0, whole())
+    corruption: str = parameter("spoil", "", choice(CORRUPTIONS))
+    severity: float = parameter("severity", 0.0, number(0, 1), "{:g}".format)
 
 
 @dataclass(frozen=True)
 class View:
-    """The choices that every page shares."""
+    """The choices that every page shares.
+
+    Attributes:
+        model: its name.
+        policy: that decides where images leave.
+        sample: number of the one that is looked at.
+        corruption: of the image on the Playground, a name in `CORRUPTIONS`, or "".
+        severity: of that, in [0, 1].
+    """
 
     model: str
     policy: Policy
     sample: int = 0
-    spoiler: str = ""
+    corruption: str = ""
     severity: float = 0.0
 
     def to_query(self) -> dict[str, str]:
-        """Return the URL parameters that `from_query` understands."""
-        query = {"model": self.model, "criterion": self.policy.criterion}
-        if self.policy.thresholds:
-            query["thresholds"] = ",".join(map(repr, self.policy.thresholds))
-        off = [str(number) for number, on in enumerate(self.policy.enabled, 1) if not on]
-        if off:
-            query["off"] = ",".join(off)
-        if self.policy.temperatures is not None:
-            query["temperatures"] = ",".join(map(repr, self.policy.temperatures))
-        if self.sample:
-            query["sample"] = str(self.sample)
-        if self.spoiler:
-            query["spoil"] = self.spoiler
-            query["severity"] = f"{self.severity:g}"
-        return query
+        """Return the URL parameters that `view_of` understands."""
+        policy = self.policy
+        link = _Link(
+            self.model,
+            policy.criterion,
+            policy.thresholds,
+            tuple(number for number, on in enumerate(policy.enabled, 1) if not on),
+            policy.temperatures or (),
+            self.sample,
+            self.corruption,
+            self.severity if self.corruption else 0.0,
+        )
+        return to_query(link)
 
 
-def from_query(
+def view_of(
     query: Mapping[str, str], models: Sequence[str], card_of: Callable[[str], Card]
 ) -> View:
     """Return the view that a URL describes; what is missing or wrong falls back to the model's.
@@ -55,66 +202,34 @@ def from_query(
         models: names to choose from, at least one; the first is the default.
         card_of: gives the card of a name in ``models``.
     """
-    model = query.get("model", "")
-    if model not in models:
-        model = models[0]
-    card = card_of(model)
-    spoiler = query.get("spoil", "")
-    severity = number_of(query.get("severity", "")) or 0.0
-    return View(
-        model,
-        _policy(query, card),
-        whole_of(query.get("sample", ""), 0),
-        spoiler if spoiler in CORRUPTIONS else "",
-        min(max(severity, 0.0), 1.0),
-    )
+    link = from_query(_Link, query)
+    model = link.model if link.model in models else models[0]
+    policy = _policy(link, card_of(model))
+    return View(model, policy, link.sample, link.corruption, link.severity)
 
 
-def _policy(query: Mapping[str, str], card: Card) -> Policy:
+def _policy(link: _Link, card: Card) -> Policy:
     base = card.default_policy
-    criterion = query.get("criterion", "")
-    if criterion not in card.criteria:
-        criterion = base.criterion
-    if "thresholds" not in query and criterion == base.criterion:
+    criterion = link.criterion if link.criterion in card.criteria else base.criterion
+    if not link.thresholds and criterion == base.criterion:
         return base
-    given = [number_of(text) for text in query.get("thresholds", "").split(",")]
     thresholds = list(base.thresholds)
-    for index, value in enumerate(given[: len(thresholds)]):
+    for index, value in enumerate(link.thresholds[: len(thresholds)]):
         if value is not None:
-            thresholds[index] = min(max(value, 0.0), 1.0)
-    off = {whole_of(text, 0) for text in query.get("off", "").split(",")}
-    enabled = [number not in off for number in range(1, len(thresholds) + 1)]
+            thresholds[index] = value
+    enabled = [exit_number not in link.off for exit_number in range(1, len(thresholds) + 1)]
+    temperatures = [one for one in link.temperatures if one is not None and 0 < one < math.inf]
+    fitting = len(temperatures) == len(link.temperatures) == card.num_exits
     try:
-        return Policy(criterion, thresholds, enabled, _temperatures(query, card))
+        return Policy(criterion, thresholds, enabled, temperatures if fitting else None)
     except UserError:
         return base
-
-
-def _temperatures(query: Mapping[str, str], card: Card) -> list[float] | None:
-    numbers = [number_of(text) for text in query.get("temperatures", "").split(",")]
-    fine = [value for value in numbers if value is not None and 0 < value < math.inf]
-    return fine if len(fine) == len(numbers) == card.num_exits else None
-
-
-def number_of(text: str) -> float | None:
-    """Return the number in a parameter, or None; never NaN."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return None if math.isnan(value) else value
-
-
-def whole_of(text: str, otherwise: int) -> int:
-    """Return the whole number, 0 or more, in a parameter."""
-    # longer ones are no sample of anything, and slow to read
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else otherwise
 
 
 def open_view(models: Sequence[str], card_of: Callable[[str], Card]) -> View:
     """Return the session's view, read from the URL when the session is new."""
     if _VIEW not in st.session_state or view().model not in models:
-        st.session_state[_VIEW] = from_query(st.query_params, models, card_of)
+        st.session_state[_VIEW] = view_of(st.query_params, models, card_of)
     return view()
 
 
@@ -125,37 +240,27 @@ def view() -> View:
     return current
 
 
+def choose(chosen: View) -> None:
+    """Look at all of this instead."""
+    st.session_state[_VIEW] = chosen
+
+
+def change(**changes: Any) -> None:
+    """Change some of the view."""
+    choose(replace(view(), **changes))
+
+
 def choose_model(name: str, card: Card) -> None:
     """Look at another model, with the policy its card recommends.
 
     The sample keeps its number, so it stays the same within a data set.
     """
-    st.session_state[_VIEW] = replace(view(), model=name, policy=card.default_policy)
+    change(model=name, policy=card.default_policy)
 
 
 def choose_policy(policy: Policy) -> None:
     """Decide by another policy."""
-    st.session_state[_VIEW] = replace(view(), policy=policy)
-
-
-def choose_criterion(criterion: str) -> None:
-    """Judge by another score, with the thresholds as they stand."""
-    choose_policy(replace(view().policy, criterion=criterion))
-
-
-def choose_sample(number: int) -> None:
-    """Look at another of the shipped samples."""
-    st.session_state[_VIEW] = replace(view(), sample=number)
-
-
-def choose_spoiler(name: str, severity: float) -> None:
-    """Spoil the picture; ``name`` in `CORRUPTIONS`, or "" for not at all."""
-    st.session_state[_VIEW] = replace(view(), spoiler=name, severity=severity)
-
-
-def choose(chosen: View) -> None:
-    """Look at all of this instead."""
-    st.session_state[_VIEW] = chosen
+    change(policy=policy)
 
 
 def write_url(more: Mapping[str, str] | None = None) -> None:
@@ -171,6 +276,4 @@ def write_url(more: Mapping[str, str] | None = None) -> None:
 
 def link() -> str:
     """Return the whole address of this view."""
-    from urllib.parse import urlencode
-
     return f"{st.context.url or ''}?{urlencode(view().to_query(), safe=',')}"

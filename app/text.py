@@ -54,6 +54,11 @@ def exit_name(exit_index: int, num_exits: int) -> str:
     return "Final exit" if exit_index == num_exits - 1 else f"Exit {exit_index + 1}"
 
 
+def exit_names(num_exits: int) -> list[str]:
+    """Return the names of all exits of a network."""
+    return [exit_name(index, num_exits) for index in range(num_exits)]
+
+
 def plural(count: int, one: str) -> str:
     """Return "1 image" or "3 images"."""
     return f"{count:,} {one}" if count == 1 else f"{count:,} {one}s"

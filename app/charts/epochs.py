@@ -5,97 +5,68 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from app.charts.plotly import SERIES, colours, styled
+from app.charts.plotly import SERIES, colours, hatched, line, styled
 
 if TYPE_CHECKING:
     from core.training.progress import EpochReport
 
 _HEIGHT = 250
-_PATTERNS = ("", "/", ".", "x", "-")
+_SHAPES = ("", "/", ".", "x", "-")
 
 
-def loss(reports: Sequence["EpochReport"], epochs: int, supervised: int) -> go.Figure:
-    """Draw the training loss; ``supervised`` epochs come before the chosen loss."""
-    figure = go.Figure()
-    _line(figure, 0, "loss", reports, [report.loss for report in reports], "%{y:.3f}")
-    figure.update_yaxes(rangemode="tozero")
-    return _by_epoch(figure, epochs, supervised)
+def epoch_figures(
+    reports: Sequence["EpochReport"], exits: Sequence[str], epochs: int, supervised: int
+) -> dict[str, go.Figure]:
+    """Draw a training run: figures by what they show.
 
-
-def accuracy(
-    reports: Sequence["EpochReport"], names: Sequence[str], epochs: int, supervised: int
-) -> go.Figure:
-    """Draw the accuracy of each exit, had all images left there."""
-    figure = go.Figure()
-    for index, name in enumerate(names):
+    Args:
+        reports: the epochs so far.
+        exits: names of the E exits.
+        epochs: how many there are going to be.
+        supervised: how many of deep supervision come before the chosen loss.
+    """
+    done = [report.epoch for report in reports]
+    accuracy, shares, cost, loss = (go.Figure() for _ in range(4))
+    for index, name in enumerate(exits):
         values = [report.accuracy[index] for report in reports]
-        _line(figure, index, name, reports, values, "%{y:.1%}")
-    figure.update_yaxes(range=[0, 1.03], tickformat=".0%")
-    return _by_epoch(figure, epochs, supervised)
-
-
-def shares(
-    reports: Sequence["EpochReport"], names: Sequence[str], epochs: int, supervised: int
-) -> go.Figure:
-    """Draw who leaves where, as bars that make up the whole."""
-    figure = go.Figure()
-    for index, name in enumerate(names):
-        figure.add_bar(
-            x=[report.epoch for report in reports],
+        _line(accuracy, index, name, done, values, "%{y:.1%}")
+        shares.add_bar(
+            x=done,
             y=[report.exit_share[index] for report in reports],
             name=name,
-            marker={
-                "color": SERIES[index % len(SERIES)][0],
-                "pattern": {
-                    "shape": _PATTERNS[index % len(_PATTERNS)],
-                    "size": 7,
-                    "solidity": 0.25,
-                    "fillmode": "overlay",
-                },
-            },
+            marker=hatched(SERIES[index % len(SERIES)][0], _SHAPES[index % len(_SHAPES)]),
             hovertemplate=f"{name}: %{{y:.1%}}<br>epoch %{{x}}<extra></extra>",
         )
-    figure.update_layout(barmode="stack", bargap=0.12)
-    figure.update_yaxes(range=[0, 1], tickformat=".0%")
-    return _by_epoch(figure, epochs, supervised)
-
-
-def cost(reports: Sequence["EpochReport"], epochs: int, supervised: int) -> go.Figure:
-    """Draw the mean relative cost of leaving early, and how often the answers are right."""
-    figure = go.Figure()
+    shares.update_layout(barmode="stack", bargap=0.12)
     spent = [report.relative_cost for report in reports]
-    _line(figure, 0, "relative cost", reports, spent, "%{y:.1%}")
     right = [report.policy_accuracy for report in reports]
-    _line(figure, 1, "right", reports, right, "%{y:.1%}")
-    figure.update_yaxes(range=[0, 1.1], tickformat=".0%")
-    return _by_epoch(figure, epochs, supervised)
+    _line(cost, 0, "relative cost", done, spent, "%{y:.1%}")
+    _line(cost, 1, "right", done, right, "%{y:.1%}")
+    _line(loss, 0, "loss", done, [report.loss for report in reports], "%{y:.3f}")
+    for figure, top in ((accuracy, 1.03), (shares, 1), (cost, 1.1)):
+        figure.update_yaxes(range=[0, top], tickformat=".0%")
+    loss.update_yaxes(rangemode="tozero")
+    figures = {
+        "Accuracy of each exit, had all left there": accuracy,
+        "Who leaves where, at thresholds of 0.5": shares,
+        "Cost of that, and how many are right": cost,
+        "Loss on the training images": loss,
+    }
+    for figure in figures.values():
+        _by_epoch(figure, epochs, supervised)
+    return figures
 
 
 def _line(
-    figure: go.Figure,
-    index: int,
-    name: str,
-    reports: Sequence["EpochReport"],
-    values: Sequence[float],
-    shown: str,
+    figure: go.Figure, index: int, name: str, x: list[int], y: list[float], shown: str
 ) -> None:
-    colour, dash, symbol = SERIES[index % len(SERIES)]
-    figure.add_scatter(
-        x=[report.epoch for report in reports],
-        y=list(values),
-        name=name,
-        mode="lines+markers",
-        line={"color": colour, "width": 3, "dash": dash},
-        marker={"symbol": symbol, "size": 8},
-        hovertemplate=f"{name}: {shown}<br>epoch %{{x}}<extra></extra>",
-    )
+    line(figure, index, name, x, y, f"{name}: {shown}<br>epoch %{{x}}", marker={"size": 8})
 
 
-def _by_epoch(figure: go.Figure, epochs: int, supervised: int) -> go.Figure:
+def _by_epoch(figure: go.Figure, epochs: int, supervised: int) -> None:
     figure.update_xaxes(range=[0.4, epochs + 0.6], title="epoch", dtick=1 if epochs < 11 else None)
     if supervised:
-        line = {"color": colours().quiet, "width": 2, "dash": "dot"}
-        figure.add_vline(x=supervised + 0.5, line=line)
-    figure.update_layout(showlegend=True, uirevision="training")
+        dotted = {"color": colours().quiet, "width": 2, "dash": "dot"}
+        figure.add_vline(x=supervised + 0.5, line=dotted)
     styled(figure, _HEIGHT)
-    return figure.update_layout(legend_traceorder="normal")
+    figure.update_layout(showlegend=True, uirevision="training", legend_traceorder="normal")

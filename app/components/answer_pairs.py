@@ -1,4 +1,4 @@
-"""A table of samples with what two configurations say about each; each saying is a button."""
+"""A table of samples with what two configurations answer to each; each answer is a button."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -7,13 +7,12 @@ from typing import Any, Literal
 from app.components.mount import component
 
 Letter = Literal["a", "b"]
-
 _show = component("answer_pairs")
 
 
 @dataclass(frozen=True)
-class Said:
-    """What one configuration says: where the sample leaves, the answer, its probability."""
+class Answer:
+    """Of one configuration: where the sample leaves, the class, its probability."""
 
     exit: str
     answer: str
@@ -30,8 +29,8 @@ class Pair:
         image: its URI, or None.
         name: what it is called.
         truth: the class it is; "" where unknown.
-        a: what A says.
-        b: what B says.
+        a: answer of A.
+        b: answer of B.
         change: from A to B, in words.
     """
 
@@ -39,12 +38,12 @@ class Pair:
     image: str | None
     name: str
     truth: str
-    a: Said
-    b: Said
+    a: Answer
+    b: Answer
     change: str
 
 
-def pairs(
+def answer_pairs(
     rows: Sequence[Pair],
     label: str,
     on_pick: Callable[[int, Letter], None] | None,
@@ -66,9 +65,5 @@ def pairs(
             case [int(number), "a" | "b" as letter] if on_pick is not None:
                 on_pick(number, letter)
 
-    data = {
-        "label": label,
-        "rows": [asdict(row) for row in rows],
-        "opens": on_pick is not None,
-    }
+    data = {"label": label, "rows": [asdict(row) for row in rows], "opens": on_pick is not None}
     _show(key, data, picked=picked)

@@ -29,12 +29,12 @@ CHIPS = {
     "dark": "not reached",
 }
 STAGES = "after {done} of {all} stages"
-ANSWERS, WOULD_SAY = "answers", "would say"
+ANSWERS, WOULD_ANSWER = "answers", "would answer"
 WORDS = {
     "saved": text.SAVED,
     "extra": text.EXTRA,
     "answers": ANSWERS,
-    "would_say": WOULD_SAY,
+    "would_answer": WOULD_ANSWER,
     "stages": STAGES,
     "here": "You are here: accuracy {accuracy}, relative cost {cost}",
     "threshold": "{exit}: leave above",

@@ -1,53 +1,48 @@
 """What every page lets a visitor choose: the model, its operating point, the criterion."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
 from app import resources, state, text
+from app.components.widgets import bound
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
 from core.foundation.errors import UserError
 from core.hub.card import Card, OperatingPoint
 
 OWN, NEVER = "your own", "never"
-POINT_HELP = (
-    "Ready-made thresholds: the cheapest ones that lose no more accuracy than this against the "
-    "plain network, or the most accurate ones that spend no more compute than this. They were "
-    "chosen on the calibration split."
-)
 
 
-def choices() -> Card:
-    """Show the pickers of model, operating point and criterion; return the model's card.
+@dataclass(frozen=True)
+class Configuration:
+    """A view with its model's card, and how to choose another.
 
-    Raises:
-        UserError: there are no models.
+    Attributes:
+        view: that stands.
+        card: of its model.
+        choose: takes another view.
+        letter: "A" or "B" where two of them share a page.
     """
-    names = models_to_choose()
-    view = state.open_view(names, resources.card_of)
-    card = resources.card_of(view.model)
-    model, point, criterion = st.columns([2, 2, 1.4], gap="medium")
-    with model:
-        _model(names, view)
-    if card.num_exits > 1:
-        with point:
-            _operating_point(card, view.policy)
-        with criterion:
-            _criterion(card, view.policy)
-    return card
 
+    view: state.View
+    card: Card
+    choose: Callable[[state.View], None] = state.choose
+    letter: str = ""
 
-def model_choice() -> Card:
-    """Show the picker of the model alone; return the model's card.
+    def key(self, name: str) -> str:
+        """Return the key of a widget, unique on the page."""
+        return f"{self.letter}-{name}".removeprefix("-")
 
-    Raises:
-        UserError: there are no models.
-    """
-    names = models_to_choose()
-    view = state.open_view(names, resources.card_of)
-    _model(names, view)
-    return resources.card_of(view.model)
+    def choose_policy(self, policy: Policy) -> None:
+        """Decide by another policy."""
+        self.choose(replace(self.view, policy=policy))
+
+    @property
+    def exit_names(self) -> list[str]:
+        """Names of the exits."""
+        return text.exit_names(self.card.num_exits)
 
 
 def models_to_choose() -> list[str]:
@@ -65,40 +60,75 @@ def models_to_choose() -> list[str]:
     return names
 
 
-def _model(names: Sequence[str], view: state.View) -> None:
-    def changed() -> None:
-        name = st.session_state["model"]
-        state.choose_model(name, resources.card_of(name))
+def open_configuration(names: Sequence[str], letter: str = "") -> Configuration:
+    """Return what all pages look at, one of these models."""
+    view = state.open_view(names, resources.card_of)
+    return Configuration(view, resources.card_of(view.model), letter=letter)
+
+
+def choices() -> Card:
+    """Show the pickers of model, operating point and criterion; return the model's card.
+
+    Raises:
+        UserError: there are no models.
+    """
+    names = models_to_choose()
+    now = open_configuration(names)
+    model, point, criterion = st.columns([2, 2, 1.4], gap="medium")
+    with model:
+        model_choice(now, names)
+    if now.card.num_exits > 1:
+        with point:
+            point_choice(now)
+        with criterion:
+            criterion_choice(now)
+    return now.card
+
+
+def model_choice(
+    now: Configuration,
+    names: Sequence[str],
+    help: str = "A trained network. Plain ones have no early exits: they are the yardstick.",
+) -> None:
+    """Show the picker of the model."""
+
+    def choose(name: str) -> None:
+        policy = resources.card_of(name).default_policy
+        now.choose(replace(now.view, model=name, policy=policy))
 
     titles = {name: resources.card_of(name).title for name in names}
-    st.session_state["model"] = view.model
-    st.selectbox(
+    bound(
+        st.selectbox,
         "Model",
         names,
-        key="model",
-        on_change=changed,
+        key=now.key("model"),
+        value=now.view.model,
+        choose=choose,
         format_func=titles.__getitem__,
-        help="A trained network. Plain ones have no early exits: they are the yardstick.",
+        help=help,
     )
 
 
-def _operating_point(card: Card, policy: Policy) -> None:
-    policies = point_policies(card)
-    current = next((name for name, one in policies.items() if one == policy), OWN)
+def point_choice(now: Configuration) -> None:
+    """Show the picker of the operating point."""
+    policies = point_policies(now.card)
+    current = next((name for name, one in policies.items() if one == now.view.policy), OWN)
 
-    def changed() -> None:
-        chosen = st.session_state["point"]
-        if chosen in policies:
-            state.choose_policy(policies[chosen])
+    def choose(name: str) -> None:
+        if name in policies:
+            now.choose_policy(policies[name])
 
-    st.session_state["point"] = current
-    st.selectbox(
+    bound(
+        st.selectbox,
         "Operating point",
         [*policies, *([OWN] if current == OWN else [])],
-        key="point",
-        on_change=changed,
-        format_func=lambda name: point_title(card, name),
-        help=POINT_HELP,
+        key=now.key("point"),
+        value=current,
+        choose=choose,
+        format_func=lambda name: point_title(now.card, name),
+        help="Ready-made thresholds: the cheapest ones that lose no more accuracy than this "
+        "against the plain network, or the most accurate ones that spend no more compute than "
+        "this. They were chosen on the calibration split.",
     )
 
 
@@ -126,24 +156,17 @@ def allows(point: OperatingPoint) -> str:
     return f"lose {text.points(point.max_drop)}" if point.max_drop else "lose nothing"
 
 
-def _criterion(card: Card, policy: Policy) -> None:
-    def changed() -> None:
-        state.choose_criterion(st.session_state["criterion"])
-
-    st.session_state["criterion"] = policy.criterion
-    st.selectbox(
+def criterion_choice(now: Configuration) -> None:
+    """Show the picker of the criterion; thresholds stay as they stand."""
+    criteria = {name: CRITERIA[name] for name in now.card.criteria}
+    described = "  \n".join(f"**{one.title}**: {one.description}" for one in criteria.values())
+    bound(
+        st.selectbox,
         "Criterion",
-        card.criteria,
-        key="criterion",
-        on_change=changed,
-        format_func=lambda name: CRITERIA[name].title,
-        help=criterion_help(card),
+        now.card.criteria,
+        key=now.key("criterion"),
+        value=now.view.policy.criterion,
+        choose=lambda name: now.choose_policy(replace(now.view.policy, criterion=name)),
+        format_func=lambda name: criteria[name].title,
+        help=f"How sure an exit is, as a score from 0 to 1.\n\n{described}",
     )
-
-
-def criterion_help(card: Card) -> str:
-    """Return what a criterion is, and each one that a model can be used with."""
-    described = "  \n".join(
-        f"**{CRITERIA[name].title}**: {CRITERIA[name].description}" for name in card.criteria
-    )
-    return f"How sure an exit is, as a score from 0 to 1.\n\n{described}"

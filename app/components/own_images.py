@@ -5,11 +5,10 @@ from html import escape
 
 import streamlit as st
 
-from app import own, resources, text
-from app.components.box import box
-from app.components.style import section
-from app.components.waiting import waiting
-from app.own import OwnImages
+from app import resources, text
+from app.components.background import waiting
+from app.components.html import box, section
+from app.sample_sources import OwnImages, readable_folder
 from core.data.archives import files_in_zip
 from core.data.folders import SUFFIXES
 from core.data.uploads import (
@@ -26,11 +25,11 @@ _MOST_REASONS = 200
 _KINDS = {"zip": "A zip", "folder": "A folder", "path": "A path on the server"}
 
 
-def intake(model: str, card: Card, mine: OwnImages) -> None:
+def own_images_panel(model: str, card: Card, mine: OwnImages) -> None:
     """Show what there is to do before images can be looked at, or what came of them.
 
     Args:
-        model: who is to be asked.
+        model: that is to score them.
         card: of that model.
         mine: the session's own images, settled.
     """
@@ -52,8 +51,8 @@ def intake(model: str, card: Card, mine: OwnImages) -> None:
 def _under_way(mine: OwnImages) -> None:
     job = mine.job
     assert job is not None
-    title = escape(resources.card_of(mine.asked).title)
-    st.html(section("Scoring your images", f"Every exit of {title} is asked about each."))
+    title = escape(resources.card_of(mine.model).title)
+    st.html(section("Scoring your images", f"By every exit of {title}."))
     waiting(job, "Cancel", "Leave it; nothing is kept of what has been scored so far.")
 
 
@@ -96,7 +95,7 @@ def _bring(model: str, card: Card, mine: OwnImages) -> None:
             f"scaled to the {side} × {side} pixels that this network reads.",
         )
     )
-    root = own.readable_folder()
+    root = readable_folder()
     kinds = [kind for kind in _KINDS if kind != "path" or root is not None]
     kind = st.segmented_control(
         "From",
@@ -164,7 +163,7 @@ def _folder(model: str, mine: OwnImages) -> None:
 
 
 def _path(model: str, mine: OwnImages) -> None:
-    root = own.readable_folder()
+    root = readable_folder()
     assert root is not None
 
     def submitted() -> None:
@@ -185,22 +184,22 @@ def _path(model: str, mine: OwnImages) -> None:
 
 def _summary(mine: OwnImages, pictures: OwnPictures) -> None:
     assert mine.collection is not None
-    says = [_labels(pictures.labelled, len(pictures))]
+    notes = [_labels(pictures.labelled, len(pictures))]
     if pictures.strange_folders:
         named = ", ".join(
             f"{escape(name)} ({count:,})" for name, count in pictures.strange_folders[:6]
         )
         more = ", …" if len(pictures.strange_folders) > 6 else ""
-        says.append(f"Folders called like no class of this network: {named}{more}.")
+        notes.append(f"Folders called like no class of this network: {named}{more}.")
     if pictures.exchanged:
-        says.append(
+        notes.append(
             f"Light and dark were exchanged in {pictures.exchanged:,}, as this network reads white "
             "on black."
         )
     if pictures.skipped:
-        says.append(f"{text.plural(len(pictures.skipped), 'file')} skipped, see below.")
+        notes.append(f"{text.plural(len(pictures.skipped), 'file')} skipped, see below.")
     title = f"{text.plural(len(pictures), 'image')} of {mine.collection.called}"
-    st.html(box(title, " ".join(says), icon="▣"))
+    st.html(box(title, " ".join(notes), icon="▣"))
     with st.container(horizontal=True):
         _others(mine)
     if pictures.skipped:

@@ -5,15 +5,14 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
-from app import resources, state
+from app import resources, state, views
 from app.components.canvas import canvas
 from app.components.errors import sentences
 from app.components.picture_grid import Group, Tile, picture_grid
-from app.components.pictures import Picture, data_uri, inverted, png
+from app.components.pictures import Picture, data_uri, png
+from app.sample_sources import SampleSource
 from core.data.images import FORMATS, centred_digit, has_light_edge, open_image
 from core.data.likeness import hint
 from core.data.prepared import ImageSet
@@ -37,14 +36,29 @@ class Own:
 
 def show_sample(number: int) -> None:
     """Look at one of the samples, and no longer at the visitor's own pictures."""
-    state.choose_sample(number)
+    state.change(sample=number)
     st.session_state.pop(_OWN, None)
     st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1  # empty uploader and camera
 
 
-def show_image(name: str, pixels: NDArray[np.uint8], label: int | None, dataset: str) -> None:
-    """Look at an image of a data set, (H, W, C) as the network reads it."""
-    _take([Own(name, png(pixels), label=label, dataset=dataset)])
+def open_in_playground(source: SampleSource, position: int, card: Card) -> None:
+    """Leave for the Playground, with a sample as it is, its picture at hand.
+
+    Args:
+        source: of the sample.
+        position: in its table.
+        card: of the model that is looked at.
+    """
+    number, pixels = source.sample_number(position, card), source.picture(position)
+    if number is not None:
+        show_sample(number)
+    elif pixels is not None:
+        label = int(source.table.labels[position])
+        known = label if label >= 0 else None
+        name = source.called(position)
+        _take([Own(name, png(pixels), label=known, dataset=card.dataset)])
+    state.change(corruption="", severity=0.0)
+    st.switch_page(views.page("playground"))
 
 
 def pictures(card: Card) -> tuple[list[Picture], int] | None:
@@ -215,7 +229,7 @@ def _opened(own: Own, card: Card, turn: str | None) -> Picture:
     if own.drawn and spec.in_channels == 1:
         pixels = centred_digit(opened.image, spec.image_size)
     elif turn == "exchanged" or (turn == "as needed" and has_light_edge(pixels)):
-        pixels = inverted(pixels)
+        pixels = 255 - pixels
         notes += ("Light and dark were exchanged, as this network reads white on black.",)
     if own.label is not None and own.dataset == card.dataset:
         return Picture(pixels, own.name, label=own.label, notes=notes, uploaded=True)

@@ -1,10 +1,13 @@
-"""Pictures on the page: the one under the glass, and how any of them gets there."""
+"""Pictures on the page: the one that is looked at, and how any of them gets there."""
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
+import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -37,14 +40,23 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
     return f"data:image/png;base64,{base64.b64encode(png(pixels)).decode()}"
 
 
-def inverted(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the negative of an image."""
-    return 255 - pixels
+def picture_card(picture: Picture, classes: Sequence[str]) -> None:
+    """Show the image as the network reads it, with its name and what is known about it."""
+    truth = "" if picture.label is None else f"<b>{escape(classes[picture.label])}</b><br>"
+    notes = "".join(f"<br>{escape(note)}" for note in picture.notes)
+    height, width = picture.pixels.shape[:2]
+    warning = f'<p class="ee-warning">⚠ {escape(picture.warning)}</p>' if picture.warning else ""
+    st.html(
+        f'<figure class="ee-input"><img src="{data_uri(picture.pixels)}" '
+        f'alt="The image, {width} by {height} pixels, as the network reads it">'
+        f"<figcaption>{truth}{escape(picture.name)}{notes}"
+        f"</figcaption>{warning}</figure>"
+    )
 
 
-def heat(relevance: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return a map (H, W) in [0, 1] as a coloured veil (H, W, 4): clear where nothing spoke."""
-    levels = np.linspace(0, 1, len(HEAT))
-    colours = [np.interp(relevance, levels, channel) for channel in np.transpose(HEAT)]
+def heat_map(relevance: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return a map (H, W) in [0, 1] in colours (H, W, 4), clear where nothing spoke."""
+    steps = np.linspace(0, 1, len(HEAT))
+    colours = [np.interp(relevance, steps, channel) for channel in np.transpose(HEAT)]
     opacity = 255 * np.minimum(relevance * 1.6, 1)
     return np.stack([*colours, opacity], axis=2).astype(np.uint8)

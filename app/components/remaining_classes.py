@@ -1,51 +1,46 @@
 """Which classes are still possible after each exit: class by exit, for one image or for many."""
 
 from collections.abc import Callable, Sequence
-from html import escape
 
 from app import text
-
-Cell = Callable[[int, int], str]
-"""Draws the cell of an exit and a class."""
+from app.components.html import TOTAL, Cell, Column, Row, table
 
 
-def classes_left(
+def of_one_image(
     classes: Sequence[str],
     exits: Sequence[str],
     left: Sequence[Sequence[bool]],
     probabilities: Sequence[Sequence[float]],
     reached: Sequence[bool],
 ) -> str:
-    """Return the picture of one image.
+    """Return the table of one image.
 
     Args:
         classes: K names.
         exits: names of the exits shown.
         left: per exit K flags, whether the class is still possible after it.
-        probabilities: per exit K, as the exit says.
+        probabilities: per exit K.
         reached: per exit, whether the image got there.
     """
 
-    def cell(exit_index: int, label: int) -> str:
+    def cell(exit_index: int, label: int) -> Cell:
         faded = "" if reached[exit_index] else " ee-faded"
         if not left[exit_index][label]:
-            return f'<td class="ee-out{faded}" aria-label="ruled out">✕</td>'
+            return Cell("✕", f'class="ee-out{faded}" aria-label="ruled out"')
         share = probabilities[exit_index][label]
-        return (
-            f'<td class="ee-in{faded}" style="--share:{0.12 + 0.6 * share:.3f}">'
-            f"{text.percent(share)}</td>"
-        )
+        tint = f'class="ee-in{faded}" style="--share:{0.12 + 0.6 * share:.3f}"'
+        return Cell(text.percent(share), tint)
 
     return _grid(classes, exits, cell)
 
 
-def classes_left_of_many(
+def of_many_images(
     classes: Sequence[str],
     exits: Sequence[str],
     shares: Sequence[Sequence[float]],
     counts: Sequence[float],
 ) -> str:
-    """Return the picture of many images.
+    """Return the table of many images.
 
     Args:
         classes: K names.
@@ -54,24 +49,19 @@ def classes_left_of_many(
         counts: per exit, how many classes are left on average.
     """
 
-    def cell(exit_index: int, label: int) -> str:
+    def cell(exit_index: int, label: int) -> Cell:
         share = shares[exit_index][label]
-        return f'<td class="ee-in" style="--share:{0.72 * share:.3f}">{text.percent(share)}</td>'
+        return Cell(text.percent(share), f'class="ee-in" style="--share:{0.72 * share:.3f}"')
 
-    total = "".join(f"<td>{count:.2f}</td>" for count in counts)
-    last = f'<tr class="ee-total"><th scope="row">classes left, on average</th>{total}</tr>'
-    return _grid(classes, exits, cell, last)
+    mean = ["classes left, on average", *(f"{count:.2f}" for count in counts)]
+    return _grid(classes, exits, cell, Row(mean, TOTAL))
 
 
-def _grid(classes: Sequence[str], exits: Sequence[str], cell: Cell, last: str = "") -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in exits)
-    rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(cell(exit_index, label) for exit_index in range(len(exits)))
-        + "</tr>"
+def _grid(
+    classes: Sequence[str], exits: Sequence[str], cell: Callable[[int, int], Cell], *last: Row
+) -> str:
+    rows = [
+        Row([name, *(cell(exit_index, label) for exit_index in range(len(exits)))])
         for label, name in enumerate(classes)
-    )
-    return (
-        f'<div class="ee-table ee-alive"><table><thead><tr><th scope="col">class</th>{head}</tr>'
-        f"</thead><tbody>{rows}{last}</tbody></table></div>"
-    )
+    ]
+    return table([Column("class"), *map(Column, exits)], [*rows, *last], "ee-alive")

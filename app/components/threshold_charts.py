@@ -1,10 +1,11 @@
-"""A whole split under the hand: who scores what, and accuracy against compute."""
+"""A whole split that follows its thresholds: score histograms, and accuracy against compute."""
 
 from dataclasses import asdict
 from typing import Any
 
 from app import resources, state, text
 from app.charts import svg
+from app.components.html import Reading, saving
 from app.components.live import keep_in_browser, live
 from core.exits.metrics import score_histogram
 from core.exits.policy import Policy
@@ -16,13 +17,25 @@ BINS = 25
 MACS = "{spent} of {whole} MACs per image"
 
 
+def report_readings(card: Card, report: Report) -> list[Reading]:
+    """Return the large numbers of a policy on the test split."""
+    accuracy = text.percent(report.accuracy, 2)
+    reference = text.percent(card.reference_accuracy("test"), 2)
+    yardstick = "plain network" if card.plain else "last exit"
+    return [
+        saving(card, report.relative_cost, MACS),
+        Reading("accuracy", "Accuracy", accuracy, f"{yardstick} {reference}"),
+        Reading("rescued", "Rescued", f"{report.rescued:,}", "right early, wrong at the last exit"),
+        Reading("ruined", "Ruined", f"{report.ruined:,}", "wrong early, right at the last exit"),
+    ]
+
+
 def histograms(card: Card, policy: Policy, table: ExitTable) -> str:
     """Return a histogram of right and wrong answers' scores per early exit, side by side."""
     scores = policy.scores(table)
     drawn = []
-    for index in range(card.num_exits - 1):
+    for index, name in enumerate(text.exit_names(card.num_exits)[:-1]):
         right, wrong = score_histogram(scores[:, index], table.right[:, index], BINS)
-        name = text.exit_name(index, card.num_exits)
         threshold, enabled = policy.thresholds[index], policy.enabled[index]
         drawn.append(svg.histogram(right, wrong, threshold, enabled, index, name))
     return f'<div class="ee-histograms" style="--exits:{len(drawn)}">{"".join(drawn)}</div>'
@@ -31,7 +44,7 @@ def histograms(card: Card, policy: Policy, table: ExitTable) -> str:
 def curve(
     card: Card, view: state.View, table: ExitTable, report: Report
 ) -> tuple[str, dict[str, Any]]:
-    """Return accuracy against compute on test, and what `split` needs to move the dot on it.
+    """Return accuracy against compute on test, and what `live_split` needs to move the dot on it.
 
     Args:
         card: of the model.
@@ -39,12 +52,13 @@ def curve(
         table: the test split.
         report: of the policy there.
     """
-    costs, accuracies, which = resources.reachable_on(view.model, view.policy.criterion, "test")
-    front = resources.reachable(view.model, view.policy.criterion)
+    costs, accuracies, which = resources.front_on(view.model, view.policy.criterion, "test")
+    front = resources.front_of(view.model, view.policy.criterion)
+    names = text.exit_names(card.num_exits)
     alone = [
-        svg.Marked(f"all at {text.exit_name(index, card.num_exits)}", cost, accuracy)
-        for index, (cost, accuracy) in enumerate(
-            zip(table.costs.alone(), table.accuracy_per_exit, strict=True)
+        svg.Marked(f"all at {name}", cost, accuracy)
+        for name, cost, accuracy in zip(
+            names, table.costs.alone(), table.accuracy_per_exit, strict=True
         )
     ]
     plain = None
@@ -62,7 +76,7 @@ def curve(
     return chart, {"axes": asdict(axes), "front": points}
 
 
-def split(
+def live_split(
     card: Card, view: state.View, table: ExitTable, before: str, after: str, key: str, **more: Any
 ) -> None:
     """Show ``before``, the thresholds and ``after``; all follow a threshold while it moves."""

@@ -1,26 +1,27 @@
 """Compare: two configurations on the same samples."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from app import resources, state, text
-from app.charts import plotly
-from app.components import model_choice
-from app.components.changed_images import (
-    Configuration,
-    changed_images,
-    listing,
-    open_in_playground,
-    picked,
-)
+from app.charts import accuracy_cost, plotly
+from app.components.changed_images import LISTING, changed_images, picked
 from app.components.errors import sentences
-from app.components.leaderboard import every_method
-from app.components.readout import Reading, readout
-from app.components.style import heading, section
-from app.components.versus import A, B, Line, crossing, versus
+from app.components.html import Cell, Column, Reading, Row, heading, hint, readings, section, table
+from app.components.leaderboard import leaderboard
+from app.components.model_choice import (
+    Configuration,
+    criterion_choice,
+    model_choice,
+    models_to_choose,
+    open_configuration,
+    point_choice,
+)
+from app.components.picture_choice import open_in_playground
+from app.components.widgets import bound
 from core.analysis.compare import Comparison, Differences, compare, differences, in_macs
 from core.data.prepared import ImageSet
 from core.exits.criteria import CRITERIA
@@ -33,31 +34,12 @@ from core.hub.card import Card
 if TYPE_CHECKING:
     from core.deploy.benchmark import Timing
 
+A, B = '<i class="ee-side-a">●</i> A', '<i class="ee-side-b">■</i> B'
 BATCHES = (1, 64)
 SURE = 0.05
 _OTHER, _TIMES = "compare-b", "compare-times"
 _PREFIX = "b-"
 _UNLIKE = " Compute grows by factors along the axis, as the networks differ in size."
-
-
-@dataclass(frozen=True)
-class Side(Configuration):
-    """One of the two configurations, and how to change it."""
-
-    letter: str
-    choose: Callable[[state.View], None]
-
-    def named(self) -> str:
-        """Return its model and what it judges by, for a legend."""
-        if self.card.num_exits == 1:
-            return f"{self.letter}: {self.card.title}"
-        criterion = CRITERIA[self.view.policy.criterion].title.lower()
-        return f"{self.letter}: {self.card.title}, {criterion}"
-
-    def exits(self) -> list[str]:
-        """Return the names of its exits."""
-        count = self.card.num_exits
-        return [text.exit_name(index, count) for index in range(count)]
 
 
 def page() -> None:
@@ -66,30 +48,31 @@ def page() -> None:
         "Compare",
         "Two configurations on the same test images: what changes, and could it be chance?",
     )
-    names = model_choice.models_to_choose()
-    view = state.open_view(names, resources.card_of)
-    a = Side(view, resources.card_of(view.model), "A", state.choose)
+    names = models_to_choose()
+    a = open_configuration(names, "A")
     peers = [name for name in names if resources.card_of(name).dataset == a.card.dataset]
     other, note = _other(a, peers)
-    b = Side(other, resources.card_of(other.model), "B", _choose_other)
+    b = Configuration(other, resources.card_of(other.model), _choose_other, "B")
     clicked = picked(a, b)
     if clicked is not None:
-        if clicked[0] is b:  # what the other pages show is A, so both change places
+        side, source, position = clicked
+        if side is b:  # what the other pages show is A, so both change places
             _choose_other(a.view)
-        open_in_playground(*clicked)
+        state.choose(side.view)
+        open_in_playground(source, position, side.card)
     left, right = st.columns(2, gap="medium")
     with left:
-        _side(a, names, "Shared with the other pages.")
+        _side(a, A, names, "Shared with the other pages.")
     with right:
-        _side(b, peers, note)
+        _side(b, B, peers, note)
     with sentences():
         _compared(a, b)
-    every_method(a.card.dataset, names)
+    leaderboard(a.card.dataset, names)
     of_b = {_PREFIX + name: value for name, value in other.to_query().items()}
-    state.write_url(of_b | listing().to_query())
+    state.write_url(of_b | LISTING.to_query())
 
 
-def _other(a: Side, peers: Sequence[str]) -> tuple[state.View, str]:
+def _other(a: Configuration, peers: Sequence[str]) -> tuple[state.View, str]:
     """Return B, from the session or the link, and a word on where it comes from."""
     if _OTHER not in st.session_state:
         query = {
@@ -98,7 +81,7 @@ def _other(a: Side, peers: Sequence[str]) -> tuple[state.View, str]:
             if name.startswith(_PREFIX)
         }
         st.session_state[_OTHER] = (
-            state.from_query(query, [query["model"]], resources.card_of)
+            state.view_of(query, [query["model"]], resources.card_of)
             if query.get("model") in peers
             else _another(a, peers)
         )
@@ -111,7 +94,7 @@ def _other(a: Side, peers: Sequence[str]) -> tuple[state.View, str]:
     return other, "Any model for the same data set as A."
 
 
-def _another(a: Side, peers: Sequence[str]) -> state.View:
+def _another(a: Configuration, peers: Sequence[str]) -> state.View:
     """Return something worth comparing A with: its boldest operating point, or another model."""
     costs = {
         point.calibration.relative_cost: Policy.from_dict(point.policy)
@@ -130,148 +113,95 @@ def _choose_other(view: state.View) -> None:
     st.session_state[_OTHER] = view
 
 
-def _side(side: Side, names: Sequence[str], note: str) -> None:
-    st.html(section({"A": A, "B": B}[side.letter], note))
-    _model(side, names)
+def _side(side: Configuration, title: str, names: Sequence[str], note: str) -> None:
+    st.html(section(title, note))
+    model_choice(
+        side,
+        names,
+        "Only models of one data set can be compared: both sides have to answer the same images. "
+        "B follows the data set of A.",
+    )
     if side.card.num_exits == 1:
         st.caption("A plain network: every image goes to its end, so there is nothing to set.")
         return
     point, criterion = st.columns([1.45, 1], gap="small")
     with point:
-        _point(side)
+        point_choice(side)
     with criterion:
-        _criterion(side)
+        criterion_choice(side)
     _thresholds(side)
 
 
-def _key(side: Side, name: str) -> str:
-    return f"{side.letter}-{name}"
+def _thresholds(side: Configuration) -> None:
+    mistake = side.key("mistake")
 
-
-def _model(side: Side, names: Sequence[str]) -> None:
-    key = _key(side, "model")
-
-    def changed() -> None:
-        name = st.session_state[key]
-        policy = resources.card_of(name).default_policy
-        side.choose(replace(side.view, model=name, policy=policy))
-
-    titles = {name: resources.card_of(name).title for name in names}
-    st.session_state[key] = side.view.model
-    st.selectbox(
-        "Model",
-        names,
-        key=key,
-        on_change=changed,
-        format_func=titles.__getitem__,
-        help="Only models of one data set can be compared: both sides have to answer the same "
-        "images. B follows the data set of A.",
-    )
-
-
-def _point(side: Side) -> None:
-    key = _key(side, "point")
-    policies = model_choice.point_policies(side.card)
-    same = (name for name, one in policies.items() if one == side.view.policy)
-    current = next(same, model_choice.OWN)
-
-    def changed() -> None:
-        if st.session_state[key] in policies:
-            side.choose(replace(side.view, policy=policies[st.session_state[key]]))
-
-    st.session_state[key] = current
-    st.selectbox(
-        "Operating point",
-        [*policies, *([model_choice.OWN] if current == model_choice.OWN else [])],
-        key=key,
-        on_change=changed,
-        format_func=lambda name: model_choice.point_title(side.card, name),
-        help=model_choice.POINT_HELP,
-    )
-
-
-def _criterion(side: Side) -> None:
-    key = _key(side, "criterion")
-
-    def changed() -> None:
-        policy = replace(side.view.policy, criterion=st.session_state[key])
-        side.choose(replace(side.view, policy=policy))
-
-    st.session_state[key] = side.view.policy.criterion
-    st.selectbox(
-        "Criterion",
-        side.card.criteria,
-        key=key,
-        on_change=changed,
-        format_func=lambda name: CRITERIA[name].title,
-        help=model_choice.criterion_help(side.card),
-    )
-
-
-def _thresholds(side: Side) -> None:
-    key, wrong = _key(side, "thresholds"), _key(side, "mistake")
-
-    def typed() -> None:
+    def choose(typed: str) -> None:
         try:
-            policy = read_thresholds(st.session_state[key], side.view.policy)
+            side.choose_policy(read_thresholds(typed, side.view.policy))
         except UserError as error:
-            st.session_state[wrong] = str(error)
-        else:
-            side.choose(replace(side.view, policy=policy))
+            st.session_state[mistake] = str(error)
 
-    st.session_state[key] = write_thresholds(side.view.policy)
-    st.text_input(
+    bound(
+        st.text_input,
         "Thresholds",
-        key=key,
-        on_change=typed,
+        key=side.key("thresholds"),
+        value=write_thresholds(side.view.policy),
+        choose=choose,
         max_chars=200,
         help="One for each early exit, from 0 to 1, such as 0.9, 0.8. An image leaves where its "
         "score is greater. “off” switches an exit off.",
     )
-    mistake = st.session_state.pop(wrong, None)
-    if mistake:
-        st.error(mistake, icon=":material/error:")
+    if mistake in st.session_state:
+        st.error(st.session_state.pop(mistake), icon=":material/error:")
 
 
-def _compared(a: Side, b: Side) -> None:
+def _title(side: Configuration) -> str:
+    """Return the letter, the model and the criterion, for a legend."""
+    if side.card.num_exits == 1:
+        return f"{side.letter}: {side.card.title}"
+    criterion = CRITERIA[side.view.policy.criterion].title.lower()
+    return f"{side.letter}: {side.card.title}, {criterion}"
+
+
+def _compared(a: Configuration, b: Configuration) -> None:
     tables = [resources.tables(side.view.model)["test"] for side in (a, b)]
-    found = compare(tables[0], a.view.policy, tables[1], b.view.policy)
+    comparison = compare(tables[0], a.view.policy, tables[1], b.view.policy)
     chart, numbers = st.columns([1, 1.05], gap="medium")
     with chart:
         st.html(
             section(
                 "Accuracy against compute",
-                f"All {found.first.samples:,} test images. Lines: the best thresholds there are."
+                f"All {len(comparison):,} test images. Lines: the best thresholds there are."
                 + (_UNLIKE if _unlike(a, b) else ""),
             )
         )
-        _chart(a, b, found)
+        _chart(a, b, comparison)
     with numbers:
-        _numbers(a, b, found)
-    _changes(a, b, found)
+        _numbers(a, b, comparison)
+    _changes(a, b, comparison)
 
 
-def _chart(a: Side, b: Side, found: Comparison) -> None:
+def _chart(a: Configuration, b: Configuration, comparison: Comparison) -> None:
     unlike = _unlike(a, b)
     compared = {a.view.model, b.view.model}
     lines, here, plain = [], [], {}
-    for side, report in ((a, found.first), (b, found.second)):
+    for side, report in ((a, comparison.first), (b, comparison.second)):
         scale = side.card.plain_macs if unlike else 1
         lines.append(_line(side, scale))
         cost = in_macs(report.relative_cost, scale)
-        here.append(plotly.Spot(side.named(), cost, report.accuracy))
+        here.append(accuracy_cost.Spot(_title(side), cost, report.accuracy))
         if side.card.plain is not None and side.card.plain.name not in compared:
             name = _plain_title(side.card.plain.name)
-            plain[name] = plotly.Spot(name, in_macs(1.0, scale), side.card.plain.test_accuracy)
-    st.plotly_chart(
-        plotly.accuracy_and_cost(lines, here, list(plain.values()), unlike),
-        key="compare-chart",
-        config=plotly.CONFIG,
-        alt=f"Accuracy against compute of {a.named()} and of {b.named()}",
+            accuracy = side.card.plain.test_accuracy
+            plain[name] = accuracy_cost.Spot(name, in_macs(1.0, scale), accuracy)
+    plotly.show(
+        accuracy_cost.accuracy_and_cost(lines, here, list(plain.values()), unlike),
+        "compare-chart",
+        f"Accuracy against compute of {_title(a)} and of {_title(b)}",
     )
 
 
-def _unlike(a: Side, b: Side) -> bool:
+def _unlike(a: Configuration, b: Configuration) -> bool:
     return a.card.plain_macs != b.card.plain_macs
 
 
@@ -279,16 +209,14 @@ def _plain_title(name: str) -> str:
     return resources.card_of(name).title if name in resources.model_names() else f"{name}, plain"
 
 
-def _line(side: Side, scale: int) -> tuple[str, CostArray, CostArray] | None:
+def _line(side: Configuration, scale: int) -> tuple[str, CostArray, CostArray] | None:
     if side.card.num_exits == 1:
         return None
-    costs, accuracies, _ = resources.reachable_on(
-        side.view.model, side.view.policy.criterion, "test"
-    )
-    return side.named(), in_macs(costs, scale), accuracies
+    costs, accuracies, _ = resources.front_on(side.view.model, side.view.policy.criterion, "test")
+    return _title(side), in_macs(costs, scale), accuracies
 
 
-def _numbers(a: Side, b: Side, found: Comparison) -> None:
+def _numbers(a: Configuration, b: Configuration, comparison: Comparison) -> None:
     key = (a.view.model, a.card.sha256, a.view.policy, b.view.model, b.card.sha256, b.view.policy)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.html(section("Figure by figure"))
@@ -303,23 +231,29 @@ def _numbers(a: Side, b: Side, found: Comparison) -> None:
     if clicked:
         with sentences(), st.spinner("Running both networks in turns …"):
             st.session_state[_TIMES] = (key, _measured(a, b))
-    known, races = st.session_state.get(_TIMES, (None, {}))
-    place.html(versus([*_lines(a, b, found), *_times(races if known == key else {})]))
+    known, timings = st.session_state.get(_TIMES, (None, {}))
+    columns = [Column("Figure"), Column(Cell(A)), Column(Cell(B)), Column("B against A")]
+    rows = [*_figures(a, b, comparison), *_times(timings if known == key else {})]
+    place.html(table(columns, rows, "ee-versus"))
 
 
-def _lines(a: Side, b: Side, found: Comparison) -> list[Line]:
-    first, second = found.first, found.second
-    apart = differences(found, a.card.plain_macs, b.card.plain_macs)
+def _row(title: str, first: str, second: str, change: str, meaning: str = "") -> Row:
+    return Row([Cell(escape(title), hint(meaning)), first, second, change])
+
+
+def _figures(a: Configuration, b: Configuration, comparison: Comparison) -> list[Row]:
+    first, second = comparison.first, comparison.second
+    apart = differences(comparison, a.card.plain_macs, b.card.plain_macs)
     points = text.points
-    lines = [
-        Line(
+    rows = [
+        _row(
             "Accuracy",
             text.percent(first.accuracy, 2),
             text.percent(second.accuracy, 2),
             text.signed(apart.accuracy, points(abs(apart.accuracy))),
             "On the test split.",
         ),
-        Line(
+        _row(
             "Relative cost",
             text.percent(first.relative_cost),
             text.percent(second.relative_cost),
@@ -327,7 +261,7 @@ def _lines(a: Side, b: Side, found: Comparison) -> list[Line]:
             "Mean MACs per image in units of each one's own plain network. Networks of other "
             "sizes have no such unit in common: compare their MACs.",
         ),
-        Line(
+        _row(
             "MACs per image",
             text.macs(a.card.macs(first.relative_cost)),
             text.macs(b.card.macs(second.relative_cost)),
@@ -335,12 +269,12 @@ def _lines(a: Side, b: Side, found: Comparison) -> list[Line]:
             "Multiply-accumulates, heads included, on average.",
         ),
     ]
-    names = a.exits() if a.card.num_exits >= b.card.num_exits else b.exits()
+    deeper = a if a.card.num_exits >= b.card.num_exits else b
     shares = [
-        Line(f"Leave at {name}", _share(a, first, name), _share(b, second, name), "")
-        for name in names
+        _row(f"Leave at {name}", _share(a, first, name), _share(b, second, name), "")
+        for name in deeper.exit_names
     ]
-    return [*lines, *shares]
+    return [*rows, *shares]
 
 
 def _factor(apart: Differences) -> str:
@@ -348,31 +282,26 @@ def _factor(apart: Differences) -> str:
     return f"{text.times(apart.times)} ({more})"
 
 
-def _share(side: Side, report: Report, name: str) -> str:
-    shares = dict(zip(side.exits(), report.exit_share, strict=True))
+def _share(side: Configuration, report: Report, name: str) -> str:
+    shares = dict(zip(side.exit_names, report.exit_share, strict=True))
     return text.share(shares[name]) if name in shares else text.MISSING
 
 
-def _times(races: "dict[int, Timing]") -> list[Line]:
-    lines = []
+def _times(timings: "dict[int, Timing]") -> list[Row]:
+    rows = []
     for size in BATCHES:
+        figures = (text.MISSING, text.MISSING, "measure it")
+        if size in timings:
+            first, second = timings[size].seconds
+            change = text.times(timings[size].ratio)
+            figures = (text.milliseconds(first), text.milliseconds(second), change)
         title = "Time, one by one" if size == 1 else f"Time, {size} at once"
         meaning = "Per image: median of three runs over the same 128 images on this machine."
-        line = Line(title, text.MISSING, text.MISSING, "measure it", meaning)
-        if size in races:
-            first, second = races[size].seconds
-            line = Line(
-                title,
-                text.milliseconds(first),
-                text.milliseconds(second),
-                text.times(races[size].ratio),
-                meaning,
-            )
-        lines.append(line)
-    return lines
+        rows.append(_row(title, *figures, meaning))
+    return rows
 
 
-def _measured(a: Side, b: Side) -> "dict[int, Timing]":
+def _measured(a: Configuration, b: Configuration) -> "dict[int, Timing]":
     images = _images(a.card)
     if images is None:
         raise UserError(
@@ -381,7 +310,7 @@ def _measured(a: Side, b: Side) -> "dict[int, Timing]":
             f"fetch them with `python -m core data prepare {a.card.dataset}`."
         )
     entries = [(side.view.model, side.view.policy) for side in (a, b)]
-    return {size: resources.raced(entries, images.images, size) for size in BATCHES}
+    return {size: resources.timed(entries, images.images, size) for size in BATCHES}
 
 
 def _images(card: Card) -> ImageSet | None:
@@ -392,53 +321,70 @@ def _images(card: Card) -> ImageSet | None:
     return resources.samples(card.dataset) if images is None else images
 
 
-def _changes(a: Side, b: Side, found: Comparison) -> None:
-    st.html(section("What changes", "Image by image, from A to B."))
-    samples = found.first.samples
-    exits = "–" if found.changed_exit is None else f"{found.changed_exit:,}"
+def _changes(a: Configuration, b: Configuration, comparison: Comparison) -> None:
+    of_all = f"of {len(comparison):,}"
+    changed, to_right, to_wrong = (
+        f"{count:,}"
+        for count in (comparison.changed_answer, comparison.to_right, comparison.to_wrong)
+    )
+    other_exit = comparison.changed_exit
     st.html(
-        '<div class="ee-live">'
-        + readout(
+        section("What changes", "Image by image, from A to B.")
+        + readings(
             [
-                Reading("answer", "Another answer", f"{found.changed_answer:,}", f"of {samples:,}"),
-                Reading("right", "Wrong → right", f"{found.to_right:,}", "B mends", tone="right"),
-                Reading("wrong", "Right → wrong", f"{found.to_wrong:,}", "B spoils", tone="wrong"),
+                Reading("answer", "Another answer", changed, of_all),
+                Reading("right", "Wrong → right", to_right, "only B is right", tone="right"),
+                Reading("wrong", "Right → wrong", to_wrong, "only A is right", tone="wrong"),
                 Reading(
                     "exit",
                     "Another exit",
-                    exits,
-                    f"of {samples:,}"
-                    if found.changed_exit is not None
-                    else "they have different exits",
+                    text.MISSING if other_exit is None else f"{other_exit:,}",
+                    "they have different exits" if other_exit is None else of_all,
                 ),
             ]
         )
-        + "</div>"
     )
-    words, table = st.columns([1, 1.15], gap="medium")
+    words, moves = st.columns([1, 1.15], gap="medium")
     with words:
-        st.html(section("Could it be chance?") + f'<p class="ee-words">{_chance(found)}</p>')
-    with table:
+        st.html(section("Could it be chance?") + f'<p class="ee-words">{_chance(comparison)}</p>')
+    with moves:
         st.html(
             section("Who moved where", "Images by the exit of A (down) and of B (across).")
-            + crossing(found.exits, a.exits(), b.exits())
+            + _moves(a, b, comparison)
         )
-    changed_images(a, b, found)
+    changed_images(a, b, comparison)
 
 
-def _chance(found: Comparison) -> str:
-    apart = found.to_right + found.to_wrong
+def _moves(a: Configuration, b: Configuration, comparison: Comparison) -> str:
+    """Return how many samples leave at which exit of A and which of B."""
+    most = max(int(comparison.exits.max()), 1)
+    columns = [Column(""), *(Column(Cell(f"{B} <br>{name}")) for name in b.exit_names)]
+    rows = [
+        Row([Cell(f"{A}: {name}"), *(_move(count, count / most) for count in counts)])
+        for name, counts in zip(a.exit_names, comparison.exits.tolist(), strict=True)
+    ]
+    return table(columns, rows, "ee-crossing")
+
+
+def _move(count: int, share: float) -> Cell:
+    none = "" if count else " class=ee-none"
+    return Cell(f"{count:,}", f'style="--share:{55 * share:.1f}%"{none}')
+
+
+def _chance(comparison: Comparison) -> str:
+    apart = comparison.to_right + comparison.to_wrong
     if not apart:
         return "Both are right on the same images, so there is nothing that chance could explain."
     told = (
         f"On {text.plural(apart, 'image')} just one of the two is right: "
-        f"B {found.to_right:,} times, A {found.to_wrong:,} times. If both were equally good, a "
-        f"split at least as uneven would come about in <b>{text.odds(found.p_value)}</b> test "
-        f"sets like this one (McNemar’s exact test, p {_p_value(found.p_value)}). "
+        f"B {comparison.to_right:,} times, A {comparison.to_wrong:,} times. If both were equally "
+        "good, a split at least as uneven would come about in "
+        f"<b>{text.odds(comparison.p_value)}</b> test sets like this one "
+        f"(McNemar’s exact test, p {_p_value(comparison.p_value)}). "
     )
-    if found.p_value >= SURE:
+    if comparison.p_value >= SURE:
         return told + "<b>These images do not tell which one is better.</b>"
-    better = "B" if found.to_right > found.to_wrong else "A"
+    better = "B" if comparison.to_right > comparison.to_wrong else "A"
     return told + f"<b>{better} answers better; chance alone is an unlikely explanation.</b>"
 
 

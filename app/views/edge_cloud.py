@@ -1,18 +1,18 @@
 """Edge and cloud: one network, trained in two places."""
 
+from dataclasses import dataclass
+
 import streamlit as st
 
-from app import resources, sharing, state, text
+from app import resources, state, text
+from app.charts import plotly
 from app.charts.link import seconds_against_rate
-from app.charts.plotly import CONFIG
 from app.charts.timeline import timeline
-from app.components import model_choice
-from app.components.box import box, table
 from app.components.errors import sentences
-from app.components.figures import Column
-from app.components.readout import Reading, readout
-from app.components.style import heading, section
-from app.sharing import MOST_IMAGES, RATES, SPEEDS, Sharing
+from app.components.html import Column, Reading, Row, box, heading, readings, section, table
+from app.components.model_choice import model_choice, models_to_choose, open_configuration
+from app.components.widgets import setting
+from app.state import Settings, nearest, parameter, whole
 from core.edge_cloud.plan import (
     Plan,
     Station,
@@ -28,6 +28,9 @@ from core.edge_cloud.plan import timeline as when
 from core.edge_cloud.traffic import BITS, EdgeCloudFacts
 from core.hub.card import Card
 
+RATES = tuple(digit * 10.0**power for power in range(5, 11) for digit in (1, 2, 5))
+SPEEDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+MOST_IMAGES = 10_000_000
 BATCHES_SHOWN = 4
 _RENEW = "training-times-renewed"
 _STATIONS: dict[Station, str] = {"edge": "the edge", "link": "the link", "cloud": "the cloud"}
@@ -47,21 +50,50 @@ hierarchical20-cifar10</code> trains one with two real processes, and its figure
 """
 
 
+def _bits(text: str) -> int | None:
+    return int(text) if text in map(str, BITS) else None
+
+
+@dataclass(frozen=True)
+class Plans:
+    """What the page is set to.
+
+    Attributes:
+        split: an early exit's name; a network that has no such exit is split at the middle one.
+        rate: of the link in bits per second, one of `RATES`.
+        bits: per feature, one of `core.edge_cloud.traffic.BITS`.
+        cloud_speed: in units of this machine's, one of `SPEEDS`.
+        images: per epoch.
+    """
+
+    split: str = parameter("split", "", always=True)
+    rate: float = parameter("rate", 1e8, nearest(RATES), "{:.15g}".format, always=True)
+    bits: int = parameter("bits", 16, _bits, always=True)
+    cloud_speed: float = parameter("speed", 2.0, nearest(SPEEDS), "{:g}".format, always=True)
+    images: int = parameter("images", 50_000, whole(1, MOST_IMAGES), always=True)
+
+
+PLANS = Settings("plans", Plans)
+
+
 def page() -> None:
     """Show the page."""
     heading("Edge and cloud", "Train one network in two places; where to split it, and when not.")
     picker, idea = st.columns([1, 2.6], gap="large", vertical_alignment="center")
     with picker:
-        card = model_choice.model_choice()
+        names = models_to_choose()
+        now = open_configuration(names)
+        model_choice(now, names)
     with idea:
         st.html(box("Hierarchical training", _IDEA, icon="⇄"))
+    card = now.card
     if card.num_exits == 1:
         st.html(box("Nowhere to split", _NO_EXITS, icon="○", tone="warning"))
     else:
         with sentences():
             _predicted(card)
     _measured(card)
-    state.write_url(sharing.to_query(sharing.sharing()))
+    state.write_url(PLANS.to_query())
 
 
 def _predicted(card: Card) -> None:
@@ -72,7 +104,7 @@ def _predicted(card: Card) -> None:
     choices = plans(
         times,
         card.exit_names,
-        [stage.shape for stage in resources.outlined(name)],
+        [stage.shape for stage in resources.stages_of(name)],
         (card.spec.in_channels, size, size),
         len(card.classes),
         chosen.bits,
@@ -86,66 +118,60 @@ def _predicted(card: Card) -> None:
     _again(times)
 
 
-def _settings(card: Card) -> Sharing:
+def _settings(card: Card) -> Plans:
     """Show what can be set; return it as it fits the model."""
-    chosen = sharing.sharing()
     exits = card.exit_names[:-1]
-    if chosen.split not in exits:
-        sharing.choose(split=exits[len(exits) // 2])
-        chosen = sharing.sharing()
+    if PLANS.now.split not in exits:
+        PLANS.change(split=exits[len(exits) // 2])
+    chosen = PLANS.now
 
-    def changed(name: str) -> None:
-        sharing.choose(**{name: st.session_state[f"sharing-{name}"]})
-
-    for name in ("split", "rate", "bits", "cloud_speed", "images"):
-        st.session_state[f"sharing-{name}"] = getattr(chosen, name)
     split, rate, bits, speed, images = st.columns([1.5, 1.8, 0.8, 1.5, 1.1], gap="medium")
-    split.selectbox(
+    setting(
+        PLANS,
+        "split",
+        split.selectbox,
         "Split at",
         exits,
-        key="sharing-split",
-        on_change=changed,
-        args=("split",),
         format_func=lambda name: f"{_exit(card, name)}, {name}",
         help="The last early exit that the edge owns. Later: fewer features to send, as a rule, "
         "and more work for the edge.",
     )
-    rate.select_slider(
+    setting(
+        PLANS,
+        "rate",
+        rate.select_slider,
         "Link",
         RATES,
-        key="sharing-rate",
-        on_change=changed,
-        args=("rate",),
         format_func=rate_text,
         help="How much passes from the edge to the cloud. A mobile upload has about 10 Mbit/s, "
         "a network cable 1 Gbit/s.",
     )
-    bits.selectbox(
+    setting(
+        PLANS,
+        "bits",
+        bits.selectbox,
         "Features in",
         BITS,
-        key="sharing-bits",
-        on_change=changed,
-        args=("bits",),
         format_func=lambda value: f"{value} bits",
         help="32: as they are. 16: rounded to bfloat16. 8: each channel's range in 255 steps.",
     )
-    speed.select_slider(
+    setting(
+        PLANS,
+        "cloud_speed",
+        speed.select_slider,
         "Speed of the cloud",
         SPEEDS,
-        key="sharing-cloud_speed",
-        on_change=changed,
-        args=("cloud_speed",),
         format_func=lambda value: f"{value:g} ×",
         help="How many times as fast as the edge the cloud computes. The edge is this machine.",
     )
-    images.number_input(
+    setting(
+        PLANS,
+        "images",
+        images.number_input,
         "Images per epoch",
         1,
         MOST_IMAGES,
         step=5000,
-        key="sharing-images",
-        on_change=changed,
-        args=("images",),
         help="An epoch is one pass over so many images.",
     )
     return chosen
@@ -165,8 +191,7 @@ def _numbers(card: Card, choices: tuple[Plan, ...], split: Plan, rate: float, ba
     keeping = best([plan for plan in choices if plan.kind != "cloud"], rate, batches)
     st.html(
         section("Predicted time per epoch", f"With a link of {rate_text(rate)}.")
-        + '<div class="ee-live">'
-        + readout(
+        + readings(
             [
                 Reading(
                     "split",
@@ -198,7 +223,6 @@ def _numbers(card: Card, choices: tuple[Plan, ...], split: Plan, rate: float, ba
                 ),
             ]
         )
-        + "</div>"
     )
 
 
@@ -206,7 +230,7 @@ def _when(card: Card, split: Plan, rate: float) -> None:
     slowest = _STATIONS[split.bottleneck(rate)]
     busy = split.busy(rate)
     spoken = ", ".join(f"{one} {text.percent(part, 0)}" for one, part in busy.items())
-    says = f"Time line of {BATCHES_SHOWN} batches. Busy: {spoken}. Slowest: {slowest}."
+    spoken_line = f"Time line of {BATCHES_SHOWN} batches. Busy: {spoken}. Slowest: {slowest}."
     st.html(
         section(
             "Who does what when",
@@ -214,18 +238,18 @@ def _when(card: Card, split: Plan, rate: float) -> None:
             f"{_exit(card, split.name).lower()}. Here {slowest} is the slowest: from batch to "
             f"batch it takes {text.brief(split.busiest(rate))}.",
         )
-        + timeline(when(split, rate, BATCHES_SHOWN), busy, says)
+        + timeline(when(split, rate, BATCHES_SHOWN), busy, spoken_line)
     )
 
 
 _COLUMNS = (
-    Column("plan", "Trained"),
-    Column("image", "Sent per image", "Features, their scales and the label."),
-    Column("epoch", "Sent per epoch"),
-    Column("edge", "Edge computes", "Per epoch; measured part by part on this machine."),
-    Column("link", "Link", "Per epoch, at the rate that is set."),
-    Column("cloud", "Cloud computes", "Per epoch; as on this machine, divided by the speed."),
-    Column("seconds", "Epoch", "Edge, link and cloud work at the same time."),
+    Column("Trained"),
+    Column("Sent per image", "Features, their scales and the label."),
+    Column("Sent per epoch"),
+    Column("Edge computes", "Per epoch; measured part by part on this machine."),
+    Column("Link", "Per epoch, at the rate that is set."),
+    Column("Cloud computes", "Per epoch; as on this machine, divided by the speed."),
+    Column("Epoch", "Edge, link and cloud work at the same time."),
 )
 
 
@@ -249,12 +273,12 @@ def _compared(card: Card, choices: tuple[Plan, ...], rate: float, batches: int) 
         ],
         rate,
     )
-    chart.plotly_chart(
-        figure,
-        config=CONFIG,
-        key="link-curves",
-        alt="Predicted seconds per epoch against the rate of the link, one line per plan",
-    )
+    with chart:
+        plotly.show(
+            figure,
+            "link-curves",
+            "Predicted seconds per epoch against the rate of the link, one line per plan",
+        )
     rows = []
     for index, one in enumerate(found):
         slow, fast = rate_text(one.slowest), rate_text(one.fastest)
@@ -263,23 +287,25 @@ def _compared(card: Card, choices: tuple[Plan, ...], rate: float, batches: int) 
             stretch = "at any rate" if last else f"below {fast}"
         else:
             stretch = f"from {slow}" if last else f"{slow} to {fast}"
-        rows.append([stretch, _title(card, one.plan)])
-    answers.html(table([Column("link", "Link"), Column("best", "Quickest")], rows))
+        rows.append(Row([stretch, _title(card, one.plan)]))
+    answers.html(table([Column("Link"), Column("Quickest")], rows))
     answers.caption(
-        "Quickest is not all there is: all in the cloud gives the images away, and sends them in "
+        "Time is not everything: all in the cloud gives the images away, and sends them in "
         "every epoch anew, as they come in. Accuracy is not predicted."
     )
     st.html(
         table(
             _COLUMNS,
             [
-                [
-                    _title(card, one),
-                    text.size(one.bytes_per_image),
-                    text.size(one.bytes(batches)),
-                    *map(text.duration, one.totals(rate, batches).values()),
-                    text.duration(one.seconds(rate, batches)),
-                ]
+                Row(
+                    [
+                        _title(card, one),
+                        text.size(one.bytes_per_image),
+                        text.size(one.bytes(batches)),
+                        *map(text.duration, one.totals(rate, batches).values()),
+                        text.duration(one.seconds(rate, batches)),
+                    ]
+                )
                 for one in choices
             ],
         )
@@ -307,42 +333,44 @@ def _measured(card: Card) -> None:
     names = resources.model_names()
     cards = [resources.card_of(name) for name in names]
     pairs = [(card, card.training.edge_cloud) for card in cards if card.training is not None]
-    found = [(card, facts) for card, facts in pairs if facts is not None]
+    measured = [(card, facts) for card, facts in pairs if facts is not None]
     st.html(
         section("Measured", "What two real processes took, on average over their epochs.")
-        + ("" if found else box("Not yet", _NONE_MEASURED, icon="○"))
+        + ("" if measured else box("Not yet", _NONE_MEASURED, icon="○"))
     )
-    if found:
-        st.html(table(_FACTS, [_facts(card, facts) for card, facts in found]))
+    if measured:
+        st.html(table(_FACTS, [_facts(card, facts) for card, facts in measured]))
 
 
 _FACTS = (
-    Column("model", "Model"),
-    Column("split", "Split at", "With the bits of each number that crosses."),
-    Column("rate", "Link"),
-    Column("sent", "Sent per epoch", "Features, their scales and labels, counted."),
-    Column("state", "Between epochs", "Weights and optimiser state, both ways, for checkpoints."),
-    Column("edge", "Edge busy"),
-    Column("link", "Link busy"),
-    Column("cloud", "Cloud busy"),
-    Column("epoch", "Epoch", "Without the look at the calibration split that follows."),
-    Column("accuracy", "Right on test", "At the final exit; of the plain network in brackets."),
+    Column("Model"),
+    Column("Split at", "With the bits of each number that crosses."),
+    Column("Link"),
+    Column("Sent per epoch", "Features, their scales and labels, counted."),
+    Column("Between epochs", "Weights and optimiser state, both ways, for checkpoints."),
+    Column("Edge busy"),
+    Column("Link busy"),
+    Column("Cloud busy"),
+    Column("Epoch", "Without the look at the calibration split that follows."),
+    Column("Right on test", "At the final exit; of the plain network in brackets."),
 )
 
 
-def _facts(card: Card, facts: EdgeCloudFacts) -> list[str]:
+def _facts(card: Card, facts: EdgeCloudFacts) -> Row:
     accuracy = text.percent(card.per_exit_accuracy["test"][-1], 2)
     if card.plain is not None:
         accuracy += f" ({text.percent(card.plain.test_accuracy, 2)})"
-    return [
-        card.title,
-        f"{facts.split}, {facts.bits} bits",
-        "full speed" if facts.rate is None else rate_text(facts.rate),
-        text.size(facts.batch_bytes),
-        text.size(facts.state_bytes),
-        text.duration(facts.edge_seconds),
-        text.duration(facts.link_seconds),
-        text.duration(facts.cloud_seconds),
-        text.duration(facts.seconds),
-        accuracy,
-    ]
+    return Row(
+        [
+            card.title,
+            f"{facts.split}, {facts.bits} bits",
+            "full speed" if facts.rate is None else rate_text(facts.rate),
+            text.size(facts.batch_bytes),
+            text.size(facts.state_bytes),
+            text.duration(facts.edge_seconds),
+            text.duration(facts.link_seconds),
+            text.duration(facts.cloud_seconds),
+            text.duration(facts.seconds),
+            accuracy,
+        ]
+    )

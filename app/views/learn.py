@@ -7,37 +7,45 @@ import numpy as np
 import streamlit as st
 
 from app import resources, state, text
-from app.charts import plotly
-from app.components import model_choice
+from app.charts import exits, plotly
 from app.components.errors import sentences
-from app.components.pictures import data_uri, heat
-from app.components.readout import Reading, readout, saving, standing
-from app.components.saliency import Look, looks, top_classes
-from app.components.style import heading, section
-from app.components.threshold_charts import MACS, curve, histograms, split
-from core.data.prepared import ImageSet
+from app.components.html import Reading, heading, readings, section
+from app.components.model_choice import choices
+from app.components.saliency import exit_maps, show_maps, show_top_classes
+from app.components.threshold_charts import curve, histograms, live_split, report_readings
+from app.components.widgets import bound
+from app.state import Settings, parameter, whole
 from core.exits.criteria import CRITERIA
-from core.exits.report import Report, evaluate
-from core.exits.table import ExitTable
+from core.exits.report import evaluate
 from core.hub.card import Card
 
-_STEP = "step"
+SIZES = (200, 500, 1000, 2000)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step: what it is called, what it says, its figure, and what to try."""
+    """One step: its title, its text, its figure, and what to try."""
 
     title: str
-    says: str
+    body: str
     figure: Callable[[Card, state.View], None]
     attempt: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a visitor is: the step, counted from 1."""
+
+    step: int = parameter("step", 1, whole(1, 5))
+
+
+PLACE = Settings("place", Place)
 
 
 def page() -> None:
     """Show the page."""
     heading("Learn", "Early exits in five short steps, each with something to play with.")
-    card = model_choice.choices()
+    card = choices()
     if card.num_exits == 1:
         st.info(
             f"{card.title} has no early exits: choose a model that has, above.",
@@ -45,41 +53,28 @@ def page() -> None:
         )
         state.write_url()
         return
-    number = _step_number()
-    st.segmented_control(
+    number = PLACE.now.step
+    bound(
+        st.segmented_control,
         "Step",
-        range(len(STEPS)),
-        key=_STEP,
+        range(1, len(STEPS) + 1),
+        key="step",
+        value=number,
+        choose=_go,
         required=True,
         label_visibility="collapsed",
-        format_func=lambda index: f"{index + 1}. {STEPS[index].title}",
+        format_func=lambda number: f"{number}. {STEPS[number - 1].title}",
     )
-    step = STEPS[number]
-    st.html(f'<div class="ee-lesson"><h2>{number + 1}. {step.title}</h2><p>{step.says}</p></div>')
+    step = STEPS[number - 1]
+    st.html(f'<div class="ee-lesson"><h2>{number}. {step.title}</h2><p>{step.body}</p></div>')
     step.figure(card, state.view())
     st.html(f'<p class="ee-attempt"><b>Try it.</b> {step.attempt}</p>')
-    _walk(number)
-    state.write_url({_STEP: str(number + 1)} if number else {})
-
-
-def _step_number() -> int:
-    if st.session_state.get(_STEP) not in range(len(STEPS)):
-        asked = st.query_params.get(_STEP, "1")
-        inside = asked.isascii() and asked.isdigit() and 1 <= int(asked[:3]) <= len(STEPS)
-        st.session_state[_STEP] = int(asked[:3]) - 1 if inside else 0
-    return int(st.session_state[_STEP])
-
-
-def _walk(number: int) -> None:
-    def go(to: int) -> None:
-        st.session_state[_STEP] = to
-
     with st.container(horizontal=True):
         st.button(
             "Back",
             icon=":material/arrow_back:",
-            disabled=number == 0,
-            on_click=go,
+            disabled=number == 1,
+            on_click=_go,
             args=(number - 1,),
             key="learn-back",
         )
@@ -87,22 +82,25 @@ def _walk(number: int) -> None:
             "Next",
             icon=":material/arrow_forward:",
             type="primary",
-            disabled=number == len(STEPS) - 1,
-            on_click=go,
+            disabled=number == len(STEPS),
+            on_click=_go,
             args=(number + 1,),
             key="learn-next",
         )
+    state.write_url(PLACE.to_query())
+
+
+def _go(step: int) -> None:
+    PLACE.change(step=step)
 
 
 def _why(card: Card, view: state.View) -> None:
     table = resources.tables(view.model)["test"]
     costs, accuracies = table.costs.alone(), table.accuracy_per_exit
-    names = [text.exit_name(index, card.num_exits) for index in range(card.num_exits)]
-    st.plotly_chart(
-        plotly.cost_beside_accuracy(names, costs, accuracies),
-        key="why",
-        config=plotly.CONFIG,
-        alt="Compute up to each exit, beside the part of all images it answers rightly",
+    plotly.show(
+        exits.cost_beside_accuracy(text.exit_names(card.num_exits), costs, accuracies),
+        "why",
+        "Compute up to each exit, beside the part of all images it answers rightly",
     )
 
 
@@ -115,84 +113,68 @@ def _what(card: Card, view: state.View) -> None:
             icon=":material/image:",
         )
         return
-    table = resources.asked_all(view.model, samples.images)
-    odd = np.flatnonzero((table.answers != table.answers[:, -1:]).any(axis=1)).tolist()
+    table = resources.table_of(view.model, samples.images)
+    agree = (table.answers == table.answers[:, -1:]).all(axis=1)
     number = min(view.sample, len(samples) - 1)
     with st.container(horizontal=True):
-        if odd:
-            following = next((index for index in odd if index > number), odd[0])
-            st.button(
-                f"Show one on which exits disagree ({len(odd):,} of {len(samples):,})",
-                icon=":material/call_split:",
-                on_click=state.choose_sample,
-                args=(following,),
-                help="Another of the sample images that not all exits answer alike.",
-            )
-        agreed = np.flatnonzero((table.answers == table.answers[:, -1:]).all(axis=1)).tolist()
-        if agreed:
-            following = next((index for index in agreed if index > number), agreed[0])
-            st.button(
-                "Show one on which they agree",
-                icon=":material/done_all:",
-                on_click=state.choose_sample,
-                args=(following,),
-            )
-    items = _looks(card, view, samples, number, table)
+        _walk(
+            f"Show one on which exits disagree ({int((~agree).sum()):,} of {len(samples):,})",
+            "call_split",
+            np.flatnonzero(~agree).tolist(),
+            number,
+        )
+        _walk("Show one on which they agree", "done_all", np.flatnonzero(agree).tolist(), number)
+    pixels = samples.images[number]
+    items = exit_maps(
+        card,
+        view.model,
+        pixels,
+        table,
+        number,
+        "grad_cam",
+        top=3,
+        left_at=card.num_exits,
+    )
     truth = card.classes[int(samples.labels[number])]
     st.html(
         section(f"Sample {number + 1:,}: {truth}", "What each exit saw, and what it considered.")
     )
-    looks(items, 0.8)
-    top_classes(items)
+    show_maps(items, 0.8)
+    show_top_classes(items)
 
 
-def _looks(
-    card: Card, view: state.View, samples: ImageSet, number: int, table: ExitTable
-) -> list[Look]:
-    pixels = samples.images[number]
-    items = []
-    for index in range(card.num_exits):
-        answer = int(table.answers[number, index])
-        probabilities = table.probabilities[number, index]
-        likeliest = (-probabilities).argsort(kind="stable")[:3]
-        veil = heat(resources.looked_at(view.model, pixels, index, answer, "grad_cam"))
-        items.append(
-            Look(
-                name=text.exit_name(index, card.num_exits),
-                image=data_uri(pixels),
-                veil=data_uri(veil),
-                answer=card.classes[answer],
-                top=[(card.classes[one], float(probabilities[one])) for one in likeliest],
-                reached=True,
-            )
+def _walk(title: str, icon: str, among: list[int], number: int) -> None:
+    if among:
+        following = next((index for index in among if index > number), among[0])
+        st.button(
+            title,
+            icon=f":material/{icon}:",
+            on_click=state.change,
+            kwargs={"sample": following},
+            help="The next such sample.",
         )
-    return items
 
 
 def _when(card: Card, view: state.View) -> None:
     table = resources.tables(view.model)["test"]
     report = evaluate(table, view.policy)
-    before = readout(_readings(card, report)) + histograms(card, view.policy, table)
-    split(card, view, table, before, "", key="learn-when")
+    before = readings(report_readings(card, report)) + histograms(card, view.policy, table)
+    live_split(card, view, table, before, "", key="learn-when")
 
 
 def _how_much(card: Card, view: state.View) -> None:
     table = resources.tables(view.model)["test"]
     report = evaluate(table, view.policy)
     chart, moving = curve(card, view, table, report)
-    split(card, view, table, readout(_readings(card, report)) + chart, "", "learn-curve", **moving)
-
-
-def _readings(card: Card, report: Report) -> list[Reading]:
-    accuracy = text.percent(report.accuracy, 2)
-    reference = text.percent(card.reference_accuracy("test"), 2)
-    yardstick = "plain network" if card.plain else "last exit"
-    return [
-        saving(card, report.relative_cost, MACS),
-        Reading("accuracy", "Accuracy", accuracy, f"{yardstick} {reference}"),
-        Reading("rescued", "Rescued", f"{report.rescued:,}", "right early, wrong at the last exit"),
-        Reading("ruined", "Ruined", f"{report.ruined:,}", "wrong early, right at the last exit"),
-    ]
+    live_split(
+        card,
+        view,
+        table,
+        readings(report_readings(card, report)) + chart,
+        "",
+        "learn-curve",
+        **moving,
+    )
 
 
 def _promise(card: Card, view: state.View) -> None:
@@ -224,42 +206,39 @@ def _promise(card: Card, view: state.View) -> None:
             f"be proven about that; here {CRITERIA[criterion].title.lower()} decides."
         )
     with sentences():
-        found = resources.rehearsed(view.model, criterion, epsilon / 100, samples)
+        trials = resources.rehearsed(view.model, criterion, epsilon / 100, samples)
         st.html(
-            standing(
+            readings(
                 [
                     Reading(
                         "naive",
                         "Looks good on calibration",
-                        text.percent(found.naive_broken, 0),
+                        text.percent(trials.naive_broken, 0),
                         "of the promises broken, naively",
                     ),
                     Reading(
                         "proven",
                         "Proven on calibration",
-                        text.percent(found.broken, 0),
+                        text.percent(trials.broken, 0),
                         "of the promises broken; 10 % would be allowed",
                         strong=True,
                     ),
                     Reading(
                         "price",
                         "The price of certainty",
-                        text.percent(float(found.relative_cost.mean())),
+                        text.percent(float(trials.relative_cost.mean())),
                         f"of the compute, instead of "
-                        f"{text.percent(float(found.naive_cost.mean()))}",
+                        f"{text.percent(float(trials.naive_cost.mean()))}",
                     ),
                 ]
             )
         )
-        st.plotly_chart(
-            plotly.rehearsal(found.naive_risk, found.risk, found.epsilon),
-            key="rehearsal",
-            config=plotly.CONFIG,
-            alt="True risk of naive and of proven thresholds over many calibration sets",
+        plotly.show(
+            exits.risks(trials.naive_risk, trials.risk, trials.epsilon),
+            "risks",
+            "True risk of naive and of proven thresholds over many calibration sets",
         )
 
-
-SIZES = (200, 500, 1000, 2000)
 
 STEPS = (
     Step(

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import resources, state, text
-from app.charts.blueprint import Part, blueprint
-from app.components import model_choice
-from app.components.box import box, facts, table
+from app.charts.network import Part, blueprint
 from app.components.errors import sentences
-from app.components.figures import Column
-from app.components.saving import save_button
-from app.components.style import heading, section
+from app.components.html import TOTAL, Column, Row, box, facts, heading, section, table
+from app.components.model_choice import allows, choices
+from app.components.widgets import save_button
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
-from core.hub.card import Card, TrainingFacts
+from core.hub.card import Card, OperatingPoint, TrainingFacts
 from core.hub.methods import METHODS
 
 if TYPE_CHECKING:
@@ -30,15 +28,15 @@ _TIMES = "part-times"
 def page() -> None:
     """Show the page."""
     heading("Model", "What is in the box: how it is built, how it was trained, what it can do.")
-    card = model_choice.choices()
+    card = choices()
     view = state.view()
-    stages = resources.outlined(view.model)
+    stages = resources.stages_of(view.model)
     st.html(
         section(
             escape(card.title),
             "Stages as wide as their multiply-accumulates (MACs), and the heads that read them.",
         )
-        + blueprint(_parts(card, stages), _comes_in(card), f"{len(card.classes)} classes")
+        + blueprint(_parts(card, stages), _input_shape(card), f"{len(card.classes)} classes")
     )
     _costs(view.model, card, stages)
     known, again = st.columns([2.2, 1], gap="large")
@@ -51,7 +49,7 @@ def page() -> None:
     state.write_url()
 
 
-def _comes_in(card: Card) -> str:
+def _input_shape(card: Card) -> str:
     size = card.spec.image_size
     return f"image of {text.shape(card.spec.in_channels, size, size)}"
 
@@ -63,10 +61,10 @@ def _parts(card: Card, stages: tuple["StageOutline", ...]) -> list[Part]:
             blocks=_blocks(stage),
             cost=float(card.costs.stages[index]),
             macs=text.macs(card.stage_macs[index]),
-            hands_on=text.shape(*stage.shape),
+            output=text.shape(*stage.shape),
             head=text.exit_name(index, card.num_exits),
             place=f"after {stage.blocks[-1]}",
-            head_says=f"{text.macs(card.head_macs[index])} MACs, "
+            head_size=f"{text.macs(card.head_macs[index])} MACs, "
             f"{text.plural(card.head_parameters[index], 'parameter')}",
             accuracy=text.percent(card.per_exit_accuracy["test"][index], 2),
         )
@@ -96,14 +94,13 @@ def _costs(name: str, card: Card, stages: tuple["StageOutline", ...]) -> None:
     times = _measured(name, card)
     threads = f" with {text.plural(times[0].threads, 'thread')}" if times else ""
     columns = [
-        Column("part", "Part"),
-        Column("shape", "Output", "Channels × height × width of a stage's output."),
-        Column("macs", "MACs", "Multiply-accumulates for one image."),
-        Column("share", "Of the plain network", "Those MACs in units of the plain network's."),
-        Column("parameters", "Parameters"),
+        Column("Part"),
+        Column("Output", "Channels × height × width of a stage's output."),
+        Column("MACs", "Multiply-accumulates for one image."),
+        Column("Of the plain network", "Those MACs in units of the plain network's."),
+        Column("Parameters"),
         *(
             Column(
-                f"batch-{size}",
                 f"Time, batch {size}",
                 f"Median wall time per image, measured on this machine{threads}, at {size} "
                 f"image{'s' if size > 1 else ''} at once; stages also in units of the plain "
@@ -112,7 +109,7 @@ def _costs(name: str, card: Card, stages: tuple["StageOutline", ...]) -> None:
             for size in BATCHES
         ),
     ]
-    st.html(table(columns, _rows(card, stages, times), total=True))
+    st.html(table(columns, _rows(card, stages, times)))
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
             "Measure again" if times else "Measure here",
@@ -132,48 +129,40 @@ def _costs(name: str, card: Card, stages: tuple["StageOutline", ...]) -> None:
 
 def _rows(
     card: Card, stages: tuple["StageOutline", ...], times: tuple["PartTimes", ...]
-) -> list[list[str]]:
+) -> list[Row]:
     rows = []
     missing = [text.MISSING] * len(BATCHES)
     for index, stage in enumerate(stages):
-        rows.append(
-            [
-                f"Stage {index + 1}: {_blocks(stage)}",
-                text.shape(*stage.shape),
-                text.macs(card.stage_macs[index]),
-                text.share(float(card.costs.stages[index])),
-                f"{card.stage_parameters[index]:,}",
-                *(
-                    [
-                        f"{text.brief(one.stages[index])} "
-                        f"({text.percent(one.stage_shares[index], 0)})"
-                        for one in times
-                    ]
-                    or missing
-                ),
-            ]
-        )
-        rows.append(
-            [
-                f"Head of {text.exit_name(index, card.num_exits).lower()}",
-                f"{len(card.classes)} classes",
-                text.macs(card.head_macs[index]),
-                text.share(float(card.costs.heads[index])),
-                f"{card.head_parameters[index]:,}",
-                *([text.brief(one.heads[index]) for one in times] or missing),
-            ]
-        )
-    rows.append(
-        [
-            "Plain network: all stages, final head",
-            "",
-            text.macs(card.plain_macs),
-            text.percent(1.0),
-            f"{card.plain_parameters:,}",
-            *([text.brief(one.plain) for one in times] or missing),
+        stage_times = [
+            f"{text.brief(one.stages[index])} ({text.percent(one.stage_shares[index], 0)})"
+            for one in times
         ]
-    )
-    return rows
+        of_stage = [
+            f"Stage {index + 1}: {_blocks(stage)}",
+            text.shape(*stage.shape),
+            text.macs(card.stage_macs[index]),
+            text.share(float(card.costs.stages[index])),
+            f"{card.stage_parameters[index]:,}",
+            *(stage_times or missing),
+        ]
+        of_head = [
+            f"Head of {text.exit_name(index, card.num_exits).lower()}",
+            f"{len(card.classes)} classes",
+            text.macs(card.head_macs[index]),
+            text.share(float(card.costs.heads[index])),
+            f"{card.head_parameters[index]:,}",
+            *([text.brief(one.heads[index]) for one in times] or missing),
+        ]
+        rows += [Row(of_stage), Row(of_head)]
+    of_plain = [
+        "Plain network: all stages, final head",
+        "",
+        text.macs(card.plain_macs),
+        text.percent(1.0),
+        f"{card.plain_parameters:,}",
+        *([text.brief(one.plain) for one in times] or missing),
+    ]
+    return [*rows, Row(of_plain, TOTAL)]
 
 
 def _measured(name: str, card: Card) -> tuple["PartTimes", ...]:
@@ -253,42 +242,36 @@ def _again(card: Card) -> None:
 
 def _accuracies(card: Card) -> None:
     st.html(section("Accuracy, had all left there"))
-    columns = [
-        Column("split", "Split"),
-        *(
-            Column(str(index), text.exit_name(index, card.num_exits))
-            for index in range(card.num_exits)
-        ),
-    ]
+    columns = [Column("Split"), *map(Column, text.exit_names(card.num_exits))]
     rows = [
         [split.capitalize(), *(text.percent(value, 2) for value in values)]
         for split, values in card.per_exit_accuracy.items()
     ]
     if card.plain is not None:
-        columns.append(Column("plain", "Plain network"))
+        columns.append(Column("Plain network"))
         for row, split in zip(rows, card.per_exit_accuracy, strict=True):
             row.append(text.percent(card.reference_accuracy(split), 2))
-    st.html(table(columns, rows))
+    st.html(table(columns, [Row(row) for row in rows]))
 
 
 _POINT_COLUMNS = (
-    Column("name", "Operating point"),
-    Column("allowed", "May", "On calibration; accuracy against the reference."),
-    Column("criterion", "Criterion", "The score that decides."),
-    Column("thresholds", "Thresholds", "An image leaves at the first exit that scores higher."),
-    Column("calibration", "Calibration", "Accuracy at relative cost."),
-    Column("test", "Test", "Accuracy at relative cost."),
-    Column("share", "Leave, %", "Part of the test images, exit by exit."),
+    Column("Operating point"),
+    Column("May", "On calibration; accuracy against the reference."),
+    Column("Criterion", "The score that decides."),
+    Column("Thresholds", "An image leaves at the first exit that scores higher."),
+    Column("Calibration", "Accuracy at relative cost."),
+    Column("Test", "Accuracy at relative cost."),
+    Column("Leave, %", "Part of the test images, exit by exit."),
 )
 
 
 def _points(card: Card) -> None:
     if not card.operating_points:
         if card.num_exits == 1:
-            says = "It has no early exits: it is the yardstick that the others are measured by."
+            reason = "It has no early exits: it is the yardstick that the others are measured by."
         else:
-            says = "No thresholds reach the accuracy of its reference on calibration."
-        st.html(section("Operating points") + box("None", says, icon="○"))
+            reason = "No thresholds reach the accuracy of its reference on calibration."
+        st.html(section("Operating points") + box("None", reason, icon="○"))
         return
     st.html(
         section(
@@ -296,30 +279,33 @@ def _points(card: Card) -> None:
             "Thresholds that were chosen on calibration, and what they do there and on test.",
         )
     )
-    rows = []
-    for point in card.operating_points:
-        policy = Policy.from_dict(point.policy)
-        rows.append(
-            [
-                point.name.capitalize(),
-                model_choice.allows(point),
-                CRITERIA[policy.criterion].title,
-                " · ".join(
-                    text.score(level) if on else "off"
-                    for level, on in zip(policy.thresholds, policy.enabled, strict=True)
-                ),
-                *(
-                    f"{text.percent(figures.accuracy, 2)} at {text.percent(figures.relative_cost)}"
-                    if figures
-                    else text.MISSING
-                    for figures in (point.calibration, point.test)
-                ),
-                " · ".join(f"{100 * share:.0f}" for share in point.test.exit_share)
-                if point.test
-                else text.MISSING,
-            ]
-        )
-    st.html(table(_POINT_COLUMNS, rows))
+    st.html(table(_POINT_COLUMNS, [_point(point) for point in card.operating_points]))
+
+
+def _point(point: OperatingPoint) -> Row:
+    policy = Policy.from_dict(point.policy)
+    thresholds = (
+        text.score(threshold) if on else "off"
+        for threshold, on in zip(policy.thresholds, policy.enabled, strict=True)
+    )
+    on_splits = (
+        f"{text.percent(figures.accuracy, 2)} at {text.percent(figures.relative_cost)}"
+        if figures
+        else text.MISSING
+        for figures in (point.calibration, point.test)
+    )
+    return Row(
+        [
+            point.name.capitalize(),
+            allows(point),
+            CRITERIA[policy.criterion].title,
+            " · ".join(thresholds),
+            *on_splits,
+            " · ".join(f"{100 * share:.0f}" for share in point.test.exit_share)
+            if point.test
+            else text.MISSING,
+        ]
+    )
 
 
 def _method(name: str) -> str:

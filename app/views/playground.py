@@ -4,35 +4,30 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
 from app import resources, state, text
-from app.charts import plotly
-from app.charts.ladder import Rung, ladder
-from app.components import model_choice, picture_choice
+from app.charts import exits, plotly
+from app.charts.network import ladder, rungs_of
+from app.components import remaining_classes
+from app.components.html import Reading, heading, readings, saving, section
 from app.components.live import STAGES, live, table_here
-from app.components.pictures import Picture, data_uri, heat
-from app.components.readout import Reading, readout, saving
-from app.components.remaining_classes import classes_left
-from app.components.saliency import Look, looks, top_classes
-from app.components.saving import save_button
-from app.components.style import heading, picture_card, section
+from app.components.model_choice import choices
+from app.components.picture_choice import pictures
+from app.components.pictures import Picture, data_uri, picture_card
+from app.components.saliency import exit_maps, show_maps, show_top_classes
+from app.components.widgets import bound, save_button
 from core.analysis.corruptions import CORRUPTIONS, corrupt
 from core.exits.criteria import CRITERIA
-from core.exits.policy import Policy
-from core.exits.routing import route
-from core.exits.table import ExitTable, FloatArray
+from core.exits.routing import Routing, route
 from core.hub.card import Card
-
-if TYPE_CHECKING:
-    from core.analysis.saliency import SaliencyMethod
 
 TOP = 5
 SEVERITIES = np.linspace(0, 1, 21).tolist()
+_AS_IT_IS = "nothing"
 _MACS = "{spent} of {whole} MACs"
 
 
@@ -42,11 +37,11 @@ def page() -> None:
         "Playground",
         "Send one image through the network, and see where it is sure enough to stop.",
     )
-    card = model_choice.choices()
+    card = choices()
     view = state.view()
     image, beside = st.columns([1, 3.4], gap="medium")
     with beside:
-        chosen = picture_choice.pictures(card)
+        chosen = pictures(card)
         if chosen is None:
             st.info(
                 f"No images of {text.dataset(card.dataset)} ship, and the data set is not on "
@@ -55,103 +50,98 @@ def page() -> None:
             )
             state.write_url()
             return
-        pictures, number = chosen
-        _spoiling(view)
-    picture = replace(
-        pictures[number], pixels=_spoiled(pictures[number].pixels, view, view.severity)
-    )
-    table = resources.asked(view.model, picture.pixels)
-    exit_index = int(route(table, view.policy).exits[0])
+        shown, number = chosen
+        _corruption(view)
+    picture = replace(shown[number], pixels=_corrupted(shown[number].pixels, view, view.severity))
+    routing = route(resources.table_of(view.model, picture.pixels[None]), view.policy)
     with image:
         picture_card(picture, card.classes)
-    _ladder(card, view, picture, table, exit_index)
-    if view.spoiler and card.num_exits > 1:
-        _severities(card, view, pictures[number])
-    _insight(card, view, picture, table, exit_index)
-    if len(pictures) > 1:
-        _all_of_them(card, view, pictures)
+    _ladder(card, view, picture, routing)
+    _remaining_classes(card, routing)
+    if view.corruption and card.num_exits > 1:
+        _severities(card, view, shown[number])
+    _insight(card, view, picture, routing)
+    if len(shown) > 1:
+        _all_images(card, view, shown)
     state.write_url()
 
 
-_NOT_SPOILED = "nothing"
-
-
-def _spoiling(view: state.View) -> None:
-    def changed() -> None:
-        name = st.session_state["spoiler"]
-        state.choose_spoiler(
-            "" if name == _NOT_SPOILED else name, st.session_state.get("severity", 0) / 100
-        )
-
+def _corruption(view: state.View) -> None:
     what, how_much = st.columns([4.2, 1], gap="medium")
-    st.session_state["spoiler"] = view.spoiler or _NOT_SPOILED
+
+    def choose(name: str) -> None:
+        severity = st.session_state.get("severity", 0) / 100
+        state.change(corruption="" if name == _AS_IT_IS else name, severity=severity)
+
     with what:
-        st.segmented_control(
-            "Spoil it",
-            [_NOT_SPOILED, *CORRUPTIONS],
+        bound(
+            st.segmented_control,
+            "Corruption",
+            [_AS_IT_IS, *CORRUPTIONS],
+            key="corruption",
+            value=view.corruption or _AS_IT_IS,
+            choose=choose,
             required=True,
-            key="spoiler",
-            on_change=changed,
             wrap=True,
-            format_func=lambda name: CORRUPTIONS[name].title if name in CORRUPTIONS else "As it is",
+            format_func=lambda name: CORRUPTIONS[name].title if name in CORRUPTIONS else "None",
             help="Harder images leave later. "
             + " ".join(f"**{one.title}**: {one.description}" for one in CORRUPTIONS.values()),
         )
-    if view.spoiler:
-        st.session_state["severity"] = round(100 * view.severity)
+    if view.corruption:
         with how_much:
-            st.slider(
-                "How badly",
+            bound(
+                st.slider,
+                "Severity",
                 0,
                 100,
-                format="%d %%",
                 key="severity",
-                on_change=changed,
-                help=CORRUPTIONS[view.spoiler].description,
+                value=round(100 * view.severity),
+                choose=lambda percent: state.change(severity=percent / 100),
+                format="%d %%",
+                help=CORRUPTIONS[view.corruption].description,
             )
 
 
-def _spoiled(pixels: NDArray[np.uint8], view: state.View, severity: float) -> NDArray[np.uint8]:
-    return corrupt(pixels, view.spoiler, severity) if view.spoiler else pixels
+def _corrupted(pixels: NDArray[np.uint8], view: state.View, severity: float) -> NDArray[np.uint8]:
+    return corrupt(pixels, view.corruption, severity) if view.corruption else pixels
 
 
 def _severities(card: Card, view: state.View, picture: Picture) -> None:
-    images = np.stack([_spoiled(picture.pixels, view, severity) for severity in SEVERITIES])
-    table = resources.asked_all(view.model, images)
-    scores = view.policy.scores(table)
-    exits = route(table, view.policy).exits
-    names = [text.exit_name(index, card.num_exits) for index in range(card.num_exits)]
+    images = np.stack([_corrupted(picture.pixels, view, severity) for severity in SEVERITIES])
+    routing = route(resources.table_of(view.model, images), view.policy)
     st.html(
         section(
-            f"How much {CORRUPTIONS[view.spoiler].title.lower()} it takes",
+            f"How much {CORRUPTIONS[view.corruption].title.lower()} it takes",
             f"{CRITERIA[view.policy.criterion].title} at every early exit as the image gets "
             "worse. Dots: where it leaves.",
         )
     )
-    st.plotly_chart(
-        plotly.severity(SEVERITIES, scores, exits, names, view.severity),
-        key="severities",
-        config=plotly.CONFIG,
-        alt="Score at each early exit against the severity of spoiling",
+    plotly.show(
+        exits.severity(
+            SEVERITIES,
+            routing.early_scores,
+            routing.exits,
+            text.exit_names(card.num_exits),
+            view.severity,
+        ),
+        "severities",
+        "Score at each early exit against the severity of the corruption",
     )
 
 
-def _all_of_them(card: Card, view: state.View, pictures: Sequence[Picture]) -> None:
-    images = np.stack([_spoiled(one.pixels, view, view.severity) for one in pictures])
-    table = resources.asked_all(view.model, images)
-    decision = route(table, view.policy)
+def _all_images(card: Card, view: state.View, shown: Sequence[Picture]) -> None:
+    images = np.stack([_corrupted(one.pixels, view, view.severity) for one in shown])
+    routing = route(resources.table_of(view.model, images), view.policy)
     rows = [
         {
             "image": data_uri(images[index]),
             "name": one.name,
-            "answer": card.classes[decision.answers[index]],
-            "probability": float(table.probabilities[index, exit_index, decision.answers[index]]),
-            "leaves at": text.exit_name(exit_index, card.num_exits),
-            "relative cost": float(decision.costs[index]),
+            "answer": card.classes[routing.answers[index]],
+            "probability": float(routing.probabilities[index]),
+            "leaves at": text.exit_name(int(routing.exits[index]), card.num_exits),
+            "relative cost": float(routing.costs[index]),
         }
-        for index, (one, exit_index) in enumerate(
-            zip(pictures, decision.exits.tolist(), strict=True)
-        )
+        for index, one in enumerate(shown)
     ]
     st.html(section("All your images", f"{text.plural(len(rows), 'image')}."))
     share = st.column_config.NumberColumn(format="percent")
@@ -169,30 +159,27 @@ def _all_of_them(card: Card, view: state.View, pictures: Sequence[Picture]) -> N
     writer = csv.DictWriter(content, fields, extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
-    save_button(
-        "Save as CSV",
-        content.getvalue(),
-        f"{card.name}-images.csv",
+    save_button("Save as CSV", content.getvalue(), f"{card.name}-images.csv")
+
+
+def _ladder(card: Card, view: state.View, picture: Picture, routing: Routing) -> None:
+    policy, table = view.policy, routing.table
+    exit_index = int(routing.exits[0])
+    labels = routing.exit_answers[0].tolist()
+    answers = [_answer(card, picture, label, index) for index, label in enumerate(labels)]
+    rungs = rungs_of(
+        card,
+        policy,
+        routing.early_scores[0],
+        [
+            (label, float(table.probabilities[0, index, label]))
+            for index, label in enumerate(labels)
+        ],
+        [None if picture.label is None else label == picture.label for label in labels],
     )
-
-
-def _ladder(
-    card: Card, view: state.View, picture: Picture, table: ExitTable, exit_index: int
-) -> None:
-    policy = view.policy
-    said = route(table, policy).exit_answers[0].tolist()
-    spoken = [_answer(card, picture, answer, index) for index, answer in enumerate(said)]
-    scores = policy.scores(table)[0]
     live(
-        readout(_readings(card, view, picture, table, spoken[exit_index]))
-        + ladder(
-            [
-                _rung(card, policy, picture, table, scores, answer, index)
-                for index, answer in enumerate(said)
-            ],
-            exit_index,
-            CRITERIA[policy.criterion].title,
-        ),
+        readings(_readings(card, view, picture, routing, answers[exit_index]))
+        + ladder(rungs, exit_index, CRITERIA[policy.criterion].title),
         "",
         table_here(table, policy),
         card,
@@ -201,36 +188,36 @@ def _ladder(
         macs=_MACS,
         columns=card.num_exits,
         key="ladder",
-        answers=spoken,
+        answers=answers,
         leaves=exit_index,
     )
-    _classes_left(card, policy, table, exit_index)
 
 
-def _classes_left(card: Card, policy: Policy, table: ExitTable, exit_index: int) -> None:
-    left = route(table, policy).possible_classes
+def _remaining_classes(card: Card, routing: Routing) -> None:
+    left = routing.possible_classes
     if left is None:
         return
-    shown = [index for index, on in enumerate(policy.enabled) if on]
+    names = text.exit_names(card.num_exits)
+    shown = [index for index, on in enumerate(routing.policy.enabled) if on]
     st.html(
         section(
             "Which classes are left",
             "Each exit rules out classes (✕); an image leaves when one is left. Percent: what the "
             "exit gives to those that are. Faded exits were never reached.",
         )
-        + classes_left(
+        + remaining_classes.of_one_image(
             card.classes,
-            [text.exit_name(index, card.num_exits) for index in shown],
+            [names[index] for index in shown],
             left[0, shown].tolist(),
-            table.probabilities[0, shown].tolist(),
-            [index <= exit_index for index in shown],
+            routing.table.probabilities[0, shown].tolist(),
+            [index <= routing.exits[0] for index in shown],
         )
     )
 
 
 def _answer(card: Card, picture: Picture, answer: int, index: int) -> dict[str, str]:
-    """Return what the readings say when the image leaves at an exit."""
-    tone, truth = "", "not known whether it is right"
+    """Return what the readings show when the image leaves at an exit."""
+    tone, truth = "", "no label: right or wrong is not known"
     if picture.label is not None:
         right = answer == picture.label
         tone = "right" if right else "wrong"
@@ -240,20 +227,14 @@ def _answer(card: Card, picture: Picture, answer: int, index: int) -> dict[str, 
 
 
 def _readings(
-    card: Card, view: state.View, picture: Picture, table: ExitTable, answer: Mapping[str, str]
+    card: Card, view: state.View, picture: Picture, routing: Routing, answer: Mapping[str, str]
 ) -> list[Reading]:
-    decision = route(table, view.policy)
-    done = int(decision.exits[0]) + 1
+    stages = STAGES.format(done=int(routing.exits[0]) + 1, all=card.num_exits)
     seconds, whole = resources.measured_seconds(view.model, picture.pixels, view.policy)
     return [
-        saving(card, float(decision.costs[0]), _MACS),
+        saving(card, float(routing.costs[0]), _MACS),
         Reading("answer", "Answer", answer["text"], answer["note"], tone=answer["tone"]),
-        Reading(
-            "exit",
-            "Leaves at",
-            answer["exit"],
-            STAGES.format(done=done, all=card.num_exits),
-        ),
+        Reading("exit", "Leaves at", answer["exit"], stages),
         Reading(
             "time",
             "Measured here",
@@ -263,35 +244,9 @@ def _readings(
     ]
 
 
-def _rung(
-    card: Card,
-    policy: Policy,
-    picture: Picture,
-    table: ExitTable,
-    scores: FloatArray,
-    answer: int,
-    index: int,
-) -> Rung:
-    early = index < card.num_exits - 1
-    return Rung(
-        name=text.exit_name(index, card.num_exits),
-        answer=card.classes[answer],
-        probability=float(table.probabilities[0, index, answer]),
-        score=float(scores[index]) if early else None,
-        threshold=policy.thresholds[index] if early else None,
-        enabled=policy.enabled[index] if early else True,
-        stage_cost=float(card.costs.stages[index]),
-        stage_macs=card.stage_macs[index],
-        right=None if picture.label is None else answer == picture.label,
-    )
-
-
-def _insight(
-    card: Card, view: state.View, picture: Picture, table: ExitTable, exit_index: int
-) -> None:
-    from core.analysis.saliency import (
-        SALIENCY,
-    )  # brings torch and captum, which a first paint need not wait for
+def _insight(card: Card, view: state.View, picture: Picture, routing: Routing) -> None:
+    # brings torch and captum, which a first paint need not wait for
+    from core.analysis.saliency import SALIENCY
 
     st.html(
         section(
@@ -300,44 +255,20 @@ def _insight(
             "Faded exits were never reached.",
         )
     )
-    method, strength = _saliency_controls(SALIENCY)
-    image = data_uri(picture.pixels)
-    items = []
-    for index in range(card.num_exits):
-        answer = int(table.answers[0, index])
-        seen = resources.looked_at(view.model, picture.pixels, index, answer, method)
-        probabilities = table.probabilities[0, index]
-        likeliest = (-probabilities).argsort(kind="stable")[:TOP]
-        items.append(
-            Look(
-                name=text.exit_name(index, card.num_exits),
-                image=image,
-                veil=data_uri(heat(seen)),
-                answer=card.classes[answer],
-                top=[(card.classes[number], float(probabilities[number])) for number in likeliest],
-                reached=index <= exit_index,
-            )
-        )
-    looks(items, strength)
-    st.html(section("What else it considered", "The likeliest classes at each exit."))
-    top_classes(items)
-
-
-def _saliency_controls(methods: "Mapping[str, SaliencyMethod]") -> tuple[str, float]:
-    which, strength = st.columns([3, 1], gap="medium")
+    which, how_strongly = st.columns([3, 1], gap="medium")
     with which:
         method = st.segmented_control(
             "Method",
-            list(methods),
-            default=next(iter(methods)),
+            list(SALIENCY),
+            default=next(iter(SALIENCY)),
             required=True,
             key="saliency",
             wrap=True,
-            format_func=lambda name: methods[name].title,
-            help="\n\n".join(f"**{one.title}**: {one.description}" for one in methods.values()),
+            format_func=lambda name: SALIENCY[name].title,
+            help="\n\n".join(f"**{one.title}**: {one.description}" for one in SALIENCY.values()),
         )
-    with strength:
-        percent = st.slider(
+    with how_strongly:
+        strength = st.slider(
             "Strength",
             0,
             100,
@@ -347,4 +278,17 @@ def _saliency_controls(methods: "Mapping[str, SaliencyMethod]") -> tuple[str, fl
             key="strength",
             help="How strongly the map covers the image.",
         )
-    return str(method), percent / 100
+    left_at = int(routing.exits[0])
+    items = exit_maps(
+        card,
+        view.model,
+        picture.pixels,
+        routing.table,
+        0,
+        str(method),
+        top=TOP,
+        left_at=left_at,
+    )
+    show_maps(items, strength / 100)
+    st.html(section("What else it considered", "The likeliest classes at each exit."))
+    show_top_classes(items)

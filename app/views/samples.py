@@ -1,114 +1,91 @@
 """Samples: who leaves where, and why."""
 
 import math
-from dataclasses import replace
 from html import escape
 
 import streamlit as st
 
 from app import state, text
-from app.browsing import (
-    AGREES,
-    DIFFERS,
-    RIGHT,
-    WRONG,
-    Browsing,
-    browse,
-    browsing,
-    start_over,
-)
-from app.charts.ladder import Rung, cards
-from app.components import model_choice, picture_choice
-from app.components.download import fetching
+from app.charts.network import cards, rungs_of
+from app.components.background import download
 from app.components.exit_counts import ExitCount, exit_counts
-from app.components.own_images import intake
+from app.components.html import heading, section
+from app.components.model_choice import choices
+from app.components.own_images import own_images_panel
+from app.components.picture_choice import open_in_playground
 from app.components.picture_grid import Group, Tile, picture_grid
 from app.components.pictures import data_uri
-from app.components.saving import save_button
-from app.components.score_range import Bars, Histogram, score_range
-from app.components.style import heading, section
-from app.own import own_images
-from app.sample_sources import OWN, Album, albums, own_album
+from app.components.sample_filters import FILTERS, choose, clear, filter_row, score_filter
+from app.components.widgets import bound, page_turner, save_button
+from app.sample_sources import OWN, SampleSource, own_images, sample_sources
 from core.analysis.samples import (
-    ORDERS,
     ExitGroup,
+    Selection,
     exit_groups,
     extremes,
     likeliest,
     page_of,
-    score_bars,
     select,
     to_csv,
-    within_steps,
 )
 from core.exits.criteria import CRITERIA
 from core.exits.routing import Routing, route
-from core.exits.table import FloatArray, IntArray
+from core.exits.table import IntArray
 from core.hub.card import Card
 
 ON_A_PAGE = 48
 IN_A_ROW = 4
 TOP = 3
-BINS = 50
 _PANEL = "opened-sample"
-_ANY = "any"
-_ORDERS = {"data": "As in the data", "least_sure": "Least sure first", "most_sure": "Surest first"}
-_FLIPS = {_ANY: "Any", "rescued": "Rescued", "ruined": "Ruined"}
-_VERDICTS = {_ANY: "Any", RIGHT: "✓ Right", WRONG: "✗ Wrong"}
-_LAST = {_ANY: "Any", AGREES: "= Agrees", DIFFERS: "≠ Differs"}
 
 
 def page() -> None:
     """Show the page."""
     heading("Samples", "Who leaves where, and why: every image of a split, with its pictures.")
-    card = model_choice.choices()
-    view, now = state.view(), browsing()
+    card = choices()
+    view, now = state.view(), FILTERS.now
     mine = own_images()
     mine.settle()
-    found, missing = albums(view.model, card)
-    own = own_album(view.model, mine)
-    album = own if now.album == OWN else found.get(now.album) or next(iter(found.values()))
-    if now.album != OWN and missing:
-        fetching(card.dataset, missing)
-    _albums({**found, **({OWN: own} if own else {})}, OWN if album is None else album.name)
-    if now.album == OWN:
-        intake(view.model, card, mine)
-    if album is not None:
-        _browse(card, view, album, now)
-    state.write_url(browsing().to_query())
+    sources, missing = sample_sources(view.model, card)
+    own = mine.source(view.model)
+    source = own if now.source == OWN else sources.get(now.source) or next(iter(sources.values()))
+    if now.source != OWN and missing:
+        download(card.dataset, missing)
+    _source_choice(sources | ({OWN: own} if own else {}), OWN if source is None else source.name)
+    if now.source == OWN:
+        own_images_panel(view.model, card, mine)
+    if source is not None:
+        _browse(card, source, route(source.table, view.policy))
+    state.write_url(FILTERS.to_query())
 
 
-def _browse(card: Card, view: state.View, album: Album, now: Browsing) -> None:
-    samples = route(album.table, view.policy)
+def _browse(card: Card, source: SampleSource, routing: Routing) -> None:
     if card.num_exits > 1:
-        _tally(card, album, samples, now)
-    positions = select(samples, now.selection(card, album.labelled))
-    _filters(card, album, now)
-    _scores(card, view, album, samples, now)
+        _counts(card, source, routing)
+    filter_row(card, source)
+    score_filter(card, source, routing)
     grid, panel = st.columns([2.7, 1.15], gap="large")
     with grid:
-        _found(card, album, samples, positions, now)
-        _extremes(card, album, samples, now)
+        _selection(card, source, routing)
+        _extremes(card, source, routing)
     with panel, st.container(key=_PANEL):
-        _opened(card, view, album, samples, now)
+        _opened(card, source, routing)
 
 
-def _albums(found: dict[str, Album], chosen: str) -> None:
-    def changed() -> None:
-        browse(album=st.session_state["album"], opened=0, page=1)
-
+def _source_choice(sources: dict[str, SampleSource], chosen: str) -> None:
     def title(name: str) -> str:
-        if name in found:
-            return f"{found[name].title} ({len(found[name].table):,})"
+        if name in sources:
+            return f"{sources[name].title} ({len(sources[name].table):,})"
         return "Your own images …"
 
-    st.session_state["album"] = chosen
-    st.segmented_control(
+    bound(
+        st.segmented_control,
         "Images",
-        [*(name for name in found if name != OWN), OWN],
+        [*(name for name in sources if name != OWN), OWN],
+        key="source",
+        value=chosen,
+        choose=lambda name: choose(source=name, opened=0, page=1),
         required=True,
-        key="album",
-        on_change=changed,
         format_func=title,
         help="The **test split** was never used to choose anything: its figures are the honest "
         "ones. The **shipped samples** come with the project, so their pictures are always there. "
@@ -116,317 +93,154 @@ def _albums(found: dict[str, Album], chosen: str) -> None:
     )
 
 
-def _tally(card: Card, album: Album, samples: Routing, now: Browsing) -> None:
-    asked = now.selection(card).exit_index
-    everyone = select(samples, Browsing().selection(card))
+def _counts(card: Card, source: SampleSource, routing: Routing) -> None:
+    chosen = FILTERS.now.selection(card).exit_index
 
     def pick(value: int) -> None:
-        again = asked is not None and value == asked + 1
-        browse(exit_number=0 if again else value)
+        again = chosen is not None and value == chosen + 1
+        choose(exit_number=0 if again else value)
 
     drawn = [
         ExitCount(
             value=0,
             name="All exits",
-            count=f"{len(samples):,}",
+            count=f"{len(routing):,}",
             share="images",
-            note=_summed(album, samples, everyone),
+            note=_summary(source, routing, select(routing, Selection())),
             width=1.0,
             title="Show the images of all exits",
-            chosen=asked is None,
+            chosen=chosen is None,
         )
     ]
-    for index, one in enumerate(exit_groups(samples)):
+    for index, group in enumerate(exit_groups(routing)):
         name = text.exit_name(index, card.num_exits)
         drawn.append(
             ExitCount(
                 value=index + 1,
                 name=name,
-                count=f"{one.count:,}",
-                share=text.share(one.share),
-                note=_of_exit(album, one, last=index == card.num_exits - 1),
-                width=one.share,
+                count=f"{group.count:,}",
+                share=text.share(group.share),
+                note=_of_exit(source, group, last=index == card.num_exits - 1),
+                width=group.share,
                 title=f"Show only the images that leave at {name}",
-                chosen=asked == index,
+                chosen=chosen == index,
             )
         )
     exit_counts(drawn, "Exits: how many leave, and a filter", pick)
 
 
-def _of_exit(album: Album, one: ExitGroup, last: bool) -> str:
-    if not one.count:
+def _of_exit(source: SampleSource, group: ExitGroup, last: bool) -> str:
+    if not group.count:
         return "nobody leaves here"
-    if album.labelled:
-        return _right(one.accuracy)
-    return "its answers count as the last word" if last else _agreeing(one.agreement)
+    if source.labelled:
+        return _right(group.accuracy)
+    return "the answers that the others are held against" if last else _agreeing(group.agreement)
 
 
-def _summed(album: Album, samples: Routing, positions: IntArray) -> str:
-    if album.labelled:
-        return _right(samples.accuracy(positions))
-    return _agreeing(samples.agreement(positions))
+def _summary(source: SampleSource, routing: Routing, positions: IntArray) -> str:
+    if source.labelled:
+        return _right(routing.accuracy(positions))
+    return _agreeing(routing.agreement(positions))
 
 
 def _right(accuracy: float) -> str:
     if math.isnan(accuracy):
-        return "right answers unknown"
+        return "no labels"
     return f"{text.percent(accuracy, 2)} of them right"
 
 
 def _agreeing(agreement: float) -> str:
-    return f"{text.percent(agreement)} as the last exit says"
+    return f"{text.percent(agreement)} agree with the last exit"
 
 
-def _filters(card: Card, album: Album, now: Browsing) -> None:
-    label, verdict, flip, order = st.columns([1.1, 1.5, 1.6, 1.2], gap="medium")
-    with order:
-        _order(now)
-    with label:
-        _class(card, album, now)
-    if not album.labelled:
-        if card.num_exits > 1:
-            with verdict:
-                _choice(
-                    "Last exit",
-                    "last",
-                    _LAST,
-                    now.last,
-                    "Whether the last exit would have given the same answer. What is right is not "
-                    "known of these images.",
-                )
-        return
-    with verdict:
-        _choice(
-            "Answer",
-            "verdict",
-            _VERDICTS,
-            now.verdict,
-            "Whether the answer at the exit where the image left is right.",
-        )
-    if card.num_exits > 1:
-        with flip:
-            _choice(
-                "Flips",
-                "flip",
-                _FLIPS,
-                now.flip,
-                "**Rescued**: right early, while the last exit would have been wrong. **Ruined**: "
-                "wrong early, while the last exit would have been right.",
-            )
-
-
-def _class(card: Card, album: Album, now: Browsing) -> None:
-    everything = "All classes"
-    field, value = ("label", now.label) if album.labelled else ("taken", now.taken)
-
-    def changed() -> None:
-        chosen = st.session_state["class"]
-        browse(**{field: "" if chosen == everything else chosen})
-
-    st.session_state["class"] = value if value in card.classes else everything
-    st.selectbox(
-        "Class" if album.labelled else "Taken for",
-        [everything, *card.classes],
-        key="class",
-        on_change=changed,
-        help="What the image really shows, whatever the network answered."
-        if album.labelled
-        else "What the network answered.",
-    )
-
-
-def _choice(title: str, field: str, options: dict[str, str], value: str, help_: str) -> None:
-    def changed() -> None:
-        chosen = st.session_state[field]
-        browse(**{field: "" if chosen == _ANY else chosen})
-
-    st.session_state[field] = value or _ANY
-    st.segmented_control(
-        title,
-        list(options),
-        required=True,
-        key=field,
-        on_change=changed,
-        format_func=options.__getitem__,
-        help=help_,
-    )
-
-
-def _scores(card: Card, view: state.View, album: Album, samples: Routing, now: Browsing) -> None:
-    criterion = CRITERIA[view.policy.criterion]
-    last = (
-        "At the final exit, where no score is asked for, it is the probability of the answer."
-        if criterion.needs_confidence
-        else "The final exit asks for none, but has one all the same."
-    )
-    others = replace(now.selection(card, album.labelled), low=0.0, high=1.0)
-    positions = select(samples, others)
-    below, at_most = within_steps(samples.scores[positions])
-    up, down, by_label = score_bars(samples, positions, BINS)
-    names = ("right", "wrong") if by_label else ("as the last exit says", "not so")
-    score_range(
-        Histogram(
-            title=f"{criterion.title} where it left",
-            help=f"{criterion.title} at the exit where the image left. {last} Drag over the bars "
-            "to choose a range, drag the range to move it, click beside it to have all again; the "
-            "handles also move with the arrow keys. Heights grow with the logarithm of the "
-            "count.",
-            up=Bars(names[0], up.tolist()),
-            down=Bars(names[1], down.tolist()),
-            below=below.tolist(),
-            at_most=at_most.tolist(),
-            low=now.low,
-            high=now.high,
-        ),
-        lambda low, high: browse(low=low, high=high),
-    )
-
-
-def _order(now: Browsing) -> None:
-    def changed() -> None:
-        browse(order=st.session_state["order"])
-
-    st.session_state["order"] = now.order
-    st.selectbox(
-        "Order",
-        ORDERS,
-        key="order",
-        on_change=changed,
-        format_func=_ORDERS.__getitem__,
-        help="By the score at the exit where an image left, or as they come.",
-    )
-
-
-def _found(card: Card, album: Album, samples: Routing, positions: IntArray, now: Browsing) -> None:
+def _selection(card: Card, source: SampleSource, routing: Routing) -> None:
+    now = FILTERS.now
+    selection = now.selection(card, source.labelled)
+    positions = select(routing, selection)
     shown, number, pages = page_of(positions, now.page - 1, ON_A_PAGE)
-    whole = now.selection(card, album.labelled).whole
-    many = "All" if whole else f"{len(positions):,} of"
-    told = (now.verdict or now.flip) if album.labelled else now.last
-    lead = _summed(album, samples, positions) if len(positions) and not told else ""
+    many = "All" if selection.whole else f"{len(positions):,} of"
+    told = (now.verdict or now.flip) if source.labelled else now.agreement
+    lead = _summary(source, routing, positions) if len(positions) and not told else ""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.html(section(f"{many} {len(samples):,} images", lead))
-        if not whole:
+        st.html(section(f"{many} {len(routing):,} images", lead))
+        if not selection.whole:
             st.button(
                 "Clear the filters",
                 icon=":material/filter_alt_off:",
-                on_click=start_over,
+                on_click=clear,
                 help="Show all images again, of every exit and class.",
             )
         if len(positions):
             save_button(
                 "Save as CSV",
-                to_csv(samples, positions, album.names),
-                f"{card.name}-{album.name}.csv",
+                to_csv(routing, positions, source.names),
+                f"{card.name}-{source.name}.csv",
                 help=f"All {text.plural(len(positions), 'image')} of this selection: id, label, "
-                f"answer, exit, score, cost, right, flip{', file' if album.names else ''}.",
+                f"answer, exit, score, cost, right, flip{', file' if source.names else ''}.",
             )
     if not len(positions):
         st.info("No image is like that. Widen a filter, or clear them.", icon=":material/search:")
         return
-    tiles = [_tile(card, album, samples, position, now) for position in shown.tolist()]
+    tiles = [_tile(card, source, routing, position) for position in shown.tolist()]
     picture_grid(
         [Group(tiles)], "Images of this selection", _open, key="selection", shown_in=_PANEL
     )
-    if pages > 1:
-        _pages(number, pages)
-
-
-def _pages(number: int, pages: int) -> None:
-    def typed() -> None:
-        browse(page=st.session_state["page"])
-
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.button(
-            "Previous",
-            icon=":material/chevron_left:",
-            key="page-before",
-            disabled=number == 0,
-            on_click=browse,
-            kwargs={"page": number},
-            help=f"The {ON_A_PAGE} images before these.",
-        )
-        st.session_state["page"] = number + 1
-        st.number_input(
-            "Page",
-            1,
-            pages,
-            key="page",
-            on_change=typed,
-            label_visibility="collapsed",
-            width=130,
-            help=f"Which of {pages} pages to show.",
-        )
-        st.markdown(f"of {pages:,}", width="content")
-        st.button(
-            "Next",
-            icon=":material/chevron_right:",
-            icon_position="right",
-            key="page-after",
-            disabled=number == pages - 1,
-            on_click=browse,
-            kwargs={"page": number + 2},
-            help=f"The {ON_A_PAGE} images after these.",
-        )
+    page_turner(number, pages, lambda number: choose(page=number), key="page")
 
 
 def _open(position: int) -> None:
-    browse(opened=position + 1)
+    choose(opened=position + 1)
 
 
 def _tile(
-    card: Card,
-    album: Album,
-    samples: Routing,
-    position: int,
-    now: Browsing,
-    with_exit: bool = True,
+    card: Card, source: SampleSource, routing: Routing, position: int, with_exit: bool = True
 ) -> Tile:
-    table = samples.table
+    table = routing.table
     label = int(table.labels[position])
-    answer = card.classes[int(samples.answers[position])]
+    answer = card.classes[int(routing.answers[position])]
     truth = card.classes[label] if label >= 0 else ""
-    right = bool(samples.right[position]) if label >= 0 else None
-    exit_name = text.exit_name(int(samples.exits[position]), card.num_exits)
-    score = text.score(float(samples.scores[position]))
-    flip = samples.flip(position)
-    says = f"{album.called(position)}: taken for {answer}" + (
+    right = bool(routing.right[position]) if label >= 0 else None
+    exit_name = text.exit_name(int(routing.exits[position]), card.num_exits)
+    score = text.score(float(routing.scores[position]))
+    flip = routing.flip(position)
+    title = f"{source.called(position)}: taken for {answer}" + (
         f", it is {truth}" if right is False else ""
     )
     notes = [*([exit_name] if with_exit else []), f"score {score}", *([flip] if flip else [])]
     ends = f"; {flip} by leaving early" if flip else ""
-    if right is None and not samples.agrees[position]:
+    if right is None and not routing.agrees[position]:
         last = card.classes[int(table.answers[position, -1])]
         notes.append(f"≠ {last}")
-        ends = f"; the last exit says {last}"
-    pixels = album.picture(position)
+        ends = f"; the last exit answers {last}"
+    pixels = source.picture(position)
     return Tile(
         number=position,
         image=None if pixels is None else data_uri(pixels),
+        title=f"{title}; leaves at {exit_name} with a score of {score}{ends}",
+        chosen=position + 1 == FILTERS.now.opened,
         answer=answer,
         truth=truth,
         right=right,
         notes=notes,
-        title=f"{says}; leaves at {exit_name} with a score of {score}{ends}",
-        chosen=position + 1 == now.opened,
     )
 
 
-def _extremes(card: Card, album: Album, samples: Routing, now: Browsing) -> None:
+def _extremes(card: Card, source: SampleSource, routing: Routing) -> None:
     groups = []
-    for index in range(card.num_exits):
-        name = text.exit_name(index, card.num_exits)
+    for index, name in enumerate(text.exit_names(card.num_exits)):
         for title, positions in zip(
-            ("the surest", "the least sure"), extremes(samples, index, IN_A_ROW), strict=True
+            ("the surest", "the least sure"), extremes(routing, index, IN_A_ROW), strict=True
         ):
             tiles = [
-                _tile(card, album, samples, position, now, with_exit=False)
+                _tile(card, source, routing, position, with_exit=False)
                 for position in positions.tolist()
             ]
             groups.append(Group(tiles, name, title if tiles else "nobody else"))
     st.html(
         section(
-            "Typical and strangest of each exit",
-            "Whoever left with the highest score, and whoever just made it. No filter applies.",
+            "The surest and the least sure of each exit",
+            "Those that left with the highest scores, and those that just made it. No filter "
+            "applies.",
         )
     )
     picture_grid(
@@ -434,51 +248,39 @@ def _extremes(card: Card, album: Album, samples: Routing, now: Browsing) -> None
     )
 
 
-def _opened(card: Card, view: state.View, album: Album, samples: Routing, now: Browsing) -> None:
-    position = now.opened - 1
-    if not 0 <= position < len(samples):
+def _opened(card: Card, source: SampleSource, routing: Routing) -> None:
+    position = FILTERS.now.opened - 1
+    if not 0 <= position < len(routing):
         st.html(
-            section("One of them", "")
-            + '<p class="ee-empty">Pick an image to see what each exit said about it.</p>'
+            section("One sample")
+            + '<p class="ee-empty">Pick an image to see what each exit answered.</p>'
         )
         return
-    table, left_at = samples.table, int(samples.exits[position])
-    scores = samples.exit_scores[position]
-    rungs = [_rung(card, view, samples, position, scores, index) for index in range(card.num_exits)]
+    table, exits = routing.table, range(card.num_exits)
+    labelled = table.labels[position] >= 0
+    rungs = rungs_of(
+        card,
+        routing.policy,
+        routing.exit_scores[position],
+        [likeliest(table, position, index, 1)[0] for index in exits],
+        [bool(table.right[position, index]) if labelled else None for index in exits],
+    )
     st.html(
-        _portrait(card, album, samples, position)
+        _portrait(card, source, routing, position)
         + '<div class="ee-live ee-one-column" style="--exits:1">'
-        + cards(rungs, left_at, CRITERIA[view.policy.criterion].title)
+        + cards(rungs, int(routing.exits[position]), CRITERIA[routing.policy.criterion].title)
         + "</div>"
     )
-    _to_playground(card, album, position)
+    if source.picture(position) is not None and st.button(
+        "Open in the Playground",
+        icon=":material/science:",
+        type="primary",
+        width="stretch",
+        help="Corrupt it, and see where each exit looked.",
+    ):
+        open_in_playground(source, position, card)
     if table.top_classes is None or table.probabilities.shape[2] > 1:
-        st.html(_considered(card, samples, position))
-
-
-def _rung(
-    card: Card,
-    view: state.View,
-    samples: Routing,
-    position: int,
-    scores: FloatArray,
-    index: int,
-) -> Rung:
-    table, policy = samples.table, view.policy
-    early = index < card.num_exits - 1
-    ((answer, probability),) = likeliest(table, position, index, 1)
-    known = int(table.labels[position]) >= 0
-    return Rung(
-        name=text.exit_name(index, card.num_exits),
-        answer=card.classes[answer],
-        probability=probability,
-        score=float(scores[index]) if early else None,
-        threshold=policy.thresholds[index] if early else None,
-        enabled=policy.enabled[index] if early else True,
-        stage_cost=float(card.costs.stages[index]),
-        stage_macs=card.stage_macs[index],
-        right=bool(table.right[position, index]) if known else None,
-    )
+        st.html(_considered(card, routing, position))
 
 
 _FLIPPED = {
@@ -487,56 +289,28 @@ _FLIPPED = {
 }
 
 
-_UNKNOWN = "It is not known what it is."
-
-
-def _portrait(card: Card, album: Album, samples: Routing, position: int) -> str:
-    label = int(samples.table.labels[position])
-    pixels = album.picture(position)
-    flip = samples.flip(position)
+def _portrait(card: Card, source: SampleSource, routing: Routing, position: int) -> str:
+    label = int(routing.table.labels[position])
+    pixels = source.picture(position)
+    flip = routing.flip(position)
     image = "" if pixels is None else f'<img src="{data_uri(pixels)}" alt="">'
-    it_is = f"It is <b>{escape(card.classes[label])}</b>." if label >= 0 else _UNKNOWN
-    cost = text.percent(float(samples.costs[position]))
+    truth = f"It is <b>{escape(card.classes[label])}</b>." if label >= 0 else "It has no label."
+    cost = text.percent(float(routing.costs[position]))
     told = f'<p class="ee-{flip}">{_FLIPPED[flip]}</p>' if flip else ""
     return (
-        f'<figure class="ee-portrait">{image}<figcaption><h2>{escape(album.called(position))}</h2>'
-        f"<p>{it_is}</p><p>Relative cost {cost}.</p>{told}</figcaption></figure>"
+        f'<figure class="ee-portrait">{image}<figcaption><h2>{escape(source.called(position))}</h2>'
+        f"<p>{truth}</p><p>Relative cost {cost}.</p>{told}</figcaption></figure>"
     )
 
 
-def _considered(card: Card, samples: Routing, position: int) -> str:
+def _considered(card: Card, routing: Routing, position: int) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{text.exit_name(index, card.num_exits)}</th><td>'
+        f'<tr><th scope="row">{name}</th><td>'
         + " · ".join(
             f"<b>{escape(card.classes[label])}</b> {text.percent(probability)}"
-            for label, probability in likeliest(samples.table, position, index, TOP)
+            for label, probability in likeliest(routing.table, position, index, TOP)
         )
         + "</td></tr>"
-        for index in range(card.num_exits)
+        for index, name in enumerate(text.exit_names(card.num_exits))
     )
     return f'<table class="ee-considered"><caption>Likeliest classes</caption>{rows}</table>'
-
-
-def _to_playground(card: Card, album: Album, position: int) -> None:
-    number, pixels = album.sample_number(position, card), album.picture(position)
-    if number is None and pixels is None:
-        return
-    clicked = st.button(
-        "Open in the Playground",
-        icon=":material/science:",
-        type="primary",
-        width="stretch",
-        help="Spoil it, and see where each exit looked.",
-    )
-    if not clicked:
-        return
-    if number is not None:
-        picture_choice.show_sample(number)
-    elif pixels is not None:
-        label = int(album.table.labels[position])
-        known = label if label >= 0 else None
-        picture_choice.show_image(album.called(position), pixels, known, card.dataset)
-    state.choose_spoiler("", 0.0)
-    from app.views import playground
-
-    st.switch_page(st.Page(playground.page, title="Playground", default=True))

@@ -6,15 +6,14 @@ from collections.abc import Callable
 import streamlit as st
 
 from app import resources, state, text
-from app.charts import plotly
-from app.components import model_choice
+from app.charts import exits, plotly
+from app.components import remaining_classes
 from app.components.errors import sentences
-from app.components.figures import Column, Row, figures
-from app.components.readout import Reading, readout, saving
-from app.components.remaining_classes import classes_left_of_many
-from app.components.saving import save_button
-from app.components.style import heading, section
-from app.components.threshold_charts import MACS, curve, histograms, split
+from app.components.html import TOTAL, Cell, Column, Reading, Row, heading, readings, section
+from app.components.html import table as html_table
+from app.components.model_choice import choices
+from app.components.threshold_charts import curve, histograms, live_split, report_readings
+from app.components.widgets import save_button
 from core.exits.criteria import CRITERIA
 from core.exits.metrics import confusion, most_confused, reliability
 from core.exits.policy import Policy
@@ -32,7 +31,7 @@ MOST_POINTS, MOST_COST = 5.0, 110
 def page() -> None:
     """Show the page."""
     heading("Thresholds", "How sure is sure enough? Decide it for a whole test set at once.")
-    card = model_choice.choices()
+    card = choices()
     if card.num_exits == 1:
         state.write_url()
         st.info(
@@ -49,9 +48,20 @@ def page() -> None:
     with tools:
         _tuning(card, view)
         _keeping(card, view)
-    _classes_left(card, view)
-    _honesty(card, view)
+    _remaining_classes(card, view)
+    _one_exit(card, view)
     state.write_url()
+
+
+def _readings(card: Card, report: Report, calibration: Report) -> list[Reading]:
+    saved, accuracy, *flips = report_readings(card, report)
+    on_calibration = Reading(
+        "calibration",
+        "On calibration",
+        text.percent(calibration.accuracy, 2),
+        f"at {text.percent(calibration.relative_cost)} of the compute",
+    )
+    return [saved, accuracy, on_calibration, *flips]
 
 
 def _figures(card: Card, view: state.View) -> None:
@@ -60,11 +70,11 @@ def _figures(card: Card, view: state.View) -> None:
     report = evaluate(test, view.policy)
     calibration = evaluate(tables["calibration"], view.policy)
     chart, moving = curve(card, view, test, report)
-    split(
+    live_split(
         card,
         view,
         test,
-        readout(_readings(card, report, calibration))
+        readings(_readings(card, report, calibration))
         + section(
             "Who scores what",
             f"All {len(test):,} test images by {CRITERIA[view.policy.criterion].title.lower()}. "
@@ -84,30 +94,12 @@ def _figures(card: Card, view: state.View) -> None:
     )
 
 
-def _readings(card: Card, report: Report, calibration: Report) -> list[Reading]:
-    reference = text.percent(card.reference_accuracy("test"), 2)
-    yardstick = "plain network" if card.plain else "last exit"
-    return [
-        saving(card, report.relative_cost, MACS),
-        Reading(
-            "accuracy", "Accuracy", text.percent(report.accuracy, 2), f"{yardstick} {reference}"
-        ),
-        Reading(
-            "calibration",
-            "On calibration",
-            text.percent(calibration.accuracy, 2),
-            f"at {text.percent(calibration.relative_cost)} of the compute",
-        ),
-        Reading("rescued", "Rescued", f"{report.rescued:,}", "right early, wrong at the last exit"),
-        Reading("ruined", "Ruined", f"{report.ruined:,}", "wrong early, right at the last exit"),
-    ]
-
-
-def _classes_left(card: Card, view: state.View) -> None:
-    found = classes_left(resources.tables(view.model)["test"], view.policy)
-    if found is None:
+def _remaining_classes(card: Card, view: state.View) -> None:
+    remaining = classes_left(resources.tables(view.model)["test"], view.policy)
+    if remaining is None:
         return
-    shares, counts = found
+    shares, counts = remaining
+    names = text.exit_names(card.num_exits)
     shown = [index for index, on in enumerate(view.policy.enabled) if on]
     st.html(
         section(
@@ -115,16 +107,16 @@ def _classes_left(card: Card, view: state.View) -> None:
             "Of the test images that reach an exit: for how many each class is still possible "
             "afterwards. One class left is an answer.",
         )
-        + classes_left_of_many(
+        + remaining_classes.of_many_images(
             card.classes,
-            [text.exit_name(index, card.num_exits) for index in shown],
+            [names[index] for index in shown],
             shares[shown].tolist(),
             counts[shown].tolist(),
         )
     )
 
 
-def _honesty(card: Card, view: state.View) -> None:
+def _one_exit(card: Card, view: state.View) -> None:
     st.html(section("A closer look at one exit", "All test images, whoever leaves where."))
     exit_index = st.segmented_control(
         "Exit",
@@ -143,22 +135,20 @@ def _honesty(card: Card, view: state.View) -> None:
     )
     sure, mixed_up = st.columns(2, gap="large")
     with sure:
-        st.plotly_chart(
-            plotly.reliability(*reliability(probability, table.right[:, exit_index])),
-            key="reliability",
-            config=plotly.CONFIG,
-            alt="Reliability diagram: how often answers of a probability are right",
+        plotly.show(
+            exits.reliability(*reliability(probability, table.right[:, exit_index])),
+            "reliability",
+            "Reliability diagram: how often answers of a probability are right",
         )
     with mixed_up:
         counts = confusion(table, exit_index)
         shown = list(range(len(counts)))
         if len(counts) > _MOST_CLASSES:
             shown = most_confused(counts, _FEWER_CLASSES).tolist()
-        st.plotly_chart(
-            plotly.confusion(counts[shown][:, shown], [card.classes[one] for one in shown]),
-            key="confusion",
-            config=plotly.CONFIG,
-            alt="Confusion matrix without the right answers",
+        plotly.show(
+            exits.confusion(counts[shown][:, shown], [card.classes[label] for label in shown]),
+            "confusion",
+            "Confusion matrix without the right answers",
         )
         if len(shown) < len(card.classes):
             st.caption(
@@ -225,7 +215,7 @@ def _drop(card: Card, view: state.View) -> Callable[[], Policy]:
     )
     reference = card.reference_accuracy("calibration")
     return lambda: cheapest_within_drop(
-        [resources.reachable(view.model, view.policy.criterion)], reference, points / 100
+        [resources.front_of(view.model, view.policy.criterion)], reference, points / 100
     )
 
 
@@ -240,7 +230,7 @@ def _budget(card: Card, view: state.View) -> Callable[[], Policy]:
         help="Mean multiply-accumulates per image, heads included.",
     )
     return lambda: best_within_cost(
-        [resources.reachable(view.model, view.policy.criterion)], percent / 100
+        [resources.front_of(view.model, view.policy.criterion)], percent / 100
     )
 
 
@@ -290,11 +280,11 @@ def _promise(card: Card, view: state.View) -> Callable[[], Policy]:
     )
 
     def find() -> Policy:
-        found = resources.promised(
+        controlled = resources.guaranteed(
             view.model, view.policy.criterion, level / 100, 1 - certainty / 100, risk
         )
-        st.session_state[_PROMISED] = found.policy, found.guarantee
-        return found.policy
+        st.session_state[_PROMISED] = controlled.policy, controlled.guarantee
+        return controlled.policy
 
     return find
 
@@ -331,41 +321,44 @@ def _check(policy: Policy, card: Card) -> None:
         )
 
 
-_COLUMNS = (
-    Column("exit", "Exit"),
-    Column("share", "Leave here", "Part of all test images that leaves at this exit."),
-    Column("accuracy_of_left", "Right, of those", "Accuracy of the images that leave here."),
-    Column("accuracy", "Right, had all left", "Accuracy of this exit over the whole test split."),
-    Column(
-        "agreement",
+_COLUMNS = {
+    "accuracy_of_left": Column("Right, of those", "Accuracy of the images that leave here."),
+    "accuracy": Column("Right, had all left", "Accuracy of this exit over the whole test split."),
+    "agreement": Column(
         "Agrees with last",
         "How often this exit gives the last exit's answer, right or wrong, over the whole split.",
     ),
-    Column(
-        "cost",
+    "cost": Column(
         "Cost to here",
         "MACs up to this exit, the heads in use included, in units of the plain network.",
     ),
-    Column(
-        "auroc",
+    "auroc": Column(
         "AUROC",
         "Probability that a right answer scores higher than a wrong one; 0.5 is a coin toss.",
     ),
-    Column(
-        "calibration_error",
+    "calibration_error": Column(
         "Calibration error",
         "How far the answer's probability is from how often it is right, on average (15 bins).",
     ),
-)
+}
+"""By the names under which `live.js` finds their cells."""
 
 
 def _per_exit(card: Card, policy: Policy, table: ExitTable, report: Report) -> str:
     costs = table.costs.at_exits(policy.enabled)
-    last = card.num_exits - 1
+
+    def row(name: str, title: str, share: float, figures: dict[str, str], kind: str = "") -> Row:
+        bar = f'<span class="ee-share"><i style="width:{share:.2%}"></i></span>'
+        cells = [
+            Cell(figures.get(column, text.MISSING), f'data-cell="{column}"') for column in _COLUMNS
+        ]
+        share_cell = Cell(f"{bar}<b>{text.percent(share)}</b>")
+        return Row([title, share_cell, *cells], f'data-row="{name}" {kind}')
+
     rows = [
-        Row(
+        row(
             str(index),
-            text.exit_name(index, card.num_exits),
+            name,
             report.exit_share[index],
             {
                 "accuracy_of_left": text.percent(report.accuracy_of_left[index], 2),
@@ -375,12 +368,17 @@ def _per_exit(card: Card, policy: Policy, table: ExitTable, report: Report) -> s
                 "auroc": text.three(report.auroc[index]),
                 "calibration_error": text.percent(report.calibration_error[index]),
             },
-            kind="" if index == last or policy.enabled[index] else "off",
+            "" if index == card.num_exits - 1 or policy.enabled[index] else 'class="ee-off"',
         )
-        for index in range(card.num_exits)
+        for index, name in enumerate(text.exit_names(card.num_exits))
     ]
     together = {
         "accuracy_of_left": text.percent(report.accuracy, 2),
         "cost": text.percent(report.relative_cost),
     }
-    return figures(_COLUMNS, [*rows, Row("all", "All together", 1.0, together, kind="total")])
+    columns = [
+        Column("Exit"),
+        Column("Leave here", "Part of all test images that leaves at this exit."),
+        *_COLUMNS.values(),
+    ]
+    return html_table(columns, [*rows, row("all", "All together", 1.0, together, TOTAL)])

@@ -1,21 +1,21 @@
 """Train: a small early-exit network learns while one looks on."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import lessons, resources, state, text
-from app.charts import epochs as curves
-from app.charts.plotly import CONFIG
-from app.components.box import box, table
+from app import resources, state, text, views
+from app.charts import plotly
+from app.charts.epochs import epoch_figures
 from app.components.errors import sentences
-from app.components.figures import Column
-from app.components.readout import Reading, readout
-from app.components.saving import save_button
-from app.components.style import heading, section
-from app.views import playground, thresholds
-from app.workshop import MOST_MODELS, Workshop, names, workshop
+from app.components.html import Column, Reading, Row, box, heading, readings, section, table
+from app.components.widgets import bound, save_button, setting
+from app.session import MOST_MODELS, OwnModels, own_model_names, own_models
+from app.state import Settings, choice, number, parameter, whole
+from core.hub.card import Card
 from core.training.lesson import COLLAPSING, LOSSES, MOST_EPOCHS, MOST_LAMBDA, PLACES, SOUND, Lesson
 
 if TYPE_CHECKING:
@@ -23,8 +23,29 @@ if TYPE_CHECKING:
     from core.training.progress import EpochReport
 
 MOST_SECONDS = 300
+MOST_SEED = 9999
 EVERY = 1.0  # seconds between two looks at a training
 _PLACE_NAMES = {"stem": "stem", "block1": "block 1", "block2": "block 2"}
+
+
+def _places(names: str) -> tuple[str, ...] | None:
+    return tuple(place for place in PLACES if place in names.split(",")) or None
+
+
+@dataclass(frozen=True)
+class Chosen(Lesson):
+    """The training that the page is set to."""
+
+    loss: str = parameter("loss", Lesson.loss, choice(LOSSES), always=True)
+    lambda_cost: float = parameter(
+        "lambda", Lesson.lambda_cost, number(0, MOST_LAMBDA), "{:g}".format, always=True
+    )
+    epochs: int = parameter("epochs", Lesson.epochs, whole(1, MOST_EPOCHS), always=True)
+    exits: tuple[str, ...] = parameter("exits", Lesson.exits, _places, ",".join, always=True)
+    seed: int = parameter("seed", Lesson.seed, whole(0, MOST_SEED), always=True)
+
+
+LESSON = Settings("lesson", Chosen)
 _BEFORE = """
 A network of eight layers and 0.9 million multiply-accumulates, small enough to learn in about a
 minute. It sees <b>4,000</b> of the 5,000 handwritten digits that ship with this project; <b>500</b>
@@ -46,140 +67,130 @@ def page() -> None:
     models = resources.model_names()
     if models:
         state.open_view(models, resources.card_of)
-    shop = workshop()
+    own = own_models()
     settings, beside = st.columns([1, 2.7], gap="large")
     with settings:
-        _settings(shop)
+        _settings(own)
     with beside:
-        training = shop.training
+        training = own.training
         if training is None:
             st.html(box("What is going to happen", _BEFORE, icon="▶"))
             st.html(box("What to watch", _WATCH, icon="◉"))
         else:
             watched = training.running
-            st.fragment(_watch, run_every=EVERY if watched else None)(shop, watched)
+            st.fragment(_watch, run_every=EVERY if watched else None)(own, watched)
         _models()
     if models:
-        state.write_url(lessons.to_query(lessons.lesson()))
+        state.write_url(LESSON.to_query())
 
 
-def _settings(shop: Workshop) -> None:
-    lesson = lessons.lesson()
-    busy = shop.training is not None and shop.training.running
+def _settings(own: OwnModels) -> None:
+    lesson = LESSON.now
+    busy = own.training is not None and own.training.running
     _controls(lesson, busy)
     if busy:
-        _stop(shop)
-    else:
-        start = st.button(
-            "Start",
-            type="primary",
-            icon=":material/play_arrow:",
-            width="stretch",
-            disabled=not lesson.exits,
-            help="Train with these settings, in the background: you may look at other pages "
-            f"meanwhile. It takes about {text.plural(lesson.epochs, 'epoch')} of a second or "
-            f"two each, and at most {MOST_SECONDS // 60} minutes.",
-        )
-        if start:
-            with sentences():
-                _start(shop, lesson)
+        _stop(own)
+    elif st.button(
+        "Start",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        disabled=not lesson.exits,
+        help="Train with these settings, in the background: you may look at other pages "
+        f"meanwhile. It takes about {text.plural(lesson.epochs, 'epoch')} of a second or "
+        f"two each, and at most {MOST_SECONDS // 60} minutes.",
+    ):
+        with sentences():
+            _start(own, lesson)
     _collapsing(lesson, busy)
 
 
 def _controls(lesson: Lesson, busy: bool) -> None:
-    described = "  \n".join(f"**{name}**: {says}" for name, (_, says) in LOSSES.items())
+    described = "  \n".join(f"**{name}**: {what}" for name, (_, what) in LOSSES.items())
 
-    def chosen(name: str) -> None:
-        value = st.session_state[f"lesson-{name}"]
-        if name == "exits":
-            value = tuple(place for place in PLACES if place in value)
-        lessons.choose(**{name: value})
-
-    for name in ("loss", "lambda_cost", "epochs", "seed"):
-        st.session_state[f"lesson-{name}"] = getattr(lesson, name)
-    st.session_state["lesson-exits"] = list(lesson.exits)
-    st.selectbox(
+    setting(
+        LESSON,
+        "loss",
+        st.selectbox,
         "Loss",
         list(LOSSES),
-        key="lesson-loss",
-        on_change=chosen,
-        args=("loss",),
-        disabled=busy,
         format_func=lambda name: f"{name}: {LOSSES[name][0]}",
-        help=f"What the network is told to make small.\n\n{described}",
+        disabled=busy,
+        help=f"What the network learns to make small.\n\n{described}",
     )
-    st.slider(
+    setting(
+        LESSON,
+        "lambda_cost",
+        st.slider,
         "λ, the price of computing",
         0.0,
         MOST_LAMBDA,
         step=0.05,
-        key="lesson-lambda_cost",
-        on_change=chosen,
-        args=("lambda_cost",),
         disabled=busy or not lesson.uses_lambda,
         help="How many units of loss the compute of one plain network is worth. At 0 computing is "
-        "free; the higher, the earlier images are let go. "
-        "It has a say in the losses v1 to v4 only.",
+        "free; the higher, the earlier images leave. It counts in the losses v1 to v4 only.",
     )
-    st.slider(
+    setting(
+        LESSON,
+        "epochs",
+        st.slider,
         "Epochs",
         1,
         MOST_EPOCHS,
-        key="lesson-epochs",
-        on_change=chosen,
-        args=("epochs",),
         disabled=busy,
         help="How often the network sees each of the 4,000 digits. With v1 to v4, the first two "
-        "fifths are deep supervision (v0), so that there is something to weigh.",
+        "fifths are deep supervision (v0), so that the exits have something to be weighed by.",
     )
-    st.pills(
+    bound(
+        st.pills,
         "Early exits after",
         PLACES,
-        selection_mode="multi",
         key="lesson-exits",
-        on_change=chosen,
-        args=("exits",),
+        value=list(lesson.exits),
+        choose=lambda chosen: LESSON.change(
+            exits=tuple(place for place in PLACES if place in chosen)
+        ),
+        selection_mode="multi",
         disabled=busy,
         format_func=lambda place: _PLACE_NAMES[place],
         help="Where images may leave; the end of the network is always one more exit.",
     )
     if not lesson.exits:
         st.warning("Choose at least one early exit.", icon=":material/call_split:")
-    st.number_input(
+    setting(
+        LESSON,
+        "seed",
+        st.number_input,
         "Seed",
         0,
-        lessons.MOST_SEED,
-        key="lesson-seed",
-        on_change=chosen,
-        args=("seed",),
+        MOST_SEED,
         disabled=busy,
-        help="Where chance begins: first weights, order of the digits, shifts of up to two "
+        help="Of the random numbers: first weights, order of the digits, shifts of up to two "
         "pixels. The three splits do not depend on it.",
     )
 
 
-def _start(shop: Workshop, lesson: Lesson) -> None:
+def _start(own: OwnModels, lesson: Lesson) -> None:
     from core.hub.trainings import TrainingJob
 
     places = resources.training_places()
-    name = shop.next_name()
-    title = f"Trained here {shop.trained}: {lesson.title}"
+    name = own.next_name()
+    title = f"Trained here {own.trained}: {lesson.title}"
     recipe = lesson.recipe(name, title)
-    shop.training = TrainingJob(recipe, shop.folder / name, MOST_SECONDS, places)
+    own.training = TrainingJob(recipe, own.folder / name, MOST_SECONDS, places)
     st.rerun()
 
 
-def _stop(shop: Workshop) -> None:
-    training = shop.training
+def _stop(own: OwnModels) -> None:
+    training = own.training
     assert training is not None
-    stopping = training.stopping
     st.button(
-        "Stopping after this epoch …" if stopping else "Stop",
+        "Stopping after this epoch …" if training.stopping else "Stop",
         icon=":material/stop:",
         width="stretch",
-        disabled=stopping,
+        disabled=training.stopping,
         on_click=training.stop,
-        help="Leave it at the epoch under way; what was learned so far becomes the model.",
+        help="End after the epoch under way; what was learned so far becomes the model.",
     )
 
 
@@ -200,21 +211,21 @@ def _collapsing(lesson: Lesson, busy: bool) -> None:
             icon=icon,
             width="stretch",
             disabled=busy,
-            on_click=lessons.choose,
+            on_click=LESSON.change,
             kwargs=changes,
             help=f"Sets λ = {changes['lambda_cost']:g} and the loss {changes['loss']}; then press "
             "Start.",
         )
 
 
-def _watch(shop: Workshop, watched: bool) -> None:
-    training = shop.training
+def _watch(own: OwnModels, watched: bool) -> None:
+    training = own.training
     if training is None:
         return
     if watched and not training.running:
         st.rerun()
     reports = training.reports
-    _where(training, reports)
+    _numbers(training, reports)
     if training.stage == "failed":
         st.error(training.mistake, icon=":material/error:")
         return
@@ -223,14 +234,14 @@ def _watch(shop: Workshop, watched: bool) -> None:
     _charts(training, reports)
 
 
-def _where(training: "TrainingJob", reports: list["EpochReport"]) -> None:
+def _numbers(training: "TrainingJob", reports: Sequence["EpochReport"]) -> None:
     epochs = training.recipe.epochs
     done = len(reports)
-    st.progress(done / epochs, _says(training, done))
+    st.progress(done / epochs, _progress(training, done))
     last = reports[-1] if reports else None
     missing = text.MISSING
     st.html(
-        readout(
+        readings(
             [
                 Reading("epoch", "Epochs", f"{done} of {epochs}", _left(training), strong=True),
                 Reading(
@@ -256,7 +267,7 @@ def _where(training: "TrainingJob", reports: list["EpochReport"]) -> None:
     )
 
 
-def _says(training: "TrainingJob", done: int) -> str:
+def _progress(training: "TrainingJob", done: int) -> str:
     match training.stage:
         case "finished":
             if training.out_of_time:
@@ -292,74 +303,55 @@ def _lesson(training: "TrainingJob", report: "EpochReport") -> None:
     share = text.percent(report.exit_share[at], 0)
     name = text.exit_name(at, exits)
     if at == exits - 1:
-        says = (
+        body = (
             f"At {price}, computing is so cheap that stopping early never pays. The early exits "
             "save nothing. <b>Raise λ</b>, or give deep supervision more epochs."
         )
     else:
-        says = (
+        body = (
             f"At {price}, what lies behind {name.lower()} is never worth its price: an image "
             f"costs {text.percent(report.relative_cost, 0)} of the plain network, and "
             f"{text.percent(report.policy_accuracy)} of the answers are right, easy image or "
             "hard. A network that treats all images alike does not need its other exits, and "
             "where nobody goes, a loss may teach nothing: compare the accuracies below. "
         )
-        says += (
+        body += (
             "<b>Lower λ</b> and train again."
             if at == 0
             else "Lower λ if computing should matter less, raise it if it should matter more."
         )
-    st.html(box(f"Collapsed: {share} leave at {name.lower()}", says, icon="⚠", tone="warning"))
+    st.html(box(f"Collapsed: {share} leave at {name.lower()}", body, icon="⚠", tone="warning"))
 
 
-def _charts(training: "TrainingJob", reports: list["EpochReport"]) -> None:
+def _charts(training: "TrainingJob", reports: Sequence["EpochReport"]) -> None:
     epochs = training.recipe.epochs
-    exits = len(training.recipe.network.exits) + 1
-    exit_names = [text.exit_name(index, exits) for index in range(exits)]
+    exit_names = text.exit_names(len(training.recipe.network.exits) + 1)
     supervised = epochs - training.recipe.phases[-1].epochs
     lead = "On the 500 calibration digits."
     if supervised:
-        lead += " Left of the dotted line deep supervision (v0); right of it, λ has a say."
+        lead += " Left of the dotted line deep supervision (v0); right of it, λ counts."
     st.html(section("Epoch by epoch", lead))
-    drawn = (
-        (
-            "Accuracy of each exit, had all left there",
-            curves.accuracy(reports, exit_names, epochs, supervised),
-        ),
-        (
-            "Who leaves where, at thresholds of 0.5",
-            curves.shares(reports, exit_names, epochs, supervised),
-        ),
-        (
-            "Cost of that, and how many are right",
-            curves.cost(reports, epochs, supervised),
-        ),
-        ("Loss on the training digits", curves.loss(reports, epochs, supervised)),
-    )
     with st.container(key="training-charts"):
-        for first in (0, 2):
-            columns = st.columns(2, gap="medium")
-            for index in (first, first + 1):
-                title, figure = drawn[index]
-                with columns[index - first]:
-                    st.html(f'<h3 class="ee-caption">{title}</h3>')
-                    st.plotly_chart(
-                        figure, key=f"curve-{index}", config=CONFIG, alt=f"{title}, by epoch"
-                    )
+        columns = [column for _ in range(2) for column in st.columns(2, gap="medium")]
+        figures = epoch_figures(reports, exit_names, epochs, supervised)
+        for column, (title, figure) in zip(columns, figures.items(), strict=True):
+            with column:
+                st.html(f'<h3 class="ee-caption">{title}</h3>')
+                plotly.show(figure, title, f"{title}, by epoch")
 
 
 _COLUMNS = (
-    Column("model", "Model"),
-    Column("epochs", "Epochs"),
-    Column("each", "Right at each exit", "On 500 test digits, had all left there."),
-    Column("accuracy", "Right, leaving early", "On test, at the operating point that loses least."),
-    Column("cost", "Relative cost", "Of that, in units of the plain network."),
+    Column("Model"),
+    Column("Epochs"),
+    Column("Right at each exit", "On 500 test digits, had all left there."),
+    Column("Right, leaving early", "On test, at the operating point that loses least."),
+    Column("Relative cost", "Of that, in units of the plain network."),
 )
 
 
 def _models() -> None:
-    own = names()
-    if not own:
+    names = own_model_names()
+    if not names:
         return
     st.html(
         section(
@@ -367,34 +359,25 @@ def _models() -> None:
             "In the model picker of every page, for this browser tab only and until it is closed.",
         )
     )
-    rows = []
-    for name in own:
-        card = resources.card_of(name)
-        cells = [card.title, str(card.training.epochs) if card.training else text.MISSING]
-        cells.append(" · ".join(map(text.percent, card.per_exit_accuracy["test"])))
-        figures = card.default_point.test if card.default_point else None
-        if figures is not None:
-            cells += [text.percent(figures.accuracy), text.percent(figures.relative_cost)]
-        rows.append(cells)
-    st.html(table(_COLUMNS, rows))
-    titles = {name: resources.card_of(name).title for name in own}
+    cards = {name: resources.card_of(name) for name in names}
+    st.html(table(_COLUMNS, [_model_row(card) for card in cards.values()]))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox(
             "What to do with",
-            own[::-1],
+            names[::-1],
             key="trained-model",
-            format_func=titles.__getitem__,
+            format_func=lambda name: cards[name].title,
             help=f"The last {MOST_MODELS} are kept.",
         )
-        for target, title, icon in (
-            (playground.page, "Playground", ":material/science:"),
-            (thresholds.page, "Thresholds", ":material/tune:"),
-        ):
-            if st.button(f"Open in {title}", icon=icon, help=f"Choose it, and go to {title}."):
-                state.choose_model(chosen, resources.card_of(chosen))
-                first = target is playground.page
-                url = None if first else title.lower()
-                st.switch_page(st.Page(target, title=title, url_path=url, default=first))
+        for target in ("playground", "thresholds"):
+            title, icon = views.PAGES[target]
+            if st.button(
+                f"Open in {title}",
+                icon=f":material/{icon}:",
+                help=f"Choose it, and go to {title}.",
+            ):
+                state.choose_model(chosen, cards[chosen])
+                st.switch_page(views.page(target))
         save_button(
             "Download",
             resources.archive(chosen),
@@ -402,3 +385,13 @@ def _models() -> None:
             help="Weights, card and tables. Unpacked into `pretrained/`, it is a model like the "
             "others: `python -m core evaluate " + chosen + "`.",
         )
+
+
+def _model_row(card: Card) -> Row:
+    accuracies = " · ".join(map(text.percent, card.per_exit_accuracy["test"]))
+    figures = [text.MISSING, text.MISSING]
+    on_test = card.default_point.test if card.default_point else None
+    if on_test is not None:
+        figures = [text.percent(on_test.accuracy), text.percent(on_test.relative_cost)]
+    epochs = str(card.training.epochs) if card.training else text.MISSING
+    return Row([card.title, epochs, accuracies, *figures])

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from app.charts.plotly import Spot, every_method
+from app.charts.accuracy_cost import Spot, every_method
 from core.hub.sizes import PlainNetwork
 
 SIZES = [PlainNetwork("small", 10_000_000, 0.86), PlainNetwork("large", 160_000_000, 0.94)]
@@ -32,7 +32,7 @@ def test_the_axis_of_errors_reads_as_accuracy(accuracies: list[float], fits: lis
 
 def test_being_small_is_a_line_over_logarithmic_macs() -> None:
     figure = every_method([], SPOTS, SIZES)
-    line = next(trace for trace in figure.data if trace.name == "being small instead")
+    line = next(trace for trace in figure.data if trace.name == "smaller plain networks")
     assert (line.x[0], line.x[-1]) == (SIZES[0].macs, SIZES[1].macs)
     for macs, error in zip(line.x, line.y, strict=True):
         share = math.log(macs / 10e6) / math.log(16)

@@ -141,7 +141,7 @@ def test_times_are_shown_until_the_configuration_changes(monkeypatch: pytest.Mon
         assert len(entries) == 2
         return Timing(batch_size, 128, (0.002 * batch_size, 0.001))
 
-    monkeypatch.setattr("app.resources.raced", raced)
+    monkeypatch.setattr("app.resources.timed", raced)
     app = opened(f"{A}&{B}")
     assert "measure it" in figures(app)
     measure(app)
@@ -207,7 +207,7 @@ def test_the_list_counts_filters_and_turns_pages() -> None:
     counts = [int(text.split(": ")[1].replace(",", "")) for text in pills.options]
     assert counts[0] == sum(counts[1:])
     first = changed_rows(app)[0]
-    app.button(key="change-after").click().run()
+    app.button(key="change-page-next").click().run()
     assert errors(app) == []
     assert link(app)["change-page"] == "2"
     assert changed_rows(app)[0] != first

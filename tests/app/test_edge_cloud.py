@@ -31,7 +31,7 @@ def test_a_split_is_planned_and_the_quickest_named() -> None:
 def test_a_slow_link_favours_the_edge_and_a_fast_one_the_cloud() -> None:
     app = opened_page("edge_cloud", f"model={MODEL}&rate=100000&speed=20")
     assert reading(app, "Quickest at this rate") == "All on the edge"
-    app.select_slider(key="sharing-rate").set_value(5e10).run()
+    app.select_slider(key="plans-rate").set_value(5e10).run()
     assert errors(app) == []
     assert reading(app, "Quickest at this rate") == "All in the cloud"
 
@@ -39,7 +39,7 @@ def test_a_slow_link_favours_the_edge_and_a_fast_one_the_cloud() -> None:
 def test_fewer_bits_send_less() -> None:
     app = opened_page("edge_cloud", f"model={MODEL}&bits=32")
     before = html(app)
-    app.selectbox(key="sharing-bits").set_value(8).run()
+    app.selectbox(key="plans-bits").set_value(8).run()
     assert errors(app) == []
     assert html(app) != before
     assert link(app)["bits"] == "8"

@@ -96,18 +96,18 @@ def test_without_labels_nothing_is_right_but_the_last_exit_may_agree() -> None:
     assert "Nothing is known of what they are" in html(app)
     assert "holiday (20)" in html(app)
     assert all(tile["right"] is None and tile["truth"] == "" for tile in tiles(app))
-    assert {"Last exit", "Taken for"} <= set(labels_of(app))
+    assert {"Last exit", "Answered"} <= set(labels_of(app))
     assert not {"Answer", "Flips", "Class"} & set(labels_of(app))
-    assert "as the last exit says" in exit_cards(app)[0]["note"]
+    assert "agree with the last exit" in exit_cards(app)[0]["note"]
     (brush,) = [data for data in components(app) if "below" in data]
-    assert brush["up"]["name"] == "as the last exit says"
+    assert brush["up"]["name"] == "agrees with the last exit"
     assert sum(brush["up"]["counts"]) + sum(brush["down"]["counts"]) == 20
 
     app.selectbox(key="class").set_value("3").run()
     assert link(app)["taken"] == "3"
     assert tiles(app)
     assert {tile["answer"] for tile in tiles(app)} == {"3"}
-    app.segmented_control(key="last").set_value("differs").run()
+    app.segmented_control(key="agreement").set_value("differs").run()
     assert errors(app) == []
     assert all(any("≠" in note for note in tile["notes"]) for tile in tiles(app))
     assert link(app)["last"] == "differs"
@@ -218,12 +218,12 @@ def test_other_images_take_their_place() -> None:
 
 def test_other_albums_stay_as_they_were() -> None:
     app = brought(digits())
-    control = app.segmented_control(key="album")
+    control = app.segmented_control(key="source")
     assert "Your own images (20)" in control.options
     control.set_value("samples").run()
     assert errors(app) == []
     assert exit_cards(app)[0]["count"] == "5,000"
-    app.segmented_control(key="album").set_value("own").run()
+    app.segmented_control(key="source").set_value("own").run()
     assert exit_cards(app)[0]["count"] == "20"
 
 
@@ -231,7 +231,7 @@ def test_one_of_them_is_opened_and_shown_what_is_known() -> None:
     app = brought(digits("holiday"), f"{QUERY}&open=3")
     assert errors(app) == []
     assert "<h2>holiday/0500.png</h2>" in html(app)
-    assert "It is not known what it is." in html(app)
+    assert "It has no label." in html(app)
     assert button(app, "Open in the Playground")
 
 

@@ -324,7 +324,7 @@ def test_a_fault_of_ours_is_an_apology_and_no_traceback(monkeypatch: pytest.Monk
     def broken(name: str, pixels: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("app.resources.asked", broken)
+    monkeypatch.setattr("app.resources.table_of", broken)
     app = opened(f"model={MODEL}")
     assert len(errors(app)) == 1
     assert "went wrong on our side" in errors(app)[0]

@@ -8,8 +8,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import resources, text
-from app.browsing import Browsing, from_query
+from app.components.sample_filters import Filters
 from app.components.score_range import range_in
+from app.state import from_query, to_query
 from core.analysis.samples import Selection, exit_groups, select
 from core.data.prepared import ImageSet, write_prepared
 from core.data.samples import load_samples, sample_names
@@ -121,11 +122,11 @@ def test_filters_are_set_by_hand_and_cleared() -> None:
 
 def test_pages_follow_one_another_and_a_filter_starts_at_the_first() -> None:
     app = opened(QUERY)
-    app.button(key="page-after").click().run()
+    app.button(key="page-next").click().run()
     assert numbers(app) == list(range(48, 96))
     app.number_input(key="page").set_value(105).run()
     assert numbers(app) == list(range(4992, 5000))
-    assert app.button(key="page-after").disabled
+    assert app.button(key="page-next").disabled
     app.segmented_control(key="flip").set_value("rescued").run()
     assert "page" not in link(app)
     assert numbers(app) == select(samples(), Selection(flip="rescued"))[:48].tolist()
@@ -176,10 +177,10 @@ def test_a_link_reproduces_what_it_was_copied_from() -> None:
 
 
 def test_what_is_browsed_comes_back_from_its_parameters() -> None:
-    everything = Browsing("test", 2, "7", "wrong", "ruined", 0.25, 0.5, "most_sure", 3, 17)
-    assert from_query(everything.to_query()) == everything
-    assert Browsing().to_query() == {}
-    assert from_query({}) == Browsing()
+    everything = Filters("test", 2, "7", "wrong", "ruined", 0.25, 0.5, "most_sure", 3, 17)
+    assert from_query(Filters, to_query(everything)) == everything
+    assert to_query(Filters()) == {}
+    assert from_query(Filters, {}) == Filters()
 
 
 def test_another_model_keeps_the_filters_that_it_knows() -> None:
@@ -289,7 +290,7 @@ def test_a_data_set_is_downloaded_while_one_looks_on(source: Source) -> None:
     app.run()
     assert errors(app) == []
     assert not app.info
-    app.segmented_control(key="album").set_value("test").run()
+    app.segmented_control(key="source").set_value("test").run()
     assert all(tile["image"] for tile in tiles(app))
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import lessons
+from app.state import from_query, to_query
+from app.views.train import Chosen
 from core.data import splits
 from core.data.samples import load_samples
 from core.hub.model import load
 from core.hub.registry import as_zip
-from core.training.lesson import COLLAPSING, MOST_EPOCHS, MOST_LAMBDA, SOUND, Lesson
+from core.training.lesson import COLLAPSING, MOST_EPOCHS, MOST_LAMBDA, SOUND
 from tests.app.pages import errors, html, link, opened_page, reading
 
 QUICK = "epochs=1&loss=v2&lambda=0.5"
@@ -39,7 +40,7 @@ def button(app: AppTest, label: str) -> Any:
 def trained(query: str = QUICK) -> AppTest:
     app = start(opened_page("train", query))
     assert not app.exception
-    assert app.session_state["workshop"].training.wait(PATIENCE)
+    assert app.session_state["own-models"].training.wait(PATIENCE)
     return app.run()
 
 
@@ -57,7 +58,7 @@ def test_a_training_becomes_a_model_of_this_session_only() -> None:
     assert reading(app, "Relative cost") != "–"
     assert len(app.get("plotly_chart")) == 4
     assert "Trained here 1: v2, λ = 0.5" in html(app)
-    folder: Path = app.session_state["workshop"].folder / "trained-here-1"
+    folder: Path = app.session_state["own-models"].folder / "trained-here-1"
     assert load(folder).card.dataset == "mnist-samples"
     with zipfile.ZipFile(io.BytesIO(as_zip(folder))) as archive:
         assert {Path(name).name for name in archive.namelist()} == {
@@ -76,7 +77,7 @@ def test_two_trainings_are_two_models() -> None:
     app = trained()
     app.selectbox(key="lesson-loss").set_value("v0").run()
     start(app)
-    assert app.session_state["workshop"].training.wait(PATIENCE)
+    assert app.session_state["own-models"].training.wait(PATIENCE)
     app.run()
     assert errors(app) == []
     assert app.selectbox(key="trained-model").options == [
@@ -90,7 +91,7 @@ def test_stop_keeps_what_was_learned() -> None:
     assert app.slider(key="lesson-epochs").disabled
     button(app, "Stop").click().run()
     assert errors(app) == []
-    training = app.session_state["workshop"].training
+    training = app.session_state["own-models"].training
     assert training.stopping
     assert training.wait(PATIENCE)
     app.run()
@@ -101,12 +102,12 @@ def test_stop_keeps_what_was_learned() -> None:
 
 def test_no_more_trainings_at_once_than_there_is_room_for() -> None:
     first = start(opened_page("train", f"epochs={MOST_EPOCHS}"))
-    held = [first.session_state["workshop"].training]
+    held = [first.session_state["own-models"].training]
     for _ in range(64):
         app = start(opened_page("train", f"epochs={MOST_EPOCHS}"))
         if app.error:
             break
-        held.append(app.session_state["workshop"].training)
+        held.append(app.session_state["own-models"].training)
     assert "try again in a minute" in errors(app)[0]
     assert not app.exception
     for training in held:
@@ -120,7 +121,7 @@ def test_a_collapse_is_explained() -> None:
     assert app.slider(key="lesson-lambda_cost").value == COLLAPSING
     app.slider(key="lesson-lambda_cost").set_value(MOST_LAMBDA).run()
     start(app)
-    assert app.session_state["workshop"].training.wait(PATIENCE)
+    assert app.session_state["own-models"].training.wait(PATIENCE)
     app.run()
     assert errors(app) == []
     assert "leave at exit 1" in html(app)
@@ -158,9 +159,9 @@ def test_no_exit_no_start() -> None:
     ],
 )
 def test_a_link_is_clamped(query: dict[str, str], changed: dict[str, Any]) -> None:
-    expected = replace(Lesson(), **changed)
-    assert lessons.from_query(query) == expected
-    assert lessons.from_query(lessons.to_query(expected)) == expected
+    expected = replace(Chosen(), **changed)
+    assert from_query(Chosen, query) == expected
+    assert from_query(Chosen, to_query(expected)) == expected
 
 
 def test_a_link_sets_the_page() -> None:

@@ -22,7 +22,7 @@ def test_train_watch_open_and_download(browser: Browser, address: str) -> None:
     # nothing is clicked from here on: the page follows by itself
     expect(page.locator('[data-reading="epoch"] dd').first).to_have_text("2 of 2", timeout=TRAINING)
     expect(page.get_by_role("button", name="Start")).to_be_enabled(timeout=TRAINING)
-    expect(page.locator(".ee-box-table")).to_contain_text("Trained here 1: v1, λ = 0.5")
+    expect(page.locator(".ee-table")).to_contain_text("Trained here 1: v1, λ = 0.5")
 
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()

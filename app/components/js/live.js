@@ -321,7 +321,7 @@ class Live {
       const e = Number(card.dataset.exit);
       card.querySelector('.ee-chip').textContent = words.chips[state(e)];
       card.querySelector('.ee-answer small').textContent =
-        state(e) === 'left' ? words.answers : words.would_say;
+        state(e) === 'left' ? words.answers : words.would_answer;
       if (e === early) continue;
       const said = this.data.table.scores[e];
       const over = said > this.thresholds[e];

@@ -1,0 +1,162 @@
+"""Figures of exits: their scores, how honest these are, what they mix up, and what they cost."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from app.charts.plotly import BLUE, ORANGE, colours, hatched, here, line, styled
+from core.exits.table import CostArray, FloatArray, IntArray
+
+
+def severity(
+    severities: Sequence[float],
+    scores: FloatArray,
+    exits: IntArray,
+    names: Sequence[str],
+    now: float,
+) -> go.Figure:
+    """Draw how the scores fall as an image gets worse, and where it leaves.
+
+    Args:
+        severities: S of them, in [0, 1].
+        scores: (S, E-1).
+        exits: (S,) where the image leaves.
+        names: of the E exits.
+        now: the severity that is set.
+    """
+    figure = go.Figure()
+    for index, name in enumerate(names[:-1]):
+        line(
+            figure,
+            index,
+            name,
+            severities,
+            scores[:, index],
+            f"{name}: score %{{y:.3f}}<br>severity %{{x:.0%}}<br>leaves at %{{text}}",
+            marker={"size": [11 if leaves else 0.1 for leaves in exits == index]},
+            text=[names[exit_index] for exit_index in exits],
+        )
+    here(figure, now)
+    figure.update_xaxes(title="severity", tickformat=".0%", range=[-0.02, 1.02])
+    figure.update_yaxes(title="score", range=[-0.04, 1.06])
+    return styled(figure, 300)
+
+
+def reliability(probabilities: CostArray, accuracies: CostArray, counts: IntArray) -> go.Figure:
+    """Draw how often answers of a probability were right, beside what they should be.
+
+    Args:
+        probabilities: (bins,) their means.
+        accuracies: (bins,) NaN where a bin is empty.
+        counts: (bins,) answers in it.
+    """
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        name="as sure as right",
+        line={"color": colours().quiet, "dash": "dot", "width": 2},
+        hoverinfo="skip",
+    )
+    line(
+        figure,
+        0,
+        "this exit",
+        probabilities,
+        accuracies,
+        "%{customdata:,} answers<br>on average %{x:.1%} sure<br>%{y:.1%} of them right",
+        marker={"size": 9},
+        customdata=counts,
+    )
+    figure.update_xaxes(title="how sure the answer is", tickformat=".0%", range=[0, 1.02])
+    figure.update_yaxes(title="how often it is right", tickformat=".0%", range=[0, 1.02])
+    return styled(figure, 380)
+
+
+def confusion(counts: IntArray, classes: Sequence[str]) -> go.Figure:
+    """Draw which class was taken for which; the right answers are left out, or they hide the rest.
+
+    Args:
+        counts: (K, K), [label, answer].
+        classes: the K names.
+    """
+    wrong = counts.astype(float)
+    wrong[range(len(classes)), range(len(classes))] = float("nan")
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=list(classes),
+        y=list(classes),
+        z=wrong,
+        colorscale=[[0, "rgba(217,114,26,0.04)"], [1, ORANGE]],
+        showscale=False,
+        xgap=2,
+        ygap=2,
+        text=[[f"{count:.0f}" if count > 0 else "" for count in row] for row in wrong],
+        texttemplate="%{text}" if len(classes) <= 20 else None,
+        textfont={"color": colours().ink},
+        hovertemplate="%{y} taken for %{x}: %{z:,} times<extra></extra>",
+    )
+    figure.update_xaxes(title="answer", type="category", showgrid=False)
+    figure.update_yaxes(title="label", type="category", autorange="reversed", showgrid=False)
+    return styled(figure, 380)
+
+
+def cost_beside_accuracy(
+    names: Sequence[str], costs: CostArray, accuracies: CostArray
+) -> go.Figure:
+    """Draw two bars per exit: what has been computed by then, and how many answers are right.
+
+    Args:
+        names: of the E exits.
+        costs: (E,) in units of the plain network.
+        accuracies: (E,) in [0, 1].
+    """
+    figure = go.Figure()
+    for name, values, colour, shape in (
+        ("compute up to here", costs, ORANGE, "/"),
+        ("answers right", accuracies, BLUE, ""),
+    ):
+        figure.add_bar(
+            x=list(names),
+            y=values,
+            name=name,
+            text=values,
+            texttemplate="%{y:.1%}",
+            textposition="outside",
+            cliponaxis=False,
+            marker=hatched(colour, shape),
+            hovertemplate=f"%{{x}}: {name} %{{y:.2%}}<extra></extra>",
+        )
+    figure.update_yaxes(tickformat=".0%", range=[0, max(1.12, 1.12 * float(costs.max()))])
+    figure.update_layout(barmode="group", bargap=0.3)
+    return styled(figure, 400)
+
+
+def risks(naive: CostArray, proven: CostArray, epsilon: float) -> go.Figure:
+    """Draw the true risks of many choices of thresholds beside what was allowed.
+
+    Args:
+        naive: (D,) of thresholds that looked good on calibration.
+        proven: (D,) of thresholds with a proof.
+        epsilon: what was allowed.
+    """
+    figure = go.Figure()
+    for name, values, colour, shape in (
+        ("looks good", naive, ORANGE, "/"),
+        ("proven", proven, BLUE, ""),
+    ):
+        figure.add_histogram(
+            x=values,
+            name=name,
+            nbinsx=60,
+            opacity=0.8,
+            marker=hatched(colour, shape),
+            hovertemplate=f"%{{y}} of the {name}: accuracy lost %{{x}}<extra></extra>",
+        )
+    note = {"text": "allowed", "font": {"color": colours().ink, "size": 14}}
+    here(figure, epsilon, annotation=note)
+    figure.update_layout(barmode="overlay")
+    figure.update_xaxes(title="accuracy lost on all images", tickformat=".1%")
+    figure.update_yaxes(title="calibration sets")
+    return styled(figure, 360)

@@ -1,0 +1,68 @@
+"""Work in the background that a visitor waits for, and data sets that can be downloaded by it."""
+
+from typing import Any
+
+import streamlit as st
+
+from app import resources, text
+from app.components.errors import sentences
+from core.data.sources import can_download
+from core.foundation.jobs import Job
+
+EVERY = 0.5  # seconds between two looks
+
+
+def waiting(job: Job[Any], cancel: str, note: str) -> None:
+    """Show a job that runs; when it is done, the page runs anew.
+
+    Args:
+        job: that runs.
+        cancel: on the button that calls it off.
+        note: on that button, what then happens.
+    """
+    st.fragment(_watch, run_every=EVERY)(job, cancel, note)
+
+
+def _watch(job: Job[Any], cancel: str, note: str) -> None:
+    if not job.running:
+        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(job.fraction, job.message or "Getting ready …")
+        st.button(
+            "Stopping …" if job.stopping else cancel,
+            icon=":material/close:",
+            key="call-off",
+            disabled=job.stopping,
+            on_click=job.stop,
+            help=note,
+        )
+
+
+def download(dataset: str, missing: str) -> None:
+    """Say that images are missing, and offer to download them where that can be done.
+
+    Args:
+        dataset: whose images they are.
+        missing: a sentence that says so.
+    """
+    downloads = resources.downloads()
+    job = downloads.of(dataset)
+    st.info(missing, icon=":material/photo_library:")
+    if job is not None and job.running:
+        waiting(
+            job,
+            "Cancel the download",
+            "Ends it for everybody on this server who waits for it. Nothing half-made is left.",
+        )
+        return
+    if job is not None and job.stage == "failed":
+        st.error(job.mistake, icon=":material/error:")
+    if can_download(dataset) and st.button(
+        f"Download {text.dataset(dataset)}",
+        icon=":material/cloud_download:",
+        help="To the machine that this page comes from, once for all its visitors. You may look at "
+        "other pages meanwhile.",
+    ):
+        with sentences():
+            downloads.start(dataset)
+            st.rerun()

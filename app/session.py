@@ -1,0 +1,63 @@
+"""The models that a visitor trains: in a temporary folder that ends with the session."""
+
+import re
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import streamlit as st
+
+from core.hub.registry import models_in
+
+if TYPE_CHECKING:
+    from core.hub.trainings import TrainingJob
+
+_MODELS = "own-models"
+MOST_MODELS = 6
+T = TypeVar("T")
+
+
+def kept(key: str, make: Callable[[], T]) -> T:
+    """Return what the session keeps under a key; makes it when there is nothing yet."""
+    if key not in st.session_state:
+        st.session_state[key] = make()
+    found: T = st.session_state[key]
+    return found
+
+
+class OwnModels:
+    """A session's own models, and the training that is under way or was the last."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="early-exit-explorer-"))
+        self.training: TrainingJob | None = None
+        self.trained = 0
+        self._finalizer = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+    def next_name(self) -> str:
+        """Return the name of the next model, and make room for it."""
+        for name in own_model_names()[: -MOST_MODELS + 1]:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        self.trained += 1
+        return f"trained-here-{self.trained}"
+
+
+def own_models() -> OwnModels:
+    """Return the session's own models; there may be none yet."""
+    return kept(_MODELS, OwnModels)
+
+
+def own_model_names() -> list[str]:
+    """Return the models that were trained in this session, in that order."""
+    if _MODELS not in st.session_state:  # nobody who trains nothing needs a folder
+        return []
+    names = models_in(own_models().folder)
+    return sorted(names, key=lambda name: int(re.sub(r"\D", "", name)))
+
+
+def own_model_folder(name: str) -> Path | None:
+    """Return the folder of a model that was trained in this session, else None."""
+    return own_models().folder / name if name in own_model_names() else None
