@@ -10,7 +10,7 @@ from core.cli.policy import check_criterion
 from core.cli.text import brief, describe_policy, note, table_text, to_json, tuned_rows
 from core.exits.report import evaluate
 from core.foundation.errors import UserError
-from core.hub.registry import card_of, shipped_table
+from core.hub.registry import card_of, shipped_table, tables_of
 from core.tuning.guarantee import Controlled, control, risk_on
 from core.tuning.tune import check_one_goal
 from core.tuning.tune import tune as find
@@ -66,15 +66,16 @@ def tune(
         raise UserError(f"expected a model with early exits to tune, but {card.name} has none.")
     if criterion is not None:
         check_criterion(card, criterion)
-    tables = {name: shipped_table(model, name) for name in ("calibration", "test")}
-    calibration = tables["calibration"]
+    calibration, test = shipped_table(model, "calibration"), tables_of(model).get("test")
+    tables = {"calibration": calibration} | ({} if test is None else {"test": test})
     reference = card.reference_accuracy("calibration")
     controlled: Controlled | None = None
+    risk_on_test: float | None = None
     if max_risk is not None:
         criteria = card.criteria if criterion is None else (criterion,)
         controlled = control(calibration, criteria, max_risk, delta, method, risk)
         policy = controlled.policy
-        risk_on_test = risk_on(tables["test"], policy, risk)
+        risk_on_test = None if test is None else risk_on(test, policy, risk)
     else:
         policy = find(
             calibration,
@@ -102,6 +103,8 @@ def tune(
             }
         )
     text = f"{describe_policy(policy, card)}\n\n{table_text(tuned_rows(card, reports))}"
-    if controlled is None:
-        return text
-    return f"{text}\n\n{controlled.guarantee} Measured on test: {risk_on_test:.4f} of {max_risk:g}."
+    if controlled is not None:
+        text += f"\n\n{controlled.guarantee}"
+    if risk_on_test is not None:
+        text += f" Measured on test: {risk_on_test:.4f} of {max_risk:g}."
+    return text

@@ -1,5 +1,8 @@
+import pytest
+
 from core.exits.policy import Policy
-from core.hub.registry import card_of
+from core.hub.card import Card
+from core.hub.registry import card_of, shipped_models, tables_of
 
 
 def test_a_policy_that_only_keeps_to_a_budget_is_nobodys_default() -> None:
@@ -10,3 +13,27 @@ def test_a_policy_that_only_keeps_to_a_budget_is_nobodys_default() -> None:
     spends = card.model_copy(update={"operating_points": budgets})
     assert spends.default_point is None
     assert spends.default_policy == Policy.never("max_probability", card.num_exits)
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_what_some_models_lack_no_shipped_one_does(name: str) -> None:
+    card = card_of(name)
+    assert card.training is not None
+    assert card.command
+    assert card.sha256
+    assert set(card.per_exit_accuracy) == set(tables_of(name)) == {"calibration", "test"}
+    assert (card.plain is None) == (card.num_exits == 1)
+    for point in card.operating_points:
+        assert point.calibration is not None
+        assert point.test is not None
+        assert (point.max_drop is None) != (point.max_cost is None)
+
+
+def test_a_transform_normalises_as_its_card_says() -> None:
+    card = card_of("eenet8-mnist")
+    transform = card.evaluation_transform
+    fields = card.model_dump() | {"transform": transform.model_dump()}
+    assert Card.model_validate(fields).evaluation_transform == transform
+    fields["mean"] = (0.5,)
+    with pytest.raises(ValueError, match="another mean or std"):
+        Card.model_validate(fields)

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from core.cli.main import main
+from core.exits.table_file import save_tables
 from core.foundation.errors import UserError
+from core.foundation.files import write_json
 from core.foundation.places import PRETRAINED
+from core.hub.card import load_card
 from core.hub.registry import (
     as_zip,
     card_of,
@@ -86,3 +89,24 @@ def test_a_model_without_tables_says_so(tmp_path: Path) -> None:
         shipped_table("mine", "test")
     with zipfile.ZipFile(io.BytesIO(as_zip(mine))) as archive:
         assert archive.namelist() == ["mine/card.json", "mine/weights.safetensors"]
+
+
+def test_a_model_without_a_test_table_is_tuned_and_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = copied(tmp_path / "first" / "mine")
+    save_tables(mine / "table.npz", {"calibration": shipped_table(MODEL, "calibration")})
+    card = load_card(mine / "card.json")
+    points = tuple(point.model_copy(update={"test": None}) for point in card.operating_points)
+    accuracy = {"calibration": card.per_exit_accuracy["calibration"]}
+    figures = {"operating_points": points, "per_exit_accuracy": accuracy, "training": None}
+    write_json(mine / "card.json", card.model_copy(update=figures).model_dump(mode="json"))
+    assert main(["models"]) == 0
+    assert "–" in capsys.readouterr().out
+    assert main(["tune", "mine", "--max-risk", "0.05"]) == 0
+    printed = capsys.readouterr().out
+    assert "Measured on test" not in printed
+    assert "\ntest " not in printed
+    assert main(["evaluate", "mine"]) == 2
+    assert "a table of the test split, but it has calibration: save" in capsys.readouterr().err
+    assert main(["evaluate", "mine", "--split", "calibration"]) == 0
