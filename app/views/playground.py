@@ -1,7 +1,5 @@
 """Playground: one image on its way through the network."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -23,6 +21,7 @@ from app.components.widgets import bound, save_button
 from core.analysis.corruptions import CORRUPTIONS, corrupt
 from core.exits.criteria import CRITERIA
 from core.exits.routing import Routing, route
+from core.foundation.files import csv_text
 from core.hub.card import Card
 
 TOP = 5
@@ -154,12 +153,9 @@ def _all_images(card: Card, view: state.View, shown: Sequence[Picture]) -> None:
             "relative cost": share,
         },
     )
-    content = io.StringIO()
     fields = [name for name in rows[0] if name != "image"]
-    writer = csv.DictWriter(content, fields, extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    save_button("Save as CSV", content.getvalue(), f"{card.name}-images.csv")
+    content = csv_text(fields, [[row[name] for row in rows] for name in fields])
+    save_button("Save as CSV", content, f"{card.name}-images.csv")
 
 
 def _ladder(card: Card, view: state.View, picture: Picture, routing: Routing) -> None:
