@@ -1,7 +1,6 @@
 """The leaderboard of a data set: policies chosen on calibration, figures reported on test."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -79,15 +78,9 @@ def leaderboard_entry(card: Card, calibration: ExitTable, test: ExitTable) -> En
     criterion = own_criterion(card.method, card.criteria)
     found = front(calibration, criterion)
     cost, accuracy, _ = replay(found, test)
-    policies: dict[float, Policy | None] = dict.fromkeys(BUDGETS)
-    for budget in BUDGETS:
-        with suppress(UserError):  # out of reach
-            policies[budget] = best_within_cost([found], budget)
     reference = card.reference_accuracy("calibration")
-    drops: dict[float, Policy | None] = dict.fromkeys(DROPS)
-    for drop in DROPS:
-        with suppress(UserError):  # out of reach
-            drops[drop] = cheapest_within_drop([found], reference, drop)
+    policies = {budget: _reached(best_within_cost, [found], budget) for budget in BUDGETS}
+    drops = {drop: _reached(cheapest_within_drop, [found], reference, drop) for drop in DROPS}
     report = evaluate(test, Policy(criterion, (1.0,) * (test.num_exits - 1)))  # all exits evaluated
     return Entry(
         name=card.name,
@@ -128,6 +121,13 @@ def leaderboard(cards: Sequence[Card]) -> list[Entry]:
         leaderboard_entry(card, *(shipped_table(card.name, split) for split in SPLITS))
         for card in cards
     ]
+
+
+def _reached(choose: Callable[..., Policy], *goal: Any) -> Policy | None:
+    try:
+        return choose(*goal)
+    except UserError:  # out of reach
+        return None
 
 
 def _on(table: ExitTable, policy: Policy | None) -> Figures | None:

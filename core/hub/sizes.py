@@ -4,10 +4,11 @@ The honest rival of an early-exit network is a smaller plain one: it spends the 
 and needs neither heads nor thresholds.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
+
+import numpy as np
 
 from core.hub.card import Card
 
@@ -51,11 +52,7 @@ def accuracy_by_size(curve: Sequence[PlainNetwork], macs: float) -> float | None
 
     None below the smallest; above the largest, the largest's.
     """
-    above = bisect_right([one.macs for one in curve], macs)
-    if above == 0:
+    if not curve or macs < curve[0].macs:
         return None
-    if above == len(curve):
-        return curve[-1].accuracy
-    low, high = curve[above - 1], curve[above]
-    share = log(macs / low.macs) / log(high.macs / low.macs)
-    return low.accuracy + share * (high.accuracy - low.accuracy)
+    sizes = [log(network.macs) for network in curve]
+    return float(np.interp(log(macs), sizes, [network.accuracy for network in curve]))

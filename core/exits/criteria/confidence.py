@@ -2,7 +2,6 @@
 
 from core.exits.criteria.criterion import criterion
 from core.exits.table import ExitTable, FloatArray
-from core.foundation.errors import UserError
 
 
 @criterion(
@@ -13,6 +12,5 @@ from core.foundation.errors import UserError
 )
 def learned_confidence(table: ExitTable, exit_index: int) -> FloatArray:
     """h = σ(g) of the confidence branch (Demir & Akbas, arXiv 2409.05336)."""
-    if table.confidence is None:
-        raise UserError("expected a table with a learned confidence, but it has none.")
+    assert table.confidence is not None  # seen to by `Criterion.score`
     return table.confidence[:, exit_index]

@@ -4,7 +4,6 @@ import numpy as np
 
 from core.exits.criteria.criterion import criterion
 from core.exits.table import ExitTable, FloatArray
-from core.foundation.errors import UserError
 
 
 @criterion(
@@ -17,8 +16,7 @@ from core.foundation.errors import UserError
 )
 def gate(table: ExitTable, exit_index: int) -> FloatArray:
     """p_l = P_l / Π_{j<l} (1 − p_j), P_l = min(g_l, 1 − Σ_{j<l} g_j) ≥ 0 (arXiv 2310.09163)."""
-    if table.confidence is None:
-        raise UserError("expected a table with a learned confidence, but it has none.")
+    assert table.confidence is not None  # seen to by `Criterion.score`
     gates = table.confidence[:, : exit_index + 1].astype(np.float64)
     given_out = np.zeros(len(table))  # Σ of the gates so far
     inside = np.ones(len(table))  # Π (1 − p_j): the part that has not left

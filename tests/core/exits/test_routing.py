@@ -47,6 +47,8 @@ def test_each_sample_leaves_at_the_first_enabled_exit_above_its_threshold(
     for sample, exit_index in enumerate(expected):
         assert routing.answers[sample] == routing.exit_answers[sample, exit_index]
         assert routing.costs[sample] == costs[exit_index]
+        if exit_index < table.num_exits - 1:
+            assert routing.scores[sample] == scores[sample, exit_index]
 
 
 @given(tables_with_policies(), st.data())

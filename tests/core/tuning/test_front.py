@@ -1,5 +1,5 @@
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -29,11 +29,6 @@ from tests.core.exits.test_routing import tables_with_policies
 Numbers = NDArray[np.floating]
 JUDGING_ALONE = [name for name, one in CRITERIA.items() if not one.history]
 STEPS = np.linspace(0, 1, 50)
-GRIDS: dict[str, Callable[[Numbers], Numbers]] = {
-    "uniform": lambda scores: STEPS,
-    "quantile": lambda scores: np.quantile(scores, STEPS),
-    "middles": lambda scores: (np.arange(50) + 0.5) / 50,
-}
 
 
 def is_matched(found: Front, accuracy: Numbers, cost: Numbers, slack: float = 1e-9) -> bool:
@@ -44,56 +39,27 @@ def is_matched(found: Front, accuracy: Numbers, cost: Numbers, slack: float = 1e
 
 
 def every_policy(
-    table: ExitTable, criterion: str, levels: Sequence[Numbers]
+    table: ExitTable, criterion: str, thresholds: Iterable[float]
 ) -> tuple[Numbers, Numbers]:
-    """Accuracy and cost of every combination of levels and switches, one sample column at a time.
-
-    A threshold of infinity stands for an exit that is off.
-    """
-    scores, is_right = CRITERIA[criterion].scores(table), table.right.astype(np.float64)
-    accuracy, cost = [], []
-    *outer, last = [np.append(column, np.inf) for column in levels]
-    for chosen in itertools.product(*outer):
-        inside = np.ones(len(table), bool)
-        right, price = 0.0, 0.0
-        for i, threshold in enumerate(chosen):
-            price += inside.sum() * table.costs.stages[i]
-            if threshold < np.inf:
-                price += inside.sum() * table.costs.heads[i]
-            leaves = inside & (scores[:, i] > threshold)
-            right += is_right[leaves, i].sum()
-            inside &= ~leaves
-        i = len(chosen)
-        leaves = inside & (scores[:, i] > last[:, None])  # (levels, N)
-        stays = inside & ~leaves
-        head = np.where(last < np.inf, table.costs.heads[i], 0)
-        accuracy.append(right + leaves @ is_right[:, i] + stays @ is_right[:, -1])
-        cost.append(
-            price
-            + inside.sum() * (table.costs.stages[i] + head)
-            + stays.sum(axis=1) * (table.costs.stages[-1] + table.costs.heads[-1])
-        )
-    return np.concatenate(accuracy) / len(table), np.concatenate(cost) / len(table)
+    """Accuracy and cost of every combination of these thresholds and of exits that are off."""
+    choices = itertools.product([*thresholds, None], repeat=table.num_exits - 1)
+    policies = [
+        Policy(criterion, [level or 0.0 for level in some], [level is not None for level in some])
+        for some in choices
+    ]
+    return measured(table, policies)
 
 
-@pytest.mark.parametrize("kind", GRIDS)
-@pytest.mark.parametrize(("samples", "exits"), [(2000, 3), (300, 4)])
+@pytest.mark.parametrize(
+    ("samples", "exits", "steps"), [(2000, 3, STEPS), (300, 4, STEPS[::3]), (500, 5, STEPS[::7])]
+)
 @pytest.mark.parametrize("coarse", [False, True])
 def test_the_front_is_as_good_as_an_exhaustive_grid(
-    kind: str, samples: int, exits: int, coarse: bool
+    samples: int, exits: int, steps: Numbers, coarse: bool
 ) -> None:
     table = random_table(samples, exits, seed=exits, coarse=coarse)
     criterion = "confidence" if coarse else "margin"
-    levels = [GRIDS[kind](column) for column in CRITERIA[criterion].scores(table).T]
-    accuracy, cost = every_policy(table, criterion, levels)
-    assert is_matched(front(table, criterion), accuracy, cost)
-
-
-def test_four_early_exits_are_as_good_as_a_grid() -> None:
-    table = random_table(500, 5)
-    coarser = [STEPS[::7]] * 4  # a part of the uniform grid of 50
-    found = front(table, "entropy")
-    assert is_matched(found, *every_policy(table, "entropy", coarser))
+    assert is_matched(front(table, criterion), *every_policy(table, criterion, steps))
 
 
 @settings(max_examples=40, deadline=None)
@@ -106,7 +72,7 @@ def test_with_one_early_exit_the_front_holds_exactly_the_best_policies(
         assert found.relative_cost == pytest.approx([1])
         return
     scores = CRITERIA[criterion].scores(table)
-    accuracy, cost = every_policy(table, criterion, [np.unique(np.append(scores, 0))])
+    accuracy, cost = every_policy(table, criterion, [0, *scores.ravel()])
     assert is_matched(found, accuracy, cost)
     for wanted_accuracy, wanted_cost in zip(found.accuracy, found.relative_cost, strict=True):
         exists = np.isclose(accuracy, wanted_accuracy) & np.isclose(cost, wanted_cost)
@@ -250,12 +216,7 @@ def test_the_lean_figures_are_those_of_the_report(case: tuple[ExitTable, Policy]
 def test_with_a_history_the_front_beats_every_coarse_grid(criterion: str) -> None:
     table = random_table(300, 3)
     found = front(table, criterion)
-    grid = [
-        Policy(criterion, levels, enabled)
-        for levels in itertools.product(np.linspace(0, 1, 30), repeat=2)
-        for enabled in itertools.product((True, False), repeat=2)
-    ]
-    accuracy, cost = measured(table, grid)
+    accuracy, cost = every_policy(table, criterion, np.linspace(0, 1, 30))
     # Not quite the best for exclusion, whose final answers are not part of the search.
     assert is_matched(found, accuracy - (0.03 if criterion == "exclusion" else 1e-3), cost)
 
@@ -263,7 +224,7 @@ def test_with_a_history_the_front_beats_every_coarse_grid(criterion: str) -> Non
 @pytest.mark.parametrize("name", ["eenet8-mnist", "eenet20-cifar10"])
 def test_the_front_of_a_shipped_model_is_as_good_as_a_grid(name: str) -> None:
     table = shipped_table(name, "calibration")
-    grid = every_policy(table, "confidence", [STEPS[::3]] * (table.num_exits - 1))
+    grid = every_policy(table, "confidence", STEPS[::3])
     assert is_matched(front(table, "confidence"), *grid, slack=2 / len(table))
 
 

@@ -19,7 +19,7 @@ from tests.core.exits.tables import changed, random_table
 from tests.core.exits.test_inference import mixed_policy, normalisation, table_of
 from tests.core.networks.small import network, noise
 
-TABLE = random_table(1200, 3)
+TABLE = random_table(500, 3)
 
 
 def test_each_goal_is_what_its_own_function_finds() -> None:
@@ -61,7 +61,7 @@ def test_a_table_that_cannot_be_tuned_on_is_a_sentence() -> None:
     with pytest.raises(UserError, match="early exits to tune"):
         core.tune(random_table(50, 1), max_drop=0.1)
     with pytest.raises(UserError, match="a label for every sample"):
-        core.tune(changed(TABLE, labels=np.full(1200, -1)), max_drop=0.1)
+        core.tune(changed(TABLE, labels=np.full(500, -1)), max_drop=0.1)
 
 
 @pytest.fixture
