@@ -8,9 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.cli.options import Factory
 from core.foundation.places import APP, STREAMLIT_CONFIG
-from core.foundation.plugins import FACTORY
 
 
 def app(
@@ -18,14 +16,11 @@ def app(
     address: Annotated[
         str | None, typer.Option(metavar="HOST", help="Address to listen at; by default all.")
     ] = None,
-    factory: Factory = None,
 ) -> None:
     """Open the explorer: a web server, until it is interrupted."""
     settings = tomllib.loads(STREAMLIT_CONFIG.read_text(encoding="utf-8"))
     settings["server"] |= {"port": port} | ({"address": address} if address else {})
     flags = [f"--{name}={_shown(value)}" for name, value in _flat(settings)]
-    if factory is not None:
-        os.environ[FACTORY] = factory
     command = [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
     os.execv(sys.executable, command)
 

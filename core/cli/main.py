@@ -18,7 +18,7 @@ from core.cli import edge_cloud, explorer, methods, models, run, train, tune
 from core.cli.options import BROKEN_PIPE, INTERRUPTED
 from core.cli.text import note
 from core.foundation.errors import UserError
-from core.foundation.plugins import load_plugins
+from core.foundation.plugins import load_plugins, set_factory
 
 TRACEBACK = "EENET_TRACEBACK"
 """Environment variable; when set, a fault of ours shows where it happened."""
@@ -51,9 +51,19 @@ def load_own_files(
             "heads, backbones and data sets; as often as needed. Also $EENET_PLUGINS.",
         ),
     ] = None,
+    factory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:FUNCTION",
+            help="Makes the module of a network of your own, without arguments. Also "
+            "$EENET_FACTORY.",
+        ),
+    ] = None,
 ) -> None:
-    """Run the user's own files before any command."""
+    """Run the user's own files before any command; processes begun by it do, too."""
     load_plugins(plugin or ())
+    if factory is not None:
+        set_factory(factory)
 
 
 def program() -> str:
@@ -61,17 +71,18 @@ def program() -> str:
     return "early-exit" if Path(sys.argv[0]).stem == "early-exit" else "python -m core"
 
 
-def plugins_first(arguments: Sequence[str]) -> list[str]:
-    """Move every ``--plugin FILE`` before the command, where options of all commands stand."""
+def own_files_first(arguments: Sequence[str]) -> list[str]:
+    """Move ``--plugin`` and ``--factory`` before the command, where options of all commands are."""
     first, rest = [], []
     remaining = iter(arguments)
     for argument in remaining:
         if argument == "--":
             rest += [argument, *remaining]
-        elif argument == "--plugin":
+        elif argument in ("--plugin", "--factory"):
             first += [argument, *islice(remaining, 1)]
         else:
-            (first if argument.startswith("--plugin=") else rest).append(argument)
+            own = argument.startswith(("--plugin=", "--factory="))
+            (first if own else rest).append(argument)
     return first + rest
 
 
@@ -80,7 +91,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     0: done. 2: a mistake of the user's, told in one line. 1: a fault of ours. 130: interrupted.
     """
-    arguments = plugins_first(sys.argv[1:] if args is None else args)
+    arguments = own_files_first(sys.argv[1:] if args is None else args)
     try:
         output = typer.main.get_command(app).main(
             args=arguments or ["--help"], prog_name=program(), standalone_mode=False

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from core.foundation.plugins import FACTORY
-
 ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="A shipped model's name, or a model's folder.")
 ]
@@ -20,15 +18,6 @@ DataRoot = Annotated[
 ]
 Device = Annotated[str, typer.Option(metavar="D", help="cpu or cuda.")]
 Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads to use.")]
-Factory = Annotated[
-    str | None,
-    typer.Option(
-        "--factory",
-        metavar="FILE.py:FUNCTION",
-        envvar=FACTORY,
-        help="Makes the module of a network of your own; it takes no arguments.",
-    ),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells have it

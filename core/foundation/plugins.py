@@ -19,7 +19,7 @@ from core.foundation.errors import UserError, nearest
 PLUGINS = "EENET_PLUGINS"
 """Environment variable: plugins to load, separated as in `$PATH`."""
 FACTORY = "EENET_FACTORY"
-"""Environment variable: the function that makes a user's own network, as ``FILE.py:FUNCTION``."""
+"""Environment variable: makes the module of a network of the user's own, ``FILE.py:FUNCTION``."""
 _FAILURE = "__failure__"
 _importing = threading.Lock()
 
@@ -56,6 +56,27 @@ def load_function(reference: str) -> Callable[..., Any]:
         )
     found: Callable[..., Any] = function
     return found
+
+
+def set_factory(reference: str) -> None:
+    """Let `own_factory` return this function, here and in processes begun later.
+
+    Raises:
+        UserError: as `load_function`.
+    """
+    file, _, name = reference.rpartition(":")
+    load_function(reference)
+    os.environ[FACTORY] = f"{Path(file).absolute()}:{name}"
+
+
+def own_factory() -> Callable[[], Any] | None:
+    """Return the function that `$EENET_FACTORY` names, if any.
+
+    Raises:
+        UserError: as `load_function`.
+    """
+    reference = os.environ.get(FACTORY)
+    return load_function(reference) if reference else None
 
 
 def import_file(path: Path, what: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""What a network says about somebody's own pictures, batch by batch."""
+"""Somebody's own pictures, answered by every exit, batch by batch."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -17,7 +17,7 @@ BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Pictures and what every exit says about them, in the same order."""
+    """Pictures and the outputs of every exit for them, in the same order."""
 
     pictures: OwnPictures
     table: ExitTable
@@ -31,12 +31,12 @@ def score(
     light_on_dark: bool = False,
     turn: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Scored:
-    """Read pictures and ask every exit about each.
+    """Read pictures and run every exit on each.
 
     Args:
-        model: who is asked.
+        model: answers them.
         collection: files; those that cannot be read are skipped, with the reason.
-        tell: told how far it is; what it raises ends the work.
+        tell: called with how far it is; what it raises ends the work.
         light_on_dark: see `OwnReader`.
         turn: entered for every batch, so that others can work in between.
 

@@ -47,7 +47,7 @@ def write_model(
         )
     with atomic_folder(folder) as partial:
         state = network.state_dict().items()
-        weights = {name: _compact(tensor.contiguous()) for name, tensor in state}
+        weights = {name: _compact(tensor.cpu().contiguous()) for name, tensor in state}
         save_file(weights, partial / WEIGHTS)
         if tables:
             save_tables(partial / TABLE, tables)

@@ -8,7 +8,13 @@ import pytest
 from core.cli.main import main
 from core.exits.criteria import CRITERIA
 from core.foundation.errors import UserError
-from core.foundation.plugins import PLUGINS, load_function, load_plugins
+from core.foundation.plugins import (
+    FACTORY,
+    PLUGINS,
+    load_function,
+    load_plugins,
+    own_factory,
+)
 
 PLUGIN = """
 import core
@@ -88,3 +94,17 @@ def test_a_function_is_found_by_file_and_name(tmp_path: Path) -> None:
             load_function(reference)
     with pytest.raises(UserError, match="'number' in"):
         load_function(f"{path}:number")
+
+
+def test_a_factory_is_named_anywhere_in_the_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(FACTORY, "")
+    assert own_factory() is None
+    path = written(tmp_path, "def make():\n    return 7\n")
+    assert main(["tune", "--factory", f"{path}:make", "eenet8-mnist", "--max-drop", "1"]) == 0
+    made = own_factory()
+    assert made is not None
+    assert made() == 7
+    assert main(["models", f"--factory={path}:maek"]) == 2
+    assert "Did you mean 'make'" in capsys.readouterr().err
