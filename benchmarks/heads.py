@@ -8,7 +8,6 @@ exit, and its accuracy on calibration.
 """
 
 import copy
-from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from core.data.splits import load_split
 from core.hub.model import load
-from core.networks.cost import block_macs, head_macs
+from core.networks.cost import counted
 from core.networks.heads import Head
 from core.networks.normalisation import Normalisation, to_device
 from core.training.augment import CropAndFlip
@@ -41,14 +40,14 @@ def main() -> None:
     labels = torch.from_numpy(train.labels[:IMAGES])
     expected = torch.from_numpy(calibration.labels)
     shapes = trunk.output_shapes(spec.in_channels, spec.image_size)
-    reached = list(accumulate(block_macs(trunk, spec.in_channels, spec.image_size)))
+    image = torch.zeros(1, spec.in_channels, spec.image_size, spec.image_size)
 
     for place, kind in CANDIDATES:
         torch.manual_seed(0)
         block = trunk.names.index(place)
         head = Head(kind, shapes[block], spec.num_classes)
-        cost = (reached[block] + head_macs(head, shapes[block])) / model.card.plain_macs
         exit_alone = nn.Sequential(copy.deepcopy(trunk.blocks[: block + 1]), head)
+        cost = counted(exit_alone.eval(), image)[0] / model.card.plain_macs
         learn(exit_alone.to(memory_format=torch.channels_last), crops, labels, model.normalisation)
         right = 0
         batches = model.normalisation.batches(calibration.images, 500)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from core.foundation.errors import UserError
     from core.hub.model import Model, load
     from core.hub.registry import list_models
+    from core.networks.attach import attach, cut_points
     from core.networks.heads import HEADS
     from core.networks.trunk import TRUNKS
     from core.training.losses import LOSSES
@@ -34,8 +35,10 @@ __all__ = [
     "Policy",
     "Report",
     "UserError",
+    "attach",
     "backbone",
     "criterion",
+    "cut_points",
     "dataset",
     "evaluate",
     "head",
@@ -53,8 +56,10 @@ _HOMES = {
     "Policy": "exits.policy:Policy",
     "Report": "exits.report:Report",
     "UserError": "foundation.errors:UserError",
+    "attach": "networks.attach:attach",
     "backbone": "networks.trunk:TRUNKS.register",
     "criterion": "exits.criteria:criterion",
+    "cut_points": "networks.attach:cut_points",
     "dataset": "data.sources:DATASETS.register",
     "evaluate": "exits.report:evaluate",
     "head": "networks.heads:HEADS.register",

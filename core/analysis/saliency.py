@@ -77,15 +77,15 @@ def grad_cam(
         UserError: no such exit or class.
     """
     _check_exit(network, exit_index)
-    with torch.no_grad():
-        features = _features_at(network, image, exit_index)
-    with torch.enable_grad():
-        features = features.detach().requires_grad_()
-        logits = network.head(exit_index, features).logits
-        _check_target(logits, target)
-        (gradient,) = torch.autograd.grad(logits[0, target], features)
+    start, stop = network.stage_ranges[exit_index]
+    for block in range(stop, start, -1):
+        features, gradient = _with_gradient(network, image, exit_index, target, block)
+        if gradient.any():
+            break
+        # A classifier that reads the class token alone: what it took from the picture, it took in
+        # the block before.
     weights = gradient.mean(dim=(2, 3), keepdim=True)
-    relevance = (weights * features.detach()).sum(dim=1, keepdim=True).relu()
+    relevance = (weights * features).sum(dim=1, keepdim=True).relu()
     size = (image.shape[2], image.shape[3])
     return _scaled(F.interpolate(relevance, size=size, mode="bilinear", align_corners=False)[0, 0])
 
@@ -154,6 +154,22 @@ def occlusion(
             perturbations_per_eval=64,
         )
     return _scaled(found[0].sum(dim=0).relu())
+
+
+def _with_gradient(
+    network: ExitNetwork, image: Tensor, exit_index: int, target: int, block: int
+) -> tuple[Tensor, Tensor]:
+    """Return maps (1, C, H, W) after so many blocks, and what an exit's logit gains by them."""
+    trunk, stop = network.trunk, network.stage_ranges[exit_index][1]
+    to_map = trunk.layouts[block - 1].to_map
+    with torch.no_grad():
+        features = trunk.run(image, 0, block)
+    with torch.enable_grad():
+        features = features.detach().requires_grad_()
+        logits = network.head(exit_index, trunk.run(features, block, stop)).logits
+        _check_target(logits, target)
+        (gradient,) = torch.autograd.grad(logits[0, target], features)
+    return to_map(features.detach()), to_map(gradient)
 
 
 def _features_at(network: ExitNetwork, images: Tensor, exit_index: int) -> Tensor:

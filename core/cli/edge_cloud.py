@@ -288,11 +288,11 @@ def predict(
     check_bits(chosen_bits)
     name, spec = _network_of(source)
     from core.edge_cloud.measure import time_training
-    from core.networks.build import build, named
+    from core.networks.build import build
     from core.networks.outline import outline
 
     use_threads(threads)
-    exits = (*named(spec, build(spec)).exits, "final")
+    exits = build(spec).exit_names
     choices = plans(
         time_training(spec, batch_size),
         exits,

@@ -10,6 +10,7 @@ from core.edge_cloud.link import Role
 from core.foundation.errors import UserError, nearest
 from core.networks.build import build
 from core.networks.network import ExitNetwork
+from core.networks.trunk import key
 from core.training.checkpoint import Checkpoint
 from core.training.recipe import EdgeCloud, Phase, Recipe
 
@@ -85,8 +86,8 @@ def part_of(state: Checkpoint, network: ExitNetwork, split: int, role: Role) -> 
         role: whose half.
     """
     stop = network.stage_ranges[split][1]
-    mine = [f"trunk.blocks.{name}." for name in network.trunk.names[:stop]]
-    mine += [f"heads.{name}." for name in network.exit_names[: split + 1]]
+    mine = [f"trunk.blocks.{key(name)}." for name in network.trunk.names[:stop]]
+    mine += [f"heads.{key(name)}." for name in network.exit_names[: split + 1]]
     starts = tuple(f"{kind}.{start}" for kind in ("network", "optimizer") for start in mine)
     tensors = {
         name: tensor

@@ -40,7 +40,7 @@ def time_training(
         [one for block in network.trunk.blocks[start:stop] for one in block.parameters()]
         for start, stop in network.stage_ranges
     ]
-    heads = [list(network.heads[name].parameters()) for name in network.exit_names]
+    heads = [list(head.parameters()) for head in network.heads.values()]
     optimizers = [
         [torch.optim.SGD(parameters, 0.01, 0.9, nesterov=True) for parameters in parts]
         for parts in (stages, heads)

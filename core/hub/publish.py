@@ -21,7 +21,6 @@ from core.hub.card import (
 from core.hub.operating_points import with_figures
 from core.hub.registry import card_of
 from core.hub.storage import write_model
-from core.networks.build import named
 from core.networks.cost import count
 from core.networks.network import ExitNetwork
 from core.training.loop import TrainingResult
@@ -63,7 +62,7 @@ def publish(
                 f"expected the trained weights to be finite, but {name} is not: train again with a "
                 'lower `learning_rate`, or with precision = "float32".'
             )
-    spec = named(recipe.network, network)
+    spec = network.spec
     cost = count(network, spec.in_channels, spec.image_size)
     place = torch.device(device)
     network, normalisation = network.to(place), result.normalisation.to(place)

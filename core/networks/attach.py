@@ -1,80 +1,117 @@
-"""Early exits on a network that somebody already trained elsewhere."""
+"""Early exits on a network that somebody made elsewhere."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from core.foundation.errors import UserError
-from core.networks.backbones.torchvision_trunks import check_family, cut
 from core.networks.build import assemble
+from core.networks.constructors import FACTORY, recognise
+from core.networks.cut import CutPoint, answer, cut
 from core.networks.network import ExitNetwork
+from core.networks.placement import place
 from core.networks.spec import NetworkSpec
 
-SAME = 1e-4  # of the largest logit
+EXITS = 3
 
 
-def with_exits(module: nn.Module, *, image_size: int, **options: Any) -> ExitNetwork:
-    """Put early exits with fresh heads on a torchvision network, keeping all of its weights.
+def attach(
+    module: nn.Module,
+    example: Tensor,
+    *,
+    exits: Sequence[str] | int | None = None,
+    placement: str = "linear",
+    num_classes: int | None = None,
+    **options: Any,
+) -> ExitNetwork:
+    """Put early exits with fresh heads on an image classifier, keeping its weights.
 
-    The final exit gives the module's own logits, at any image size that the module accepts; this
-    is checked once, at ``image_size``.
+    The final exit gives the module's own logits, to the bit.
 
     Args:
-        module: a ResNet (ResNeXt, Wide ResNet), DenseNet or VGG of torchvision, possibly with
-            some of its layers replaced. It is copied and stays as it is.
-        image_size: height and width in pixels of the images that places and costs are meant for.
-        options: where the exits stand and what they are made of, as in `NetworkSpec`: ``exits``,
-            or ``placement`` and ``num_early``; ``head``, ``confidence`` and so on.
+        module: any classifier that torch.fx can trace and that answers with logits (B, K). It is
+            copied and stays as it is.
+        example: images (B, C, H, W) as the module takes them, B ≥ 1.
+        exits: the places where early exits stand, see `cut_points`; or how many, placed by a
+            rule. By default three.
+        placement: the rule: linear, pareto, fine or golden.
+        num_classes: K; where it is not the module's own, its classifier is replaced by a fresh
+            one.
+        options: what the exits are made of, as in `NetworkSpec`: ``head``, ``heads``,
+            ``confidence``, ``evidence``, ``sigmoid``.
 
     Returns:
-        The network, on the CPU, in float32 and eval mode.
+        The network, on the CPU, in float32 and eval mode. Its ``spec`` tells how to build it
+        again: by the name of its constructor where it is one of torchvision's or timm's, else by
+        a factory.
 
     Raises:
-        UserError: a module of another family, one that computes something else than its family,
-            an image size it cannot take, or options that do not fit.
+        UserError: a module that cannot be cut, an example that it does not take, exits that do
+            not exist, or options that are not valid.
     """
-    check_family(module)
-    own = copy.deepcopy(module).cpu().float().eval()
-    channels = next(m for m in own.modules() if isinstance(m, nn.Conv2d)).in_channels
-    image = torch.randn(
-        1, channels, image_size, image_size, generator=torch.Generator().manual_seed(0)
+    own, image = _copy(module, example)
+    expected = answer(own, image)
+    trunk, points = cut(own, image, num_classes)
+    if num_classes not in (None, expected.shape[1]):
+        expected = answer(own, image)
+    if exits is None:
+        exits = min(EXITS, len(points))
+    if isinstance(exits, int):
+        shares = [*(point.share for point in points), 1.0]
+        chosen = place(placement, exits, shares, [True] * len(shares))
+        exits = [points[index].name for index in chosen]
+    spec = _spec(
+        backbone=FACTORY,
+        factory=f"{type(module).__module__}:{type(module).__qualname__}",
+        num_classes=expected.shape[1],
+        in_channels=image.shape[1],
+        image_size=image.shape[2],
+        exits=exits,
+        **options,
     )
-    try:
-        with torch.no_grad():
-            expected = own(image)
-    except RuntimeError as error:
+    backbone = recognise(own, spec)
+    if backbone is not None:
+        spec = spec.model_copy(update={"backbone": backbone, "factory": ""})
+    network = assemble(trunk, spec).eval()
+    logits = answer(lambda images: network(images).logits[:, -1], image)
+    if not torch.allclose(logits, expected, rtol=0, atol=0, equal_nan=True):
         raise UserError(
-            f"expected `image_size` to be one that the module accepts, but at {image_size} it "
-            f"fails ({error}): choose larger images."
-        ) from None
-    trunk = cut(own)
-    network = assemble(trunk, _spec(module, channels, expected.shape[1], image_size, options))
-    network.eval()
-    with torch.no_grad():
-        logits = network(image).logits[:, -1]
-    if not torch.allclose(logits, expected, rtol=SAME, atol=SAME * float(expected.abs().max())):
-        raise UserError(
-            f"expected `module` to compute what torchvision's does, but {type(module).__name__} "
-            "has a forward method of its own: cut it into named blocks yourself "
-            "(core.networks.trunk.Trunk) and give them to core.networks.network.ExitNetwork."
+            f"expected {type(module).__name__} to give the same logits when it is cut, but it "
+            "does not: it draws random numbers, or changes in place what it reads again later."
         )
     return network
 
 
-def _spec(
-    module: nn.Module, in_channels: int, num_classes: int, image_size: int, options: dict[str, Any]
-) -> NetworkSpec:
-    given = {
-        "backbone": type(module).__name__,
-        "num_classes": num_classes,
-        "in_channels": in_channels,
-        "image_size": image_size,
-    }
+def cut_points(module: nn.Module, example: Tensor) -> tuple[CutPoint, ...]:
+    """Return the places of an image classifier where early exits may stand, first to last.
+
+    Args:
+        module: any classifier that torch.fx can trace.
+        example: images (B, C, H, W) as the module takes them, B ≥ 1.
+
+    Raises:
+        UserError: as `attach`.
+    """
+    return cut(*_copy(module, example))[1]
+
+
+def _copy(module: nn.Module, example: Tensor) -> tuple[nn.Module, Tensor]:
+    if example.dim() != 4 or len(example) == 0 or example.shape[2] != example.shape[3]:
+        raise UserError(
+            "expected `example` to be square images (B, C, H, W), but got shape "
+            f"{tuple(example.shape)}: pass at least one image, as high as wide."
+        )
+    own = copy.deepcopy(module).cpu().float().eval()
+    return own, example[:1].detach().cpu().float()
+
+
+def _spec(**values: Any) -> NetworkSpec:
     try:
-        return NetworkSpec.model_validate(options | given)
+        return NetworkSpec.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

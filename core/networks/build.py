@@ -5,41 +5,33 @@ from itertools import accumulate
 import torch
 
 from core.foundation.errors import UserError
-from core.networks.backbones import (  # noqa: F401  (they register their trunks)
-    airbench,
-    eenet8,
-    resnet,
-    torchvision_trunks,
-    vgg,
-)
-from core.networks.cost import block_macs, head_macs
+from core.networks.backbones import airbench, eenet8, resnet, vgg  # noqa: F401  (they register)
+from core.networks.constructors import FACTORY, TIMM, TORCHVISION, Factory, make
+from core.networks.cost import trunk_macs
+from core.networks.cut import cut
 from core.networks.heads import Head
 from core.networks.network import ExitNetwork, exit_indices
 from core.networks.placement import place
 from core.networks.spec import NetworkSpec
-from core.networks.trunk import TRUNKS, Trunk
+from core.networks.trunk import TRUNKS, Trunk, image_for
 
 
-def _positions(
-    trunk: Trunk, spec: NetworkSpec, last_shape: tuple[int, int, int]
-) -> tuple[int, ...]:
-    if spec.placement is None:
-        return exit_indices(trunk, spec.exits)
-    macs = block_macs(trunk, spec.in_channels, spec.image_size)
-    with torch.device("meta"):  # only to be counted: it takes no time and draws no numbers
-        final = trunk.final_head(last_shape, spec.num_classes)
-    plain_macs = sum(macs) + head_macs(final, last_shape)
-    costs = [total / plain_macs for total in accumulate(macs)]
-    return place(spec.placement, spec.num_early, costs, trunk.exit_allowed)
-
-
-def build(spec: NetworkSpec) -> ExitNetwork:
+def build(spec: NetworkSpec, factory: Factory | None = None) -> ExitNetwork:
     """Build a network with fresh weights.
 
+    Args:
+        spec: what it is made of.
+        factory: makes the module where the backbone is "factory".
+
     Raises:
-        UserError: unknown backbone, head, placement or block, or more exits than places.
+        UserError: unknown backbone, head, placement or block, more exits than places, no factory
+            or one that fails.
     """
-    return assemble(TRUNKS[spec.backbone](spec.in_channels), spec)
+    if not spec.backbone.startswith((TORCHVISION, TIMM, FACTORY)):
+        return assemble(TRUNKS[spec.backbone](spec.in_channels), spec)
+    module = make(spec, factory)
+    example = image_for(module, spec.in_channels, spec.image_size)
+    return assemble(cut(module, example, spec.num_classes)[0], spec)
 
 
 def assemble(trunk: Trunk, spec: NetworkSpec) -> ExitNetwork:
@@ -67,10 +59,17 @@ def assemble(trunk: Trunk, spec: NetworkSpec) -> ExitNetwork:
         Head(kind, shapes[i], spec.num_classes, evidence, spec.sigmoid)
         for kind, i in zip(kinds, exits, strict=True)
     ]
-    return ExitNetwork(trunk, exits, heads, trunk.final_head(shapes[-1], spec.num_classes))
+    final = trunk.final_head(shapes[-1], spec.num_classes)
+    return ExitNetwork(trunk, exits, heads, final, spec)
 
 
-def named(spec: NetworkSpec, network: ExitNetwork) -> NetworkSpec:
-    """Return the specification with the exits named instead of placed by a rule."""
-    names = network.exit_names[:-1]
-    return spec.model_copy(update={"exits": names, "placement": None, "num_early": 0})
+def _positions(
+    trunk: Trunk, spec: NetworkSpec, last_shape: tuple[int, int, int]
+) -> tuple[int, ...]:
+    if spec.placement is None:
+        return exit_indices(trunk, spec.exits)
+    with torch.device("meta"):  # only to be counted: it takes no time and draws no numbers
+        final = trunk.final_head(last_shape, spec.num_classes)
+    macs = trunk_macs(trunk, final, spec.in_channels, spec.image_size)
+    costs = [total / sum(macs) for total in accumulate(macs[:-1])]
+    return place(spec.placement, spec.num_early, costs, trunk.exit_allowed)

@@ -1,14 +1,18 @@
 """What a network costs: multiply-accumulates and parameters per stage and per head."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.overrides import BaseTorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.foundation.costs import Costs
 from core.networks.network import ExitNetwork
-from core.networks.trunk import Trunk
+from core.networks.trunk import Trunk, image_for
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,11 @@ class NetworkCost:
         return Costs.of_macs(self.stage_macs, self.head_macs)
 
 
-def _macs(module: nn.Module, inputs: Tensor) -> tuple[int, object]:
-    with FlopCounterMode(display=False) as counter:
-        output = module(inputs)
+def counted(function: Callable[..., Any], *inputs: Any) -> tuple[int, Any]:
+    """Call a function. Return the MACs of its convolutions and products, and what it returns."""
+    # Any function mode keeps attention from its fused inference path, which is not counted.
+    with BaseTorchFunctionMode(), FlopCounterMode(display=False) as counter:
+        output = function(*inputs)
     return counter.get_total_flops() // 2, output  # the counter counts 2 per MAC
 
 
@@ -44,48 +50,43 @@ def _parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-@torch.no_grad()
-def block_macs(trunk: Trunk, in_channels: int, image_size: int) -> tuple[int, ...]:
-    """Count the MACs of each block of a trunk for one square image."""
-    training = trunk.training
-    trunk.eval()
-    features = torch.zeros(1, in_channels, image_size, image_size)
-    counts = []
-    for block in trunk.blocks:
-        macs, output = _macs(block, features)
-        assert isinstance(output, Tensor)
-        features = output
-        counts.append(macs)
-    trunk.train(training)
-    return tuple(counts)
+@contextmanager
+def _in_eval_mode(*modules: nn.Module) -> Iterator[None]:
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.eval()
+    with torch.no_grad():
+        yield
+    for module, training in zip(modules, modes, strict=True):
+        module.train(training)
 
 
-@torch.no_grad()
-def head_macs(head: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Count the MACs of a head that reads features of ``shape`` (C, H, W)."""
-    training = head.training
-    device = next((parameter.device for parameter in head.parameters()), None)
-    macs, _ = _macs(head.eval(), torch.zeros(1, *shape, device=device))
-    head.train(training)
+def trunk_macs(trunk: Trunk, final: nn.Module, in_channels: int, image_size: int) -> list[int]:
+    """Count the MACs of each block of a trunk, and of its final head, for one square image."""
+    features = image_for(trunk, in_channels, image_size)
+    macs = []
+    with _in_eval_mode(trunk, final):
+        for layer in trunk.blocks:
+            block, features = counted(layer, features)
+            macs.append(block)
+        device = next((tensor.device for tensor in final.parameters()), features.device)
+        macs.append(counted(final, features.to(device))[0])
     return macs
 
 
-@torch.no_grad()
 def count(network: ExitNetwork, in_channels: int, image_size: int) -> NetworkCost:
     """Count MACs and parameters of each stage and head for one square image."""
-    training = network.training
-    network.eval()
-    per_block = block_macs(network.trunk, in_channels, image_size)
-    parameters = [_parameters(block) for block in network.trunk.blocks]
-    features = torch.zeros(1, in_channels, image_size, image_size)
-    head_macs = []
-    for index, name in enumerate(network.exit_names):
-        features = network.stage(index, features)
-        head_macs.append(_macs(network.heads[name], features)[0])
-    network.train(training)
+    stages, heads = [], []
+    features = image_for(network, in_channels, image_size)
+    with _in_eval_mode(network):
+        for index in range(network.num_exits):
+            macs, features = counted(network.stage, index, features)
+            stages.append(macs)
+            heads.append(counted(network.head, index, features)[0])
+    blocks = [_parameters(block) for block in network.trunk.blocks]
     return NetworkCost(
-        stage_macs=tuple(sum(per_block[start:stop]) for start, stop in network.stage_ranges),
-        head_macs=tuple(head_macs),
-        stage_parameters=tuple(sum(parameters[a:b]) for a, b in network.stage_ranges),
-        head_parameters=tuple(_parameters(network.heads[name]) for name in network.exit_names),
+        stage_macs=tuple(stages),
+        head_macs=tuple(heads),
+        stage_parameters=tuple(sum(blocks[start:stop]) for start, stop in network.stage_ranges),
+        head_parameters=tuple(_parameters(head) for head in network.heads.values()),
     )

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from core.foundation.errors import UserError, nearest
 from core.networks.heads import Head, HeadOutput
-from core.networks.trunk import Trunk
+from core.networks.spec import NetworkSpec
+from core.networks.trunk import Trunk, key
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,45 @@ class ExitNetwork(nn.Module):
 
     With no early exits it is the *plain* network. Heads are children under their block's name
     ("heads.stage1_3", "heads.final"), so weights fit between networks of the same trunk.
+
     """
 
     def __init__(
-        self, trunk: Trunk, exits: Sequence[int], heads: Sequence[Head], final: nn.Module
+        self,
+        trunk: Trunk,
+        exits: Sequence[int],
+        heads: Sequence[Head],
+        final: nn.Module,
+        spec: NetworkSpec | None = None,
     ) -> None:
-        """Put ``heads[i]`` after block ``exits[i]`` of ``trunk`` and ``final`` at its end."""
+        """Put ``heads[i]`` after block ``exits[i]`` of ``trunk`` and ``final`` at its end.
+
+        ``spec`` is what the network is built from, None for a trunk made by hand.
+        """
         super().__init__()
         self.trunk = trunk
         self.exit_names = (*(trunk.names[index] for index in exits), "final")
-        self.heads = nn.ModuleDict(dict(zip(self.exit_names, (*heads, final), strict=True)))
+        self.heads = nn.ModuleDict(
+            dict(zip(map(key, self.exit_names), (*heads, final), strict=True))
+        )
         stops = (*(index + 1 for index in exits), len(trunk.names))
         self.stage_ranges = tuple(zip((0, *stops[:-1]), stops, strict=True))
+        names = {"exits": self.exit_names[:-1], "placement": None, "num_early": 0}
+        self._spec = spec and spec.model_copy(update=names)
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """How to build the network again, its exits by their names.
+
+        Raises:
+            UserError: it was not built from a specification.
+        """
+        if self._spec is None:
+            raise UserError(
+                "expected a network that can be built again from a card, but this one's trunk was "
+                "made by hand: register the trunk (core.networks.trunk.TRUNKS) and build it."
+            )
+        return self._spec
 
     @property
     def num_exits(self) -> int:
@@ -48,15 +76,21 @@ class ExitNetwork(nn.Module):
         return len(self.exit_names)
 
     def stage(self, index: int, features: Tensor) -> Tensor:
-        """Run stage ``index``: (B, C, H, W) to (B, C', H', W')."""
+        """Run stage ``index`` on images (B, C, H, W), or on what the stage before put out."""
         start, stop = self.stage_ranges[index]
         return self.trunk.run(features, start, stop)
 
     def head(self, index: int, features: Tensor) -> HeadOutput:
-        """Ask the head of exit ``index`` about its stage's features (B, C, H, W)."""
-        output = self.heads[self.exit_names[index]](features)
+        """Run the head of exit ``index`` on what its stage put out."""
+        if index < self.num_exits - 1:
+            features = self.to_map(index, features)
+        output = self.heads[key(self.exit_names[index])](features)
         assert isinstance(output, HeadOutput)
         return output
+
+    def to_map(self, index: int, features: Tensor) -> Tensor:
+        """Return what stage ``index`` put out as maps (B, C, H, W)."""
+        return self.trunk.layouts[self.stage_ranges[index][1] - 1].to_map(features)
 
     def forward(self, images: Tensor) -> Outputs:
         """Run everything, skipping nothing: images (B, C, H, W) to logits (B, E, K)."""
@@ -87,6 +121,7 @@ def exit_indices(trunk: Trunk, names: Sequence[str]) -> tuple[int, ...]:
             "expected a backbone with blocks that an early exit may follow, but it has none: "
             "leave `exits` empty or choose another backbone."
         )
+    names = [trunk.aliases.get(name, name) for name in names]
     for name in names:
         if name not in free:
             raise UserError(

@@ -42,7 +42,8 @@ def place(
     """Choose the blocks after which ``num_early`` early exits stand.
 
     An exit follows the first allowed block whose cumulative cost reaches the placement's share;
-    where an earlier exit already stands there, the next allowed block.
+    where an earlier exit already stands there, the next allowed block. Where that would leave too
+    few blocks for the exits to come, it stands as late as they let it.
 
     Args:
         placement: a registered placement.
@@ -55,7 +56,7 @@ def place(
         The block indices, rising.
 
     Raises:
-        UserError: the trunk cannot hold so many exits at these places.
+        UserError: the trunk has no places for so many exits.
     """
     share = PLACEMENTS[placement]
     free = [index for index in range(len(allowed) - 1) if allowed[index]]
@@ -67,13 +68,8 @@ def place(
     chosen: list[int] = []
     for exit_index in range(num_early):
         reach = share(exit_index, num_early)
-        after = chosen[-1] if chosen else -1
-        candidates = [i for i in free if i > after and cumulative_costs[i] >= reach - 1e-9]
-        if not candidates:
-            raise UserError(
-                f"the placement '{placement}' puts early exit {exit_index + 1} of {num_early} "
-                f"at {reach:.0%} of the compute, where this backbone has no free place left: "
-                f"ask for at most {exit_index} exits, or name the blocks."
-            )
-        chosen.append(candidates[0])
+        last = len(free) - num_early + exit_index
+        possible = [i for i in free[: last + 1] if not chosen or i > chosen[-1]]
+        reached = (i for i in possible if cumulative_costs[i] >= reach - 1e-9)
+        chosen.append(next(reached, possible[-1]))
     return tuple(chosen)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from core.foundation.registry import Registry
 from core.networks.heads import Head
+from core.networks.layout import MAP, Layout
 
 
 @dataclass(frozen=True)
@@ -16,22 +17,29 @@ class Block:
     """One block of a trunk and what placing an exit after it needs to know.
 
     Attributes:
-        name: unique within the trunk, usable as a module name ("stage2_1").
-        module: maps features (B, C, H, W) to features (B, channels, H', W').
-        channels: channels of the output.
+        name: unique within the trunk ("stage2_1", "features.8").
+        module: maps features to features, (B, C, H, W) if the layout is a map.
         exit_allowed: whether an early exit may follow this block.
+        layout: of the features that it puts out.
+        aliases: other names by which an exit may ask for the place after it.
     """
 
     name: str
     module: nn.Module
-    channels: int
     exit_allowed: bool = True
+    layout: Layout = MAP
+    aliases: tuple[str, ...] = ()
+
+
+def key(name: str) -> str:
+    """Return the name of the child that a block's module or head is: without dots."""
+    return name.replace(".", "/")
 
 
 FinalHead = Callable[[tuple[int, int, int], int], nn.Module]
 """Makes the head that ends a trunk of output shape (C, H, W), for so many classes K.
 
-It maps features (B, C, H, W) to a `HeadOutput` without a confidence logit.
+It maps features, as the last block puts them out, to a `HeadOutput` without a confidence logit.
 """
 
 
@@ -52,32 +60,40 @@ class Trunk(nn.Module):
     ) -> None:
         """Put blocks in a row, with fresh convolutions unless ``initialise`` is false."""
         super().__init__()
-        self.blocks = nn.Sequential(OrderedDict((block.name, block.module) for block in blocks))
+        self.blocks = nn.Sequential(OrderedDict((key(one.name), one.module) for one in blocks))
         self.names = tuple(block.name for block in blocks)
-        self.channels = tuple(block.channels for block in blocks)
         self.exit_allowed = tuple(block.exit_allowed for block in blocks)
+        self.layouts = tuple(block.layout for block in blocks)
+        self.aliases = {other: block.name for block in blocks for other in block.aliases}
         self.final_head = final_head
         if initialise:
             _initialise(self)
 
     def run(self, features: Tensor, start: int, stop: int) -> Tensor:
-        """Run blocks ``start`` up to but without ``stop``: (B, C, H, W) to (B, C', H', W')."""
+        """Run blocks ``start`` up to but without ``stop`` on the features before them."""
         for block in self.blocks[start:stop]:
             features = block(features)
         return features
 
     @torch.no_grad()
     def output_shapes(self, in_channels: int, image_size: int) -> list[tuple[int, int, int]]:
-        """Return the (C, H, W) that each block puts out for a square image."""
+        """Return the (C, H, W) that a head after each block reads, for a square image."""
         training = self.training
         self.eval()
-        features = torch.zeros(1, in_channels, image_size, image_size)
+        features = image_for(self, in_channels, image_size)
         shapes = []
-        for block in self.blocks:
+        for block, layout in zip(self.blocks, self.layouts, strict=True):
             features = block(features)
-            shapes.append((features.shape[1], features.shape[2], features.shape[3]))
+            channels, height, width = layout.to_map(features).shape[1:]
+            shapes.append((channels, height, width))
         self.train(training)
         return shapes
+
+
+def image_for(module: nn.Module, channels: int, size: int) -> Tensor:
+    """Return a black square image (1, C, H, W) on a module's device."""
+    device = next((tensor.device for tensor in module.parameters()), None)
+    return torch.zeros(1, channels, size, size, device=device)
 
 
 TrunkBuilder = Callable[[int], Trunk]

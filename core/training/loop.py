@@ -19,6 +19,7 @@ from core.networks.build import build
 from core.networks.cost import count
 from core.networks.network import ExitNetwork
 from core.networks.normalisation import Normalisation, to_device
+from core.networks.trunk import key
 from core.training.checkpoint import (
     BEST,
     LATEST,
@@ -250,7 +251,7 @@ class Trainer:
 
     def _prepare(self, phase: Phase) -> None:
         """Freeze what the phase does not train: no gradient, no decay, no batch statistics."""
-        early = [f"heads.{name}." for name in self.network.exit_names[:-1]]
+        early = [f"heads.{key(name)}." for name in self.network.exit_names[:-1]]
         parts = {"all": ("",), "exits": tuple(early), "confidence": (".confidence_branch.",)}
         part = parts[phase.trains]
         if self.training != phase.trains:
@@ -264,7 +265,7 @@ class Trainer:
         self.model.train(phase.trains == "all")
         if phase.trains == "exits":
             for name in self.network.exit_names[:-1]:
-                self.network.heads[name].train()
+                self.network.heads[key(name)].train()
 
     def _loss(
         self,

@@ -79,12 +79,12 @@ def airbench(
     whitening = Whitening(in_channels, stride)
     channels = whitening.out_channels
     stem = nn.Sequential(OrderedDict(whiten=whitening, act=nn.GELU()))
-    blocks = [Block("stem", stem, channels, exit_allowed=False)]
+    blocks = [Block("stem", stem, exit_allowed=False)]
     groups = zip(widths, depths, pools, strict=True)
     for group, (width, depth, pool) in enumerate(groups, start=1):
-        blocks.append(Block(f"group{group}_1", unit(channels, width, pool=pool), width))
+        blocks.append(Block(f"group{group}_1", unit(channels, width, pool=pool)))
         rest = ResidualPair(width) if depth == 3 else unit(width, width)
-        blocks.append(Block(f"group{group}_2", rest, width))
+        blocks.append(Block(f"group{group}_2", rest))
         channels = width
     trunk = Trunk(blocks, _final, initialise=False)
     for module in trunk.modules():

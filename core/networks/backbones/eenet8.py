@@ -23,10 +23,10 @@ def eenet8(in_channels: int, *, filters: int) -> Trunk:
             relu=nn.ReLU(),
         )
     )
-    blocks = [Block("stem", stem, filters)]
+    blocks = [Block("stem", stem)]
     before = filters
     for number, width in enumerate((filters, 2 * filters, 4 * filters), start=1):
-        blocks.append(Block(f"block{number}", residual_block(before, width, 1), width))
+        blocks.append(Block(f"block{number}", residual_block(before, width, 1)))
         before = width
     return Trunk(blocks)
 

@@ -18,13 +18,13 @@ def resnet(in_channels: int, *, depth: int) -> Trunk:
             relu=nn.ReLU(),
         )
     )
-    blocks = [Block("stem", stem, 16)]
+    blocks = [Block("stem", stem)]
     before = 16
     for stage, width in enumerate((16, 32, 64), start=1):
         for number in range(1, (depth - 2) // 6 + 1):
             stride = 2 if stage > 1 and number == 1 else 1
             block = residual_block(before, width, stride)
-            blocks.append(Block(f"stage{stage}_{number}", block, width))
+            blocks.append(Block(f"stage{stage}_{number}", block))
             before = width
     return Trunk(blocks)
 

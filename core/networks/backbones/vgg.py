@@ -26,6 +26,6 @@ def vgg11half(in_channels: int) -> Trunk:
             last = number == count
             if last:
                 layers["pool"] = nn.MaxPool2d(2)
-            blocks.append(Block(f"stage{stage}_{number}", nn.Sequential(layers), channels, last))
+            blocks.append(Block(f"stage{stage}_{number}", nn.Sequential(layers), last))
             in_channels = channels
     return Trunk(blocks)

@@ -4,11 +4,12 @@ import numpy as np
 import torch
 import torchvision
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from core.data.samples import load_samples, sample_names
 from core.hub.card import Card
 from core.networks.build import build
+from core.networks.constructors import Weightless
 from core.networks.network import ExitNetwork
 from core.networks.spec import NetworkSpec
 
@@ -57,20 +58,29 @@ def images_for(card: Card) -> NDArray[np.uint8]:
     return images.repeat(times, axis=1).repeat(times, axis=2)
 
 
-def torchvision_module(name: str, num_classes: int = 5, classifier: bool = True) -> nn.Module:
+def torchvision_module(
+    name: str, num_classes: int = 5, seed: int = 0, **options: object
+) -> nn.Module:
     """A module of torchvision's with random weights and statistics, made in little time."""
-    with torch.device("meta"):
-        module = torchvision.models.get_model(name, num_classes=num_classes)
-    if not classifier:
-        module.classifier = nn.Identity()
-    module.to_empty(device="cpu")
-    generator = torch.Generator().manual_seed(0)
-    for tensor in module.state_dict().values():
-        if tensor.dim() > 1:
-            bound = (6 / tensor[0].numel()) ** 0.5
-            tensor.uniform_(-bound, bound, generator=generator)
-        elif tensor.is_floating_point():
-            tensor.uniform_(0.5, 1.5, generator=generator)
-        else:
-            tensor.zero_()
-    return module
+    with Weightless():
+        module = torchvision.models.get_model(name, num_classes=num_classes, **options)
+    return filled(module, seed)
+
+
+def filled(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Give a module that was made without memory random weights and statistics."""
+    pool = torch.rand(10_007, generator=torch.Generator().manual_seed(seed))
+
+    def fill(tensor: Tensor) -> Tensor:
+        if not tensor.is_meta:
+            return tensor
+        if not tensor.is_floating_point():
+            return torch.zeros(tensor.shape, dtype=tensor.dtype)
+        values = pool.repeat(tensor.numel() // len(pool) + 1)[: tensor.numel()]
+        if tensor.dim() < 2:
+            return values + 0.5
+        bound = (6 / tensor[0].numel()) ** 0.5
+        return values.mul_(2 * bound).sub_(bound).view(tensor.shape)
+
+    module._apply(fill)
+    return module.eval()

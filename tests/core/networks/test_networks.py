@@ -3,8 +3,7 @@ import torch
 from torch import nn
 
 from core.foundation.errors import UserError
-from core.networks.backbones.torchvision_trunks import PREFIX
-from core.networks.build import assemble, build, named
+from core.networks.build import assemble, build
 from core.networks.confidence import answer_summary
 from core.networks.cost import count
 from core.networks.heads import HEADS, Head
@@ -12,8 +11,6 @@ from core.networks.placement import PLACEMENTS, place
 from core.networks.spec import NetworkSpec
 from core.networks.trunk import TRUNKS
 from tests.core.networks.small import network, spec
-
-OWN = [name for name in TRUNKS if not name.startswith(PREFIX)]
 
 
 def plain_spec(backbone: str, **changes: object) -> NetworkSpec:
@@ -35,7 +32,7 @@ def test_deeper_resnets_count_the_published_macs(depth: int, millions: float) ->
     assert cost.plain_macs / 1e6 == pytest.approx(millions, abs=0.01)
 
 
-@pytest.mark.parametrize("backbone", OWN)
+@pytest.mark.parametrize("backbone", TRUNKS)
 def test_every_backbone_runs_with_an_exit_in_its_middle(backbone: str) -> None:
     with torch.device("meta"):  # shapes are all that is asked for
         trunk = TRUNKS[backbone](3)
@@ -49,7 +46,7 @@ def test_every_backbone_runs_with_an_exit_in_its_middle(backbone: str) -> None:
     assert outputs.confidence_logits.shape == (2, 1)
 
 
-@pytest.mark.parametrize("backbone", OWN)
+@pytest.mark.parametrize("backbone", TRUNKS)
 def test_no_module_works_in_place(backbone: str) -> None:
     with torch.device("meta"):
         trunk = TRUNKS[backbone](3)
@@ -185,8 +182,6 @@ def test_placements_give_distinct_rising_places_before_the_end(
 def test_too_many_exits_are_refused() -> None:
     with pytest.raises(UserError, match=r"from 0 to 3.* but got 4"):
         build(spec(exits=(), placement="linear", num_early=4))
-    with pytest.raises(UserError, match=r"no free place left.*at most 1 exits"):
-        build(spec(exits=(), placement="pareto", num_early=3))
 
 
 @pytest.mark.parametrize(
@@ -213,7 +208,7 @@ def test_an_image_too_small_for_the_backbone_is_refused() -> None:
         build(plain_spec("vgg11half", image_size=16))
 
 
-def test_named_replaces_a_placement_by_the_blocks_it_chose() -> None:
-    asked = plain_spec("resnet20", placement="linear", num_early=3)
-    made = build(asked)
-    assert build(named(asked, made)).exit_names == made.exit_names
+def test_the_specification_of_a_network_names_the_blocks_that_a_placement_chose() -> None:
+    made = build(plain_spec("resnet20", placement="linear", num_early=3))
+    assert made.spec.placement is None
+    assert build(made.spec).exit_names == made.exit_names == (*made.spec.exits, "final")

@@ -1,9 +1,11 @@
+import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -16,6 +18,7 @@ from core.hub.model import load, trained
 from core.networks.build import build
 from core.networks.network import ExitNetwork
 from core.networks.spec import NetworkSpec
+from core.networks.weights import load_weights
 from core.training.loop import Trainer
 from core.training.start_from import start_from
 from tests.core.networks.small import torchvision_module
@@ -23,11 +26,12 @@ from tests.core.training.tiny import bars, tiny_recipe
 
 SPEC = NetworkSpec(
     backbone="torchvision-resnet18",
-    exits=("stage1_2",),
+    exits=("layer1",),
     num_classes=5,
     in_channels=3,
     image_size=64,
 )
+LAST_OF_DENSENET = "trunk.blocks.features.features.denseblock4.denselayer16.conv2.weight"
 State = dict[str, Tensor]
 
 
@@ -60,6 +64,16 @@ WAYS: dict[str, Callable[[State], Any]] = {
     "of DataParallel": lambda state: {f"module.{name}": t for name, t in state.items()},
     "of Lightning": lambda state: {"state_dict": {f"model.{n}": t for n, t in state.items()}},
     "without counters": without_counters,
+    "in many wrappers": lambda s: {
+        "epoch": np.float64(3),
+        "args": argparse.Namespace(lr=0.1),
+        "model_ema": {f"module._orig_mod.module.backbone.{n}": t for n, t in s.items()},
+    },
+    "of an averaged model": lambda s: (
+        {"n_averaged": torch.tensor(4)} | {f"module.{n}": t for n, t in s.items()}
+    ),
+    "compiled in parts": lambda s: {n.replace(".0.", ".0._orig_mod."): t for n, t in s.items()},
+    "beside a number": lambda s: s | {"epoch": 3},
 }
 
 
@@ -71,11 +85,11 @@ def test_a_torchvision_checkpoint_answers_as_its_module(
     path = tmp_path / "mine.pth"
     torch.save(WAYS[way](module.state_dict()), path)
     network = build(SPEC).eval()
-    early = {n: t.clone() for n, t in network.heads["stage1_2"].state_dict().items()}
+    early = {n: t.clone() for n, t in network.heads["layer1"].state_dict().items()}
     assert start_from(network, SPEC, str(path)) is None
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(network(images).logits[:, -1], module(images))
-    after = network.heads["stage1_2"].state_dict()
+    after = network.heads["layer1"].state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in early.items())
 
 
@@ -84,14 +98,14 @@ def test_safetensors_with_either_names(module: nn.Module, tmp_path: Path) -> Non
     save_file(module.state_dict(), path)
     first = build(SPEC)
     start_from(first, SPEC, str(path))
-    classifier = first.state_dict()["heads.final.softmax_branch.weight"]
+    classifier = first.state_dict()["heads.final.module.fc.weight"]
     assert torch.equal(classifier, module.state_dict()["fc.weight"])
     save_file(first.state_dict(), path)
-    elsewhere = SPEC.model_copy(update={"exits": ("stage2_1",)})
+    elsewhere = SPEC.model_copy(update={"exits": ("layer2.0",)})
     second = build(elsewhere)
     start_from(second, elsewhere, str(path))
     ours, theirs = first.state_dict(), second.state_dict()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours if "heads.stage" not in name)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours if "heads.layer" not in name)
 
 
 def test_a_shipped_model_brings_its_normalisation() -> None:
@@ -112,7 +126,7 @@ def test_a_training_run_starts_from_a_file(tmp_path: Path) -> None:
     torch.save(module.state_dict(), tmp_path / "mine.pt")
     recipe = tiny_recipe(network=content | {"in_channels": 1}, start_from=str(tmp_path / "mine.pt"))
     trainer = Trainer.of_recipe(recipe, bars(16, 0), bars(16, 1), torch.device("cpu"), find=trained)
-    stem = trainer.network.state_dict()["trunk.blocks.stem.conv.weight"]
+    stem = trainer.network.state_dict()["trunk.blocks.maxpool.conv1.weight"]
     assert torch.equal(stem, module.conv1.weight)
 
 
@@ -146,7 +160,7 @@ def test_old_densenet_names_are_known(tmp_path: Path) -> None:
     torch.save(old, tmp_path / "old.pth")
     network = build(spec)
     start_from(network, spec, str(tmp_path / "old.pth"))
-    assert not network.state_dict()["trunk.blocks.dense4_16.new.conv2.weight"].any()
+    assert not network.state_dict()[LAST_OF_DENSENET].any()
 
 
 Download = Callable[..., State]
@@ -215,23 +229,28 @@ def without(state: State, *names: str) -> State:
 WRONG: dict[str, tuple[Callable[[State], Any], str]] = {
     "lacks": (
         lambda s: without(s, "layer1.0.conv1.weight", "fc.bias"),
-        r"lacks 'layer1\.0\.conv1\.weight' and 1 more: name the backbone",
+        r"lacks layer1\.0\.conv1\.weight, fc\.bias: name the network",
     ),
-    "has": (lambda s: s | {"fc2.bias": torch.zeros(3)}, r"has 'fc2\.bias', which fit nowhere"),
-    "another backbone": (lambda s: hollow("densenet121"), "lacks 'conv1.weight' and .* and has"),
+    "has": (lambda s: s | {"fc2.bias": torch.zeros(3)}, r"has fc2\.bias, which fit nowhere"),
+    "another backbone": (
+        lambda s: hollow("densenet121"),
+        r"lacks conv1\.weight, (\S+, ){3}\S+ and \d+ more and has features\.conv0\.weight",
+    ),
     "another shape": (
         lambda s: s | {"conv1.weight": torch.zeros(64, 3, 3, 3)},
-        r"'conv1\.weight' .*\(64, 3, 7, 7\), as in .*but got \(64, 3, 3, 3\)",
+        r"conv1\.weight of shape \(64, 3, 3, 3\) instead of \(64, 3, 7, 7\): name the network",
     ),
     "other classes": (lambda s: hollow("resnet18", 7), r"5 classes apart.*tells 7 \(fc\.weight\)"),
     "not a number": (
         lambda s: s | {"bn1.weight": torch.full((64,), torch.nan)},
         r"'bn1\.weight' .* finite",
     ),
-    "a whole module": (lambda s: nn.Linear(2, 2), "nothing else.*not read: save it anew"),
-    "a list": (lambda s: [1, 2], "state dict, but got list: save it anew"),
-    "nothing": (lambda s: {}, "state dict, but got"),
-    "a number": (lambda s: s | {"epoch": 3}, "state dict, .* but 'epoch' is int: save it anew"),
+    "a whole module": (
+        lambda s: nn.Linear(2, 2),
+        "could run foreign code and are not read: save it anew",
+    ),
+    "a list": (lambda s: [1, 2], "state dict, .*, but got list: save it anew"),
+    "nothing": (lambda s: {"epoch": 3}, "state dict, .*, but got dict"),
 }
 
 
@@ -252,7 +271,7 @@ def test_weights_that_do_not_fit_are_refused(
         ("mine.pth", b"no weights", "damaged"),
         ("mine.safetensors", b"no weights", "damaged"),
         ("mine.pt", None, "there is no file"),
-        ("mine.bin", b"some", r"ends in \.safetensors, \.pth, \.pt, but got"),
+        ("mine.bin", b"some", r"a \.safetensors, \.pth, \.pt, \.ckpt file, but got"),
     ],
 )
 def test_files_that_cannot_be_read_are_refused(
@@ -281,11 +300,29 @@ def test_sources_that_do_not_fit_are_refused(
         start_from(shapes, SPEC.model_copy(update={"backbone": backbone}), source, trained)
 
 
-def test_torchvisions_names_need_torchvisions_backbone(shapes: ExitNetwork, tmp_path: Path) -> None:
+def test_a_registered_backbone_reads_its_own_names(tmp_path: Path) -> None:
     torch.save(hollow(), tmp_path / "mine.pth")
-    spec = SPEC.model_copy(update={"backbone": "resnet18"})
-    with pytest.raises(UserError, match=r"as this project does .*instead of resnet18"):
-        start_from(shapes, spec, str(tmp_path / "mine.pth"))
+    spec = SPEC.model_copy(update={"backbone": "resnet20", "exits": ()})
+    with pytest.raises(UserError, match=r"backbone resnet20 .*lacks trunk\.blocks.*has conv1\."):
+        start_from(build(spec), spec, str(tmp_path / "mine.pth"))
+
+
+def test_a_classifier_of_other_classes_is_left_fresh_where_that_is_meant(tmp_path: Path) -> None:
+    torch.save(hollow("resnet18", 7), tmp_path / "mine.pth")
+    network = build(SPEC)
+    fresh = network.state_dict()["heads.final.module.fc.weight"].clone()
+    start_from(network, SPEC, str(tmp_path / "mine.pth"), new_classifier=True)
+    assert not network.state_dict()["trunk.blocks.layer4.layer4.1.conv2.weight"].any()
+    assert torch.equal(network.state_dict()["heads.final.module.fc.weight"], fresh)
+
+
+def test_a_module_takes_weights_before_it_is_cut(module: nn.Module, tmp_path: Path) -> None:
+    torch.save({"model": module.state_dict()}, tmp_path / "mine.ckpt")
+    other = torchvision_module("resnet18", seed=1)
+    load_weights(other, tmp_path / "mine.ckpt")
+    assert torch.equal(other.fc.weight, module.fc.weight)
+    with pytest.raises(UserError, match="the weights of Linear and its classifier, but it lacks"):
+        load_weights(nn.Linear(2, 2), tmp_path / "mine.ckpt")
 
 
 def test_what_exits_have_learned_comes_along_where_the_same_heads_stand() -> None:
