@@ -135,7 +135,7 @@ class Model:
             images: uint8 (N, H, W, C), or pictures.
             policy: by default the card's.
             batch_size: does not change answers, exits and costs.
-            on_batch: told after each batch how many images are done.
+            on_batch: called after each batch with the number of images done.
 
         Raises:
             UserError: a policy for another number of exits, or images of another shape.
