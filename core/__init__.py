@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from core.networks.attach import attach, cut_points
     from core.networks.heads import HEADS
     from core.networks.trunk import TRUNKS
+    from core.training.fit import fit
     from core.training.losses import LOSSES
     from core.tuning.tune import tune
 
@@ -41,6 +42,7 @@ __all__ = [
     "cut_points",
     "dataset",
     "evaluate",
+    "fit",
     "head",
     "list_models",
     "load",
@@ -62,6 +64,7 @@ _HOMES = {
     "cut_points": "networks.attach:cut_points",
     "dataset": "data.sources:DATASETS.register",
     "evaluate": "exits.report:evaluate",
+    "fit": "training.fit:fit",
     "head": "networks.heads:HEADS.register",
     "list_models": "hub.registry:list_models",
     "load": "hub.model:load",

@@ -91,8 +91,8 @@ def train(
     """
     plan = _chosen_recipe(recipe, split, bits, rate)
     place = _checked_role(role, address)
-    from core.hub.model import checked_device
     from core.hub.registry import card_of
+    from core.training.device import checked_device
 
     if plan.plain is not None and place != "cloud":
         card_of(plan.plain)  # better missed now than after hours

@@ -1,4 +1,4 @@
-"""The train, calibration and test splits of a data set.
+"""Train, calibration and test: which images belong to which split.
 
 Networks learn on train; thresholds, temperatures and the like are chosen on calibration; test is
 only ever reported on. Train and calibration are disjoint parts of `train.npz`.

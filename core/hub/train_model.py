@@ -8,9 +8,10 @@ from core.edge_cloud.run import Meeting, OnEpoch, run_edge
 from core.edge_cloud.traffic import mean_traffic
 from core.foundation.errors import UserError
 from core.hub.card import Card
-from core.hub.model import checked_device, trained
+from core.hub.model import trained
 from core.hub.publish import publish
 from core.hub.registry import card_of
+from core.training.device import checked_device
 from core.training.loop import train
 from core.training.progress import EpochReport
 from core.training.recipe import Recipe

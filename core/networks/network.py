@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,12 @@ class ExitNetwork(nn.Module):
     With no early exits it is the *plain* network. Heads are children under their block's name
     ("heads.stage1_3", "heads.final"), so weights fit between networks of the same trunk.
 
+    Attributes:
+        training_result: the facts of its training (`core.training.loop.TrainingResult`) where
+            `core.fit` trained it, else None.
     """
+
+    training_result: Any = None
 
     def __init__(
         self,

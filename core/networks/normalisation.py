@@ -1,6 +1,6 @@
 """From pixels to what a network reads: every channel shifted and scaled."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,13 +33,17 @@ class Normalisation(nn.Module):
             self.register_buffer(name, tensor, persistent=False)
 
     @classmethod
-    def measured(cls, images: NDArray[np.uint8]) -> "Normalisation":
-        """Return the one that brings these images (N, H, W, C) to mean 0 and deviation 1."""
-        pixels = images.reshape(-1, images.shape[-1])
-        histogram = np.stack([np.bincount(channel, minlength=256) for channel in pixels.T])
+    def measured(cls, parts: Iterable[NDArray[np.uint8]]) -> "Normalisation":
+        """Return the one that brings images, in parts (N, H, W, C), to mean 0 and deviation 1."""
+        counts = [
+            [np.bincount(channel, minlength=256) for channel in part.reshape(-1, part.shape[-1]).T]
+            for part in parts
+        ]
+        histogram = np.sum(counts, axis=0)  # (C, 256)
+        count = histogram[0].sum()
         values = np.arange(256) / 255
-        mean = histogram @ values / len(pixels)
-        variance = histogram @ values**2 / len(pixels) - mean**2
+        mean = histogram @ values / count
+        variance = histogram @ values**2 / count - mean**2
         return cls(mean.round(4).tolist(), np.sqrt(variance).round(4).tolist())
 
     def forward(self, pixels: Tensor) -> Tensor:

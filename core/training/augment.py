@@ -12,21 +12,22 @@ class CropAndFlip:
     """
 
     def __init__(self, images: Tensor, pad: int, flip: bool) -> None:
-        """Take all images (N, C, H, W) uint8.
+        """Take all images (N, C, H, W).
 
         Args:
-            images: on the device.
+            images: on the device, uint8 or float32.
             pad: pixels on each side, so far may a crop be off the middle.
             flip: whether half of the crops are mirrored.
         """
         self.height, self.width = images.shape[2:]
         self.pad, self.flip = pad, flip
-        colour = images.sum(dim=(0, 2, 3), dtype=torch.int64) // images[:, 0].numel()
-        self.mean = colour.to(torch.uint8)[:, None, None]
+        total = torch.float64 if images.is_floating_point() else torch.int64
+        colour = images.sum(dim=(0, 2, 3), dtype=total).double() / images[:, 0].numel()
+        self.mean = colour.to(images.dtype)[:, None, None]
         self.padded = _reflect(images, pad) if pad else images
 
     def batch(self, indices: Tensor, generator: torch.Generator, cutout: int = 0) -> Tensor:
-        """Return augmented images (B, C, H, W) uint8.
+        """Return augmented images (B, C, H, W).
 
         Args:
             indices: of the images, (B,).
@@ -52,7 +53,7 @@ class CropAndFlip:
         return crops
 
     def originals(self, indices: Tensor) -> Tensor:
-        """Return images as they are: (B, C, H, W) uint8."""
+        """Return images as they are: (B, C, H, W)."""
         rows = slice(self.pad, self.pad + self.height)
         return self.padded[indices, :, rows, self.pad : self.pad + self.width]
 
@@ -73,7 +74,7 @@ def _covered(size: int, count: int, cutout: int, generator: torch.Generator) -> 
 
 def _reflect(images: Tensor, pad: int) -> Tensor:
     parts = [  # in chunks: padding works on floats, and a whole data set of them is large
-        F.pad(chunk.float(), (pad, pad, pad, pad), mode="reflect").to(torch.uint8)
+        F.pad(chunk.float(), (pad, pad, pad, pad), mode="reflect").to(images.dtype)
         for chunk in torch.split(images, 4096)
     ]
     return torch.cat(parts)

@@ -82,6 +82,6 @@ def earlier_run(folder: Path, resume: bool) -> bool:
     if latest.exists() and not resume:
         raise UserError(
             f"expected {folder} to hold no earlier run, but {latest} exists: "
-            "add --resume to go on with it, or choose another folder."
+            "add --resume (resume=True in Python) to go on with it, or choose another folder."
         )
     return latest.exists()

@@ -8,7 +8,9 @@ import torch
 from torch import Generator, Tensor
 
 from core.data.prepared import ImageSet
+from core.foundation.errors import UserError
 from core.networks.normalisation import to_device
+from core.networks.spec import NetworkSpec
 from core.training.augment import CropAndFlip
 from core.training.distributed import Workers
 
@@ -20,14 +22,14 @@ class Batch:
     """Images with their labels, on the device.
 
     Attributes:
-        pixels: uint8 (B, C, H, W).
+        pixels: (B, C, H, W), uint8, or float32 where they are normalised already.
         labels: int64 (B,).
-        indices: (B,) places of the images in their set.
+        indices: (B,) places of the images in their set, where the source knows.
     """
 
     pixels: Tensor
     labels: Tensor
-    indices: Tensor
+    indices: Tensor | None = None
 
 
 class Source(Protocol):
@@ -91,3 +93,16 @@ class DeviceImages:
         for indices in torch.split(torch.arange(len(self.labels)), EVALUATION_BATCH):
             indices = indices.to(self.labels.device)
             yield Batch(self.crops.originals(indices), self.labels[indices], indices)
+
+
+def check_images(images: ImageSet, spec: NetworkSpec, whose: str) -> None:
+    """Raise `UserError` unless images have the size and classes of a network, ``whose`` it is."""
+    height, width, channels = images.images.shape[1:]
+    ours = (spec.image_size, spec.image_size, spec.in_channels, spec.num_classes)
+    theirs = (height, width, channels, len(images.classes))
+    if ours != theirs:
+        raise UserError(
+            f"expected the data set {images.name} to have images of {ours[0]}×{ours[1]} pixels, "
+            f"{ours[2]} channels and {ours[3]} classes as {whose} says, but got "
+            f"{theirs[0]}×{theirs[1]}, {theirs[2]} and {theirs[3]}: correct one of the two."
+        )

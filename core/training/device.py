@@ -1,9 +1,11 @@
-"""The arithmetic of the device that trains."""
+"""The device that computes, and its arithmetic."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+
+from core.foundation.errors import UserError
 
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
@@ -18,3 +20,19 @@ def uses_bfloat16(precision: str, device: torch.device) -> bool:
 def autocast(bfloat16: bool, device: torch.device) -> AbstractContextManager[Any]:
     """Return the context in which a forward pass runs: bfloat16 where wanted, else float32."""
     return torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext()
+
+
+def checked_device(name: str) -> torch.device:
+    """Return the device of that name. Raises `UserError` when this machine has none such."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"expected `device` to be cpu or cuda, but got {name!r}.")
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < count):
+        raise UserError(
+            f"expected `device` {name} to be available, but PyTorch finds {count} GPUs: use cpu."
+        )
+    return device

@@ -1,7 +1,7 @@
 """The training loop: one loss at a time, resumable to the bit."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -13,13 +13,14 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 from core.data.prepared import ImageSet
 from core.data.splits import load_split
+from core.data.transform import Transform
+from core.foundation.costs import CostArray
 from core.foundation.errors import UserError
 from core.networks.backbones.airbench import SAMPLES, Whitening
 from core.networks.build import build
 from core.networks.cost import count
 from core.networks.network import ExitNetwork
 from core.networks.normalisation import Normalisation, to_device
-from core.networks.trunk import key
 from core.training.checkpoint import (
     BEST,
     LATEST,
@@ -28,7 +29,7 @@ from core.training.checkpoint import (
     load_checkpoint,
     save_epoch,
 )
-from core.training.data import Batch, DeviceImages, Source
+from core.training.data import Batch, DeviceImages, Source, check_images
 from core.training.device import autocast, uses_bfloat16
 from core.training.distributed import Workers, device_for, workers
 from core.training.losses import (
@@ -60,18 +61,20 @@ class TrainingResult:
         history: a report per epoch.
         best_epoch: from 1, chosen on the calibration split.
         seconds: all epochs together.
-        normalisation: of the images.
+        normalisation: of the images; None where they came normalised.
         bfloat16: whether the network computed in bfloat16.
         workers: how many processes trained together.
+        transform: how a picture becomes what the network reads, where `fit` knows.
     """
 
     settings: Settings
     history: list[EpochReport]
     best_epoch: int
     seconds: float
-    normalisation: Normalisation
+    normalisation: Normalisation | None
     bfloat16: bool
     workers: int
+    transform: Transform | None = None
 
 
 class Trainer:
@@ -81,7 +84,7 @@ class Trainer:
         self,
         settings: Settings,
         network: ExitNetwork,
-        costs: Sequence[float],
+        costs: CostArray,
         normalise: Normalisation,
         train: Source,
         calibration: Source,
@@ -133,8 +136,8 @@ class Trainer:
         Raises:
             UserError: the recipe's network does not fit the data.
         """
-        _check_fit(recipe, train)
         spec = recipe.network
+        check_images(train, spec, f"the recipe {recipe.name}")
         torch.manual_seed(recipe.seed)
         network = build(spec)
         known: Normalisation | None = None
@@ -144,7 +147,7 @@ class Trainer:
             known = Normalisation(recipe.mean, recipe.std)
         costs = count(network, spec.in_channels, spec.image_size).costs.at_exits()
         network.to(device)
-        normalise = (known or Normalisation.measured(train.images)).to(device)
+        normalise = (known or Normalisation.measured([train.images])).to(device)
         if recipe.start_from is None:
             for module in network.modules():
                 if isinstance(module, Whitening):
@@ -155,7 +158,7 @@ class Trainer:
         return cls(
             recipe,
             network,
-            costs.tolist(),
+            costs,
             normalise,
             DeviceImages(train, device, recipe.batch_size, recipe.crop_pad, recipe.flip),
             DeviceImages(calibration, device),
@@ -224,12 +227,19 @@ class Trainer:
         """Learn from one batch; return its loss."""
         teacher = self.teacher if phase.distillation and not phase.self_taught else None
         with autocast(self.bfloat16, self.device):
-            outputs = self.model(self.normalise(batch.pixels))
+            outputs = self.model(self._input(batch))
             known = teacher(batch.pixels) if teacher else None
         loss = self._loss(phase, loss_name, *in_full_precision(outputs), batch, known)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return loss.detach()
+
+    def _input(self, batch: Batch) -> Tensor:
+        """Return images as the network reads them; floats are normalised already."""
+        if batch.pixels.is_floating_point():
+            return batch.pixels.contiguous(memory_format=torch.channels_last)
+        images: Tensor = self.normalise(batch.pixels)
+        return images
 
     def _average(self, phase: Phase) -> None:
         """Give the network the mean of its weights at the ends of the phases so far.
@@ -247,12 +257,17 @@ class Trainer:
             random = torch.Generator().manual_seed(self.settings.seed)
             batches = self.train.epoch(random, random, phase.cutout, Workers())
             with autocast(self.bfloat16, self.device):
-                update_bn((self.normalise(batch.pixels) for batch in batches), self.network)
+                update_bn(map(self._input, batches), self.network)
 
     def _prepare(self, phase: Phase) -> None:
         """Freeze what the phase does not train: no gradient, no decay, no batch statistics."""
-        early = [f"heads.{key(name)}." for name in self.network.exit_names[:-1]]
-        parts = {"all": ("",), "exits": tuple(early), "confidence": (".confidence_branch.",)}
+        names = list(self.network.heads)
+        parts = {
+            "all": [""],
+            "heads": ["heads."],
+            "exits": [f"heads.{name}." for name in names[:-1]],
+            "confidence": [".confidence_branch."],
+        }
         part = parts[phase.trains]
         if self.training != phase.trains:
             self.training = phase.trains
@@ -263,9 +278,8 @@ class Trainer:
                 ids = [self.device.index] if self.device.type == "cuda" else None
                 self.model = DistributedDataParallel(self.network, device_ids=ids)
         self.model.train(phase.trains == "all")
-        if phase.trains == "exits":
-            for name in self.network.exit_names[:-1]:
-                self.network.heads[key(name)].train()
+        for name in {"heads": names, "exits": names[:-1]}.get(phase.trains, ()):
+            self.network.heads[name].train()
 
     def _loss(
         self,
@@ -285,7 +299,7 @@ class Trainer:
             lambda_cost=phase.lambda_cost,
             exit_weights=torch.tensor(weights, device=self.device),
             label_smoothing=phase.label_smoothing,
-            tags=self.tags[batch.indices] if self.tags is not None else None,
+            tags=None if self.tags is None else self.tags[batch.indices],
         )
         loss = LOSSES[name](inputs)
         if confidence is not None and self.peers.count > 1:
@@ -298,12 +312,12 @@ class Trainer:
         return loss
 
     @torch.no_grad()
-    def _outputs(self, source: Source) -> Iterator[tuple[Batch, Tensor, Tensor | None]]:
-        """Yield each batch of a source with the exits' logits and confidence logits."""
+    def outputs(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor, Tensor | None]]:
+        """Yield each batch with the exits' logits (B, E, K) and confidence logits (B, E−1)."""
         self.network.eval()
-        for batch in source.whole():
+        for batch in batches:
             with autocast(self.bfloat16, self.device):
-                outputs = self.network(self.normalise(batch.pixels))
+                outputs = self.network(self._input(batch))
             yield batch, *in_full_precision(outputs)
 
     def _tags(self, phase: Phase) -> Tensor:
@@ -311,13 +325,13 @@ class Trainer:
             LossInputs(
                 logits, confidence, batch.labels, self.costs, phase.lambda_cost, self.costs
             ).likelihoods()
-            for batch, logits, confidence in self._outputs(self.train)
+            for batch, logits, confidence in self.outputs(self.train.whole())
         ]
         return assign_tags(torch.cat(likelihoods), self.costs, phase.lambda_cost)
 
     def _measure(self, phase: Phase, loss: float, rate: float, start: float) -> EpochReport:
         answers, leavers, learned = [], [], False
-        for batch, logits, confidence in self._outputs(self.calibration):
+        for batch, logits, confidence in self.outputs(self.calibration.whole()):
             right = logits.argmax(dim=2) == batch.labels[:, None]
             learned = confidence is not None
             if confidence is not None:
@@ -407,19 +421,6 @@ class Trainer:
             workers=self.peers.count,
         )
         return self.network.to(memory_format=torch.contiguous_format).cpu().eval(), result
-
-
-def _check_fit(recipe: Recipe, images: ImageSet) -> None:
-    spec = recipe.network
-    height, width, channels = images.images.shape[1:]
-    ours = (spec.image_size, spec.image_size, spec.in_channels, spec.num_classes)
-    theirs = (height, width, channels, len(images.classes))
-    if ours != theirs:
-        raise UserError(
-            f"expected the data set {images.name} to have images of {ours[0]}×{ours[1]} pixels, "
-            f"{ours[2]} channels and {ours[3]} classes as the recipe {recipe.name} says, but got "
-            f"{theirs[0]}×{theirs[1]}, {theirs[2]} and {theirs[3]}: correct the recipe's network."
-        )
 
 
 def train(

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -41,9 +41,9 @@ class Phase(_Strict):
     """Whether the early exits learn from the final one even where the recipe has a teacher."""
     temperature: float = Field(default=2.0, gt=0)
     """τ of the distillation."""
-    trains: Literal["all", "exits", "confidence"] = "all"
-    """What may change, batch statistics included: everything, the early exits' heads on a frozen
-    network, or their confidence branches alone."""
+    trains: Literal["all", "heads", "exits", "confidence"] = "all"
+    """What may change, batch statistics included: everything, all heads on a frozen trunk, the
+    early exits' heads on a frozen network, or their confidence branches alone."""
     targets: Literal["labels", "network"] = "labels"
     """What the exits learn to answer: the labels, or what the final exit answers (no labels
     needed)."""
@@ -169,19 +169,27 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
-    """Check a recipe's content; ``source`` names it in errors.
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(kind: type[Model], content: object, source: str) -> Model:
+    """Check content that somebody wrote; ``source`` names it in errors.
 
     Raises:
         UserError: naming the source, the field, and what is wrong with it.
     """
     try:
-        return Recipe.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = ".".join(str(part) for part in first["loc"]) or "the whole"
         reason = first["msg"].removeprefix("Value error, ").rstrip(".")
         raise UserError(f"the recipe {source} is not valid at `{field}`: {reason}.") from None
+
+
+def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
+    """Check a recipe's content, see `validated`."""
+    return validated(Recipe, content, source)
 
 
 def load_recipe(name_or_path: str) -> Recipe:

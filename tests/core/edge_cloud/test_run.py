@@ -39,7 +39,7 @@ def in_one_process(recipe: Recipe, root: Path) -> ExitNetwork:
     """The network after as many epochs, trained as a whole with features detached at the split."""
     assert recipe.edge_cloud is not None
     data = load_split(recipe.dataset, "train", root)
-    normalise = Normalisation.measured(data.images)
+    normalise = Normalisation.measured([data.images])
     augmented = CropAndFlip(to_device(data.images, CPU), recipe.crop_pad, recipe.flip)
     labels = torch.from_numpy(data.labels)
     torch.manual_seed(recipe.seed)
