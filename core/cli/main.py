@@ -89,7 +89,7 @@ def own_files_first(arguments: Sequence[str]) -> list[str]:
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command line, by default this process's; return the exit status.
 
-    0: done. 2: a mistake of the user's, told in one line. 1: a fault of ours. 130: interrupted.
+    0: done. 2: a mistake of the user's, in one line. 1: a fault of ours. 130: interrupted.
     """
     arguments = own_files_first(sys.argv[1:] if args is None else args)
     try:
@@ -108,7 +108,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except UserError as error:
         return fail(str(error))
     except OSError as error:
-        return fail(f"expected to read and write files as asked, but got: {error}.")
+        return fail(f"expected to read and write files, but got: {error}.")
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of typer's
             path = getattr(getattr(error, "ctx", None), "command_path", program())

@@ -98,7 +98,7 @@ def evaluate(
 
     Where the data set is on disk, the network runs: once with the policy, skipping for real
     (accuracy, cost, shares, time), and once through every exit (accuracy per exit, --out). Without
-    a data set, the table that came with the model is used, and says so.
+    a data set, the table that came with the model is used.
     """
     card = card_of(model)
     chosen = choose_policy(card, policy, criterion, thresholds)

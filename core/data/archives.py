@@ -1,4 +1,4 @@
-"""Zip archives from strangers: looked into with care, and never unpacked onto the disk."""
+"""Untrusted zip archives: checked before they are read, and never unpacked onto the disk."""
 
 import io
 import zipfile
@@ -19,7 +19,7 @@ from core.foundation.errors import UserError
 
 MOST_UNPACKED = 512 * 2**20
 _DIRECTORY = 256 * MOST_FILES  # bytes that the list of so many files takes, with names to spare
-_ENCRYPTED = 0x1  # the bit of the flags that says so
+_ENCRYPTED = 0x1  # bit of a file's flags
 # Others may allocate gigabytes for a few bytes, before anyone can count them.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 

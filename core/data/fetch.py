@@ -1,4 +1,4 @@
-"""Files from the network: in pieces, checked, and no longer than somebody wants them."""
+"""Downloads: in pieces, with a checksum, and possible to stop."""
 
 import errno
 import hashlib
@@ -27,11 +27,11 @@ def fetch(file: RemoteFile, on_bytes: Callable[[int, int | None], None]) -> None
 
     Args:
         file: what to download.
-        on_bytes: told after each piece how many bytes are there, and of how many, where the
-            server says so. What it raises ends the download.
+        on_bytes: called after each piece with the bytes so far and, where the server gives it,
+            the whole length. What it raises ends the download.
 
     Raises:
-        ConnectionError: no address gave it whole; says why for each.
+        ConnectionError: no address gave it whole; the message has the reason for each.
         OSError: it cannot be written.
     """
     file.path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,8 +54,8 @@ def fetch(file: RemoteFile, on_bytes: Callable[[int, int | None], None]) -> None
 def _download(url: str, path: Path, on_bytes: Callable[[int, int | None], None]) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     done = 0
-    asked = urllib.request.Request(url, headers={"User-Agent": "early-exit-explorer"})
-    with urllib.request.urlopen(asked, timeout=PATIENCE) as answer, path.open("wb") as stream:
+    request = urllib.request.Request(url, headers={"User-Agent": "early-exit-explorer"})
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer, path.open("wb") as stream:
         length = answer.headers.get("Content-Length", "")
         whole = int(length) if length.isdecimal() else None
         while piece := answer.read(_PIECE):

@@ -1,4 +1,4 @@
-"""Pictures from strangers: opened with care, and brought to a network's input size."""
+"""Untrusted pictures: opened safely, and brought to a network's input size."""
 
 import io
 from contextlib import suppress
@@ -32,7 +32,7 @@ class OpenedImage:
 
 
 def open_image(source: Path | str | bytes | BinaryIO, name: str | None = None) -> OpenedImage:
-    """Open a picture that nobody vouches for.
+    """Open an untrusted picture.
 
     Bytes and pixels are limited before anything is decoded, and only `FORMATS` are tried.
     Of an animation the first frame is taken, 16-bit and float values are rescaled instead of
@@ -182,7 +182,7 @@ def _cleaned(picture: Image.Image) -> OpenedImage:
         opaque = _rescaled(upright, notes)
     else:
         opaque = _opaque(upright, notes)
-    # asked last, as looking for a second frame moves on from the first
+    # last, as looking for a second frame moves on from the first
     with suppress(Exception):
         if getattr(picture, "is_animated", False):
             notes.append("It has several frames; only the first is used.")
@@ -192,7 +192,7 @@ def _cleaned(picture: Image.Image) -> OpenedImage:
 def _upright(picture: Image.Image, notes: list[str]) -> Image.Image:
     try:
         return ImageOps.exif_transpose(picture)
-    except Exception:  # the tags are bytes from strangers, too
+    except Exception:  # the tags are untrusted bytes, too
         notes.append("Its rotation tag cannot be read, so it is shown as it was stored.")
         return picture.copy()
 

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 
-_ROOM = 0.25  # how far outside of what the examples show, in parts of their range
-_SAYS = {
+_MARGIN = 0.25  # how far outside of what the examples show, in parts of their range
+_WORDS = {
     "brightness": ("darker", "brighter"),
     "contrast": ("flatter", "harsher"),
     "half-tones": ("more black and white", "fuller of greys"),
@@ -15,7 +15,7 @@ _SAYS = {
 
 
 def hint(pixels: Pixels, examples: Pixels) -> str | None:
-    """Say in what way a picture is unlike all examples, or return None.
+    """Return a sentence on how a picture is unlike all examples, or None.
 
     A coarse look at brightness, contrast, half-tones and colour. It catches a photo that is given
     to a network for digits, not a digit of an unusual hand.
@@ -24,21 +24,21 @@ def hint(pixels: Pixels, examples: Pixels) -> str | None:
         pixels: (H, W, C) uint8.
         examples: (N, H, W, C), some of what the network reads.
     """
-    one = _traits(pixels[None])
-    all_ = _traits(examples)
-    found = []
-    for name, (low_word, high_word) in _SAYS.items():
-        low, high = np.quantile(all_[name], (0.001, 0.999))
-        room = _ROOM * max(high - low, 0.02)
-        value = float(one[name][0])
-        if value < low - room:
-            found.append(low_word)
-        elif value > high + room:
-            found.append(high_word)
-    if not found:
+    own = _traits(pixels[None])
+    known = _traits(examples)
+    differences = []
+    for name, (low_word, high_word) in _WORDS.items():
+        low, high = np.quantile(known[name], (0.001, 0.999))
+        margin = _MARGIN * max(high - low, 0.02)
+        value = float(own[name][0])
+        if value < low - margin:
+            differences.append(low_word)
+        elif value > high + margin:
+            differences.append(high_word)
+    if not differences:
         return None
     return (
-        f"This picture is {' and '.join(found)} than any that this network has learned from; "
+        f"This picture is {' and '.join(differences)} than any that this network has learned from; "
         "its answer may mean nothing."
     )
 

@@ -29,7 +29,7 @@ BY_HAND = ("tiny-imagenet",)  # known, but nothing to download from here
 _FETCHED = 0.9  # of all the work, once the files are there
 
 
-def _nobody(fraction: float, says: str) -> None:
+def _silent(fraction: float, message: str) -> None:
     pass
 
 
@@ -41,9 +41,9 @@ class Request:
         name: name of the data set.
         workspace: an empty folder that is removed afterwards, for downloads.
         source: the user's own folder of files or pictures, if any.
-        size: height and width asked for, in pixels, where pictures are resized.
+        size: height and width that pictures are resized to, in pixels.
         progress: whether to draw bars on stderr.
-        tell: told how far it is; may raise to call it off.
+        tell: called with how far it is in [0, 1] and a sentence; what it raises ends the work.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Request:
     source: Path | None
     size: int | None
     progress: bool
-    tell: Tell = _nobody
+    tell: Tell = _silent
 
 
 # makes (train, test)
@@ -65,7 +65,7 @@ def prepare(
     source: Path | None = None,
     size: int | None = None,
     progress: bool = True,
-    tell: Tell = _nobody,
+    tell: Tell = _silent,
 ) -> Path:
     """Make the prepared data set `<root>/<name>/{train,test}.npz`; return its folder.
 
@@ -79,7 +79,7 @@ def prepare(
             pictures in class folders (see `read_folder`).
         size: height and width for pictures from class folders, in pixels.
         progress: whether to draw bars on stderr.
-        tell: told how far it is; what it raises calls it off.
+        tell: called with how far it is in [0, 1] and a sentence; what it raises ends the work.
 
     Raises `UserError` when there is no connection, no room, a damaged download, nothing usable
     in ``source``, or no such data set.

@@ -1,4 +1,4 @@
-"""Train, calibration and test: which images belong to which split.
+"""The train, calibration and test splits of a data set.
 
 Networks learn on train; thresholds, temperatures and the like are chosen on calibration; test is
 only ever reported on. Train and calibration are disjoint parts of `train.npz`.

@@ -37,7 +37,7 @@ class OwnFile:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that was left out, and a sentence that says why."""
+    """A file that was left out, and the reason in one sentence."""
 
     name: str
     reason: str
@@ -227,7 +227,7 @@ class OwnReader:
             light_on_dark: whether it reads light ink on dark paper; pictures with a light edge
                 are then turned into their negatives.
         """
-        self._labels_of = {_spoken(name): label for label, name in enumerate(classes)}
+        self._labels_of = {_normalised(name): label for label, name in enumerate(classes)}
         self._transform, self._light_on_dark = transform, light_on_dark
         self._pixels: list[NDArray[np.uint8]] = []
         self._labels: list[int] = []
@@ -260,7 +260,7 @@ class OwnReader:
     def _label(self, name: str) -> int:
         folders = name.split("/")[:-1]
         for folder in reversed(folders):
-            label = self._labels_of.get(_spoken(folder))
+            label = self._labels_of.get(_normalised(folder))
             if label is not None:
                 return label
         if folders:
@@ -279,5 +279,5 @@ class OwnReader:
         )
 
 
-def _spoken(name: str) -> str:
+def _normalised(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name).strip().casefold()

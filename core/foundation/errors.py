@@ -1,4 +1,4 @@
-"""Mistakes of the user's, told in one sentence."""
+"""Mistakes of the user's, in one sentence each."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,9 +7,8 @@ from collections.abc import Iterable
 class UserError(ValueError):
     """A mistake that the person at the keyboard can mend.
 
-    The message is one sentence that names the argument, says what was expected and what came,
-    and what to do. The command line prints it and exits with status 2; the app shows it and goes
-    on.
+    The message is one sentence: the argument, what was expected, what came, what to do. The
+    command line prints it and exits with status 2; the app shows it and goes on.
     """
 
 

@@ -1,4 +1,4 @@
-"""The methods of the field that the models in the box were made by."""
+"""The published methods by which the shipped models were made."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Method:
-    """A way to make a network that may stop early.
+    """A way to make an early-exit network.
 
     Attributes:
-        title: its name in the literature.
+        title: name in the literature.
         source: the paper.
-        idea: in one sentence.
-        criterion: the score that the method itself decides by, in `core.exits.criteria.CRITERIA`.
+        idea: one sentence.
+        criterion: the score that the method's authors decide by, in `core.exits.criteria.CRITERIA`.
     """
 
     title: str

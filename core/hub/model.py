@@ -14,20 +14,26 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.functional import to_pil_image
 
 from core.data.labelled import Labelled, labelled_batches
-from core.data.transform import Transform, apply
+from core.data.prepared import check_name
+from core.data.transform import EvaluationTransform, Transform, UnstorableTransformError, apply
 from core.exits.inference import BATCH_SIZE, Prediction, run_all_exits, run_with_skipping
 from core.exits.policy import Policy
 from core.exits.table import ExitTable
 from core.exits.table_file import as_stored
 from core.foundation.errors import UserError
+from core.foundation.plugins import own_factory
 from core.hub.card import Card, load_card
 from core.hub.operating_points import with_figures
+from core.hub.provenance import training_facts
 from core.hub.registry import CARD, WEIGHTS, model_folder, shipped_table
 from core.hub.storage import read_weights, write_model
 from core.networks.build import build
+from core.networks.constructors import Factory
+from core.networks.cost import count
 from core.networks.network import ExitNetwork
 from core.networks.normalisation import Normalisation, to_device
 from core.training.device import checked_device
+from core.training.loop import TrainingResult
 from core.training.start_from import TrainedNetwork
 
 Images = NDArray[np.uint8] | Sequence[Image.Image]
@@ -61,6 +67,78 @@ class Model:
     folder: Path | None
     device: torch.device
     own_transform: OwnTransform | None = None
+
+    @classmethod
+    def of(
+        cls,
+        network: ExitNetwork,
+        classes: Sequence[str],
+        transform: Transform | None = None,
+        *,
+        name: str = "",
+        title: str = "",
+        dataset: str = "own-images",
+        method: str = "own",
+    ) -> "Model":
+        """Make a model of a network, whatever it was trained with.
+
+        Args:
+            network: as `core.attach`, `core.fit` and `build` make it; it is put into eval mode.
+            classes: the K names, in the order of the network's outputs.
+            transform: how a picture becomes what the network reads, as in torchvision. By default
+                the largest central square is resized, and normalised as `core.fit` did, else only
+                divided by 255.
+            name: by default that of the folder it is saved in.
+            title: by default the name.
+            dataset: of the prepared data set that it was trained on, if it was one.
+            method: by which its exits were trained, see `core.hub.methods.METHODS`.
+
+        Raises:
+            UserError: class names that do not fit the outputs, a transform that yields another
+                shape than the network reads, or a network without a specification.
+        """
+        spec = network.spec
+        names = tuple(map(str, classes))
+        if len(names) != spec.num_classes or len(set(names)) != len(names):
+            raise UserError(
+                f"expected `classes` to be {spec.num_classes} different names, one per output of "
+                f"the network, but got {len(names)}, {len(set(names))} of them different."
+            )
+        check_name(dataset)
+        own_transform = None
+        shape = (spec.in_channels, spec.image_size, spec.image_size)
+        result: TrainingResult | None = network.training_result
+        if transform is None and result is not None:
+            transform = result.transform
+        channels = spec.in_channels
+        stored = EvaluationTransform.square(
+            spec.image_size, channels, (0.0,) * channels, (1.0,) * channels
+        )
+        if transform is not None:
+            try:
+                stored = EvaluationTransform.of(transform, shape)
+            except UnstorableTransformError as error:
+                own_transform = OwnTransform(transform, str(error))
+        device = next(network.parameters()).device
+        cost = count(network, spec.in_channels, spec.image_size)
+        card = Card(
+            name=name,
+            title=title or name,
+            method=method,
+            dataset=dataset,
+            spec=spec,
+            exit_names=network.exit_names,
+            classes=names,
+            mean=stored.mean,
+            std=stored.std,
+            transform=stored,
+            stage_macs=cost.stage_macs,
+            head_macs=cost.head_macs,
+            stage_parameters=cost.stage_parameters,
+            head_parameters=cost.head_parameters,
+            training=result and training_facts(result, str(device)),
+        )
+        return cls(network.eval(), card, None, device, own_transform)
 
     @property
     def name(self) -> str:
@@ -136,7 +214,7 @@ class Model:
             images: uint8 (N, H, W, C), or pictures.
             policy: by default the card's.
             batch_size: does not change answers, exits and costs.
-            on_batch: told after each batch how many images are done.
+            on_batch: called after each batch with the number of images done.
 
         Raises:
             UserError: a policy for another number of exits, or images of another shape.
@@ -277,16 +355,22 @@ def _no_images() -> UserError:
     return UserError("expected `images` to hold at least one image, but got none.")
 
 
-def load(name_or_folder: str | Path, device: str = "cpu") -> Model:
+def load(name_or_folder: str | Path, device: str = "cpu", factory: Factory | None = None) -> Model:
     """Load a model by its name, or from its folder.
+
+    Args:
+        name_or_folder: of the model.
+        device: "cpu" or "cuda".
+        factory: makes the module of a network of your own, as it was given to `core.attach`; by
+            default the one that `$EENET_FACTORY` names. A card only remembers what it was called.
 
     Raises:
         UserError: no such model; weights that are missing, damaged or not the card's; a device
-            that this machine has not.
+            that this machine has not; a network that only a factory can make, but none is given.
     """
     folder = model_folder(name_or_folder)
     card = load_card(folder / CARD)
-    network = build(card.spec)
+    network = build(card.spec, factory or own_factory())
     network.load_state_dict(read_weights(folder / WEIGHTS, card, network))
     place = checked_device(device)
     network = network.to(place).eval().requires_grad_(False)

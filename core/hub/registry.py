@@ -84,7 +84,7 @@ def ambiguous(name: str, folders: Sequence[Path]) -> str:
     """Return a sentence on folders of models that have the same name."""
     return (
         f"expected one model called {name!r}, but {' and '.join(map(str, folders))} are called "
-        "so: pass the folder of the one that is meant, or rename one."
+        "so: pass the folder of one of them, or rename one."
     )
 
 

@@ -12,60 +12,27 @@ from core.data.samples import load_samples
 from core.data.splits import load_split
 from core.exits.policy import Policy
 from core.exits.routing import route
-from core.exits.table import ExitTable
 from core.foundation.errors import UserError
-from core.hub.card import Card, TrainingFacts
 from core.hub.model import Model, load
 from core.hub.operating_points import figures
 from core.hub.publish import round_weights
 from core.hub.registry import card_of, shipped_models, shipped_table
-from core.hub.storage import sha256, write_model
+from core.hub.storage import sha256
 from core.networks.cost import count
 from core.networks.network import ExitNetwork
-from tests.core.networks.small import network, noise, spec
+from tests.core.networks.small import network, noise
 
 
-def card_for(made: ExitNetwork) -> Card:
-    cost = count(made, 1, 28)
-    return Card(
-        name="tiny",
-        title="Tiny",
-        method="eenet",
-        dataset="mnist",
-        spec=spec(head="plain"),
-        exit_names=made.exit_names,
-        classes=tuple("0123456789"),
-        mean=(0.5,),
-        std=(0.25,),
-        stage_macs=cost.stage_macs,
-        head_macs=cost.head_macs,
-        stage_parameters=cost.stage_parameters,
-        head_parameters=cost.head_parameters,
-        per_exit_accuracy={"calibration": (0.1, 0.1, 0.1), "test": (0.1, 0.1, 0.1)},
-        operating_points=(),
-        plain=None,
-        training=TrainingFacts(
-            recipe={}, best_epoch=1, epochs=1, seconds=1, hardware="", bfloat16=False, workers=1
-        ),
-        command="python -m core train tiny",
-    )
-
-
-def table_of(made: ExitNetwork) -> ExitTable:
-    probe = Model(made, card_for(made), Path(), torch.device("cpu"))
-    return probe.table(noise(20), labels=np.arange(20) % 10)
-
-
-def saved(folder: Path) -> Path:
-    made = network(head="plain")
-    table = table_of(made)
-    write_model(folder, made, card_for(made), {"calibration": table, "test": table})
-    return folder
+def tiny(made: ExitNetwork) -> Model:
+    return Model.of(made, tuple("0123456789"), name="tiny", dataset="mnist")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return saved(tmp_path / "tiny")
+    model = tiny(network(head="plain"))
+    table = model.table(noise(20), labels=np.arange(20) % 10)
+    model.save(tmp_path / "tiny", table, table)
+    return tmp_path / "tiny"
 
 
 def test_a_saved_model_answers_as_before(folder: Path) -> None:
@@ -84,7 +51,7 @@ def test_weights_are_stored_in_half_precision_where_that_loses_nothing(tmp_path:
     round_weights(made)
     with torch.no_grad():
         made.heads["final"].softmax_branch.weight[0, 0] = 1 / 3  # type: ignore[index, union-attr]
-    write_model(tmp_path, made, card_for(made), {"test": table_of(made)})
+    tiny(made).save(tmp_path)
     stored = load_file(tmp_path / "weights.safetensors")
     ours = made.state_dict()
     assert {str(stored[name].dtype) for name in stored} == {
