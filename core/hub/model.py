@@ -271,7 +271,8 @@ class Model:
             for split, source in (("calibration", calibration), ("test", test))
             if source is not None
         }
-        name = self.card.name or folder.resolve().name
+        place = folder.resolve()  # of runs/NAME/model, the registry knows the NAME
+        name = self.card.name or (place.parent if place.name == "model" else place).name
         card = self.card.model_copy(update={"name": name, "title": self.card.title or name})
         card = write_model(folder, self.network, with_figures(card, tables, policy), tables)
         return replace(self, card=card, folder=folder)

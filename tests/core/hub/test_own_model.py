@@ -21,7 +21,7 @@ from core.hub.model import Model, load
 from core.hub.registry import tables_of
 from core.networks.attach import attach
 from core.networks.network import ExitNetwork
-from tests.core.networks.small import network, noise
+from tests.core.networks.small import network, noise, torchvision_module
 
 CLASSES = tuple(f"class {number}" for number in range(10))
 TRANSFORM = transforms.Compose(
@@ -240,6 +240,20 @@ def test_a_table_of_another_network_is_refused(tmp_path: Path) -> None:
     other = Model.of(network(exits=("block1",)), CLASSES, TRANSFORM)
     with pytest.raises(UserError, match=r"a table of 3 exits .* but got 2 exits"):
         saved(tmp_path / "mine", calibration=other.table(Pictures()))
+
+
+def test_a_module_of_torchvisions_is_made_again_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    attached = attach(torchvision_module("squeezenet1_1"), torch.zeros(1, 3, 64, 64), exits=2)
+    made = Model.of(attached, tuple("abcde")).save("runs/photos/model")
+    again = load("photos")
+    assert again.name == "photos"
+    assert again.card.spec.backbone == "torchvision-squeezenet1_1"
+    np.testing.assert_array_equal(
+        again.predict([picture(1)]).probabilities, made.predict([picture(1)]).probabilities
+    )
 
 
 FACTORY_FILE = """
