@@ -21,7 +21,6 @@ from core.exits.policy import Policy
 from core.exits.table import ExitTable
 from core.exits.table_file import as_stored
 from core.foundation.errors import UserError
-from core.foundation.plugins import own_factory
 from core.hub.card import Card, load_card
 from core.hub.operating_points import with_figures
 from core.hub.provenance import training_facts
@@ -103,6 +102,11 @@ class Model:
             raise UserError(
                 f"expected `classes` to be {spec.num_classes} different names, one per output of "
                 f"the network, but got {len(names)}, {len(set(names))} of them different."
+            )
+        if spec.in_channels not in (1, 3):
+            raise UserError(
+                "expected a network that reads pictures, of 1 or 3 channels, but got one for "
+                f"{spec.in_channels}: use it as an nn.Module."
             )
         check_name(dataset)
         own_transform = None
@@ -371,7 +375,7 @@ def load(name_or_folder: str | Path, device: str = "cpu", factory: Factory | Non
     """
     folder = model_folder(name_or_folder)
     card = load_card(folder / CARD)
-    network = build(card.spec, factory or own_factory())
+    network = build(card.spec, factory)
     network.load_state_dict(read_weights(folder / WEIGHTS, card, network))
     place = checked_device(device)
     network = network.to(place).eval().requires_grad_(False)

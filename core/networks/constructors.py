@@ -11,6 +11,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from core.foundation.errors import UserError, nearest
+from core.foundation.plugins import own_factory
 from core.networks.spec import NetworkSpec
 
 TORCHVISION = "torchvision-"
@@ -48,7 +49,8 @@ def make(spec: NetworkSpec, factory: Factory | None = None) -> nn.Module:
 
     Args:
         spec: its backbone is "torchvision-…", "timm-…" or "factory".
-        factory: makes the module for the backbone "factory"; it always comes from the caller.
+        factory: makes the module for the backbone "factory"; by default the one that
+            `$EENET_FACTORY` names. It is never one that a card names.
 
     Raises:
         UserError: no such constructor, timm is not installed, no factory, or one that raises.
@@ -180,6 +182,7 @@ def _timm(spec: NetworkSpec, name: str) -> nn.Module:
 
 
 def _own(spec: NetworkSpec, factory: Factory | None) -> nn.Module:
+    factory = factory or own_factory()
     if factory is None:
         raise UserError(
             f"expected a factory that makes the network's own module ({spec.factory}), but got "
