@@ -60,7 +60,7 @@ def threads() -> int:
 def model_names() -> list[str]:
     """Return the models to choose from: EENets, other early-exit models, plain ones."""
     own = own_model_names()
-    everybodys = [name for name in list_models() if name not in own]
+    shared = [name for name in list_models() if name not in own]
 
     def rank(name: str) -> tuple[bool, bool]:
         try:
@@ -69,11 +69,11 @@ def model_names() -> list[str]:
             return True, True
         return card.num_exits == 1, card.method != "eenet"
 
-    return sorted([*everybodys, *own], key=rank)
+    return sorted([*shared, *own], key=rank)
 
 
 def folder_of(name: str) -> Path:
-    """Return a model's folder: this session's own models come before those for everybody."""
+    """Return a model's folder: this session's own models come before the shared ones."""
     own = own_model_folder(name)
     return model_folder(name) if own is None else own
 
@@ -154,7 +154,7 @@ def downloads() -> Downloads:
 
 
 def scoring(name: str, collection: Collection) -> "Job[Scored]":
-    """Begin to score somebody's own images by a model, in turns with everybody else."""
+    """Begin to score a visitor's own images by a model, in turns with other work."""
     from core.foundation.jobs import Job
     from core.hub.scoring import score
 

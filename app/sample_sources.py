@@ -81,7 +81,7 @@ class SampleSource:
 def sample_sources(name: str, card: Card) -> tuple[dict[str, SampleSource], str]:
     """Return what a model can be looked at on, the best to begin with first.
 
-    Without pictures the test split is still there: where everybody leaves is in the table.
+    Without pictures the test split is still there: where each sample leaves is in the table.
 
     Returns:
         The sources by name, and a sentence on what is missing, or "".
@@ -206,7 +206,7 @@ def own_images() -> OwnImages:
 def readable_folder() -> Path | None:
     """Return the folder of this machine in which visitors may read: `$EENET_FOLDERS`, else none.
 
-    Whoever runs a server for others leaves it unset: a visitor then sees nothing of its disk.
+    A server for others leaves it unset: a visitor then sees nothing of its disk.
     """
     chosen = os.environ.get("EENET_FOLDERS")
     return Path(chosen).expanduser() if chosen else None

@@ -52,7 +52,7 @@ def own_models() -> OwnModels:
 
 def own_model_names() -> list[str]:
     """Return the models that were trained in this session, in that order."""
-    if _MODELS not in st.session_state:  # nobody who trains nothing needs a folder
+    if _MODELS not in st.session_state:  # without a training there is no folder to make
         return []
     names = models_in(own_models().folder)
     return sorted(names, key=lambda name: int(re.sub(r"\D", "", name)))

@@ -1,4 +1,4 @@
-"""Figures of exits: their scores, how honest these are, what they mix up, and what they cost."""
+"""Figures of exits: scores, calibration, confusion, costs and risks."""
 
 from collections.abc import Sequence
 
@@ -55,7 +55,7 @@ def reliability(probabilities: CostArray, accuracies: CostArray, counts: IntArra
         x=[0, 1],
         y=[0, 1],
         mode="lines",
-        name="as sure as right",
+        name="perfectly calibrated",
         line={"color": colours().quiet, "dash": "dot", "width": 2},
         hoverinfo="skip",
     )
@@ -65,17 +65,17 @@ def reliability(probabilities: CostArray, accuracies: CostArray, counts: IntArra
         "this exit",
         probabilities,
         accuracies,
-        "%{customdata:,} answers<br>on average %{x:.1%} sure<br>%{y:.1%} of them right",
+        "%{customdata:,} answers<br>mean probability %{x:.1%}<br>accuracy %{y:.1%}",
         marker={"size": 9},
         customdata=counts,
     )
-    figure.update_xaxes(title="how sure the answer is", tickformat=".0%", range=[0, 1.02])
-    figure.update_yaxes(title="how often it is right", tickformat=".0%", range=[0, 1.02])
+    figure.update_xaxes(title="probability of the answer", tickformat=".0%", range=[0, 1.02])
+    figure.update_yaxes(title="accuracy", tickformat=".0%", range=[0, 1.02])
     return styled(figure, 380)
 
 
 def confusion(counts: IntArray, classes: Sequence[str]) -> go.Figure:
-    """Draw which class was taken for which; the right answers are left out, or they hide the rest.
+    """Draw which class was confused with which; right answers are left out, or they hide the rest.
 
     Args:
         counts: (K, K), [label, answer].
@@ -95,7 +95,7 @@ def confusion(counts: IntArray, classes: Sequence[str]) -> go.Figure:
         text=[[f"{count:.0f}" if count > 0 else "" for count in row] for row in wrong],
         texttemplate="%{text}" if len(classes) <= 20 else None,
         textfont={"color": colours().ink},
-        hovertemplate="%{y} taken for %{x}: %{z:,} times<extra></extra>",
+        hovertemplate="%{y} answered as %{x}: %{z:,} times<extra></extra>",
     )
     figure.update_xaxes(title="answer", type="category", showgrid=False)
     figure.update_yaxes(title="label", type="category", autorange="reversed", showgrid=False)

@@ -174,7 +174,9 @@ def _ladder_card(rung: Rung, index: int, left_at: int, criterion: str) -> str:
 
 def _gauge(rung: Rung, index: int, criterion: str) -> str:
     if rung.score is None or rung.threshold is None:
-        return '<p class="ee-last">The end of the network: whoever gets here is answered here.</p>'
+        return (
+            '<p class="ee-last">The end of the network: every image that gets here leaves here.</p>'
+        )
     over = rung.score > rung.threshold
     score, threshold = text.score(rung.score), text.score(rung.threshold)
     return (

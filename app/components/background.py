@@ -52,7 +52,7 @@ def download(dataset: str, missing: str) -> None:
         waiting(
             job,
             "Cancel the download",
-            "Ends it for everybody on this server who waits for it. Nothing half-made is left.",
+            "Cancels it for all visitors of this server. No incomplete file is left.",
         )
         return
     if job is not None and job.stage == "failed":

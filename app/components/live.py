@@ -41,7 +41,8 @@ WORDS = {
     "threshold_help": "An image leaves at {exit} when its score is greater than this. Lower saves "
     "more compute, higher is more careful. Arrow keys move it by 0.001, with Shift by 0.01.",
     "enabled": "{exit} in use",
-    "enabled_help": "An exit that is switched off lets nobody go, and its head is not computed.",
+    "enabled_help": "No image leaves at an exit that is switched off, and its head is not "
+    "computed.",
     "chips": CHIPS,
 }
 

@@ -104,7 +104,7 @@ def _bring(model: str, card: Card, mine: OwnImages) -> None:
         required=True,
         key="own-kind",
         format_func=_KINDS.__getitem__,
-        help="Whoever runs the server can open a folder of its own disk with `$EENET_FOLDERS`.",
+        help="The operator of the server can open a folder of its disk with `$EENET_FOLDERS`.",
     )
     if kind == "path" and root is not None:
         _path(model, mine)
@@ -118,8 +118,8 @@ def _bring(model: str, card: Card, mine: OwnImages) -> None:
             "Labels, if you have them",
             "Pictures in folders that are called like classes of this network "
             f"({few}, …; upper or lower case does not matter) get that label, and are right or "
-            "wrong. All others have none: then you see where they leave, how sure, and whether "
-            "the last exit agrees. The images stay in this session and are stored nowhere.",
+            "wrong. All others have none: then you see where they leave, with which score, and "
+            "whether the last exit agrees. The images stay in this session and are stored nowhere.",
             icon="◉",
         )
     )
@@ -208,11 +208,11 @@ def _summary(mine: OwnImages, pictures: OwnPictures) -> None:
 
 def _labels(labelled: int, count: int) -> str:
     if labelled == count:
-        return "Their folders say what each of them is."
+        return "Their folders give the label of each."
     if labelled:
-        return f"The folders of {labelled:,} say what they are; nothing is known of the others."
+        return f"The folders of {labelled:,} give their labels; the others have none."
     return (
-        "Nothing is known of what they are, so no answer is right or wrong: see whether the last "
+        "They have no labels, so it is not known which answers are right: see whether the last "
         "exit agrees."
     )
 

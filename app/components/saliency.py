@@ -16,7 +16,7 @@ from core.hub.card import Card
 
 @dataclass(frozen=True)
 class ExitMap:
-    """What one exit saw in an image.
+    """What one exit looked at in an image.
 
     Attributes:
         image: URI of the picture.
@@ -45,7 +45,7 @@ def exit_maps(
     top: int,
     left_at: int,
 ) -> list[ExitMap]:
-    """Return what every exit of a model saw in an image.
+    """Return what every exit of a model looked at in an image.
 
     Args:
         card: of the model.

@@ -87,7 +87,7 @@ FILTERS = Settings("filters", Filters)
 
 
 def choose(**changes: Any) -> None:
-    """Change some filters. Whoever filters or orders anew starts at the first page."""
+    """Change some filters. A new filter or order starts at the first page."""
     first = {} if {"page", "opened"} & changes.keys() else {"page": 1}
     FILTERS.change(**first, **changes)
 

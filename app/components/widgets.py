@@ -74,7 +74,7 @@ def save_button(
     """Show a button that saves ``content``; nothing else on the page moves.
 
     The content is there before the click: Streamlit can also make it afterwards, but when it is
-    asked while the page still runs, no answer comes and the button turns forever.
+    to do so while the page still runs, no answer comes and the button turns forever.
     """
     st.download_button(
         label,

@@ -95,7 +95,7 @@ def _other(a: Configuration, peers: Sequence[str]) -> tuple[state.View, str]:
 
 
 def _another(a: Configuration, peers: Sequence[str]) -> state.View:
-    """Return something worth comparing A with: its boldest operating point, or another model."""
+    """Return something worth comparing A with: its cheapest operating point, or another model."""
     costs = {
         point.calibration.relative_cost: Policy.from_dict(point.policy)
         for point in a.card.operating_points
@@ -349,7 +349,10 @@ def _changes(a: Configuration, b: Configuration, comparison: Comparison) -> None
         st.html(section("Could it be chance?") + f'<p class="ee-words">{_chance(comparison)}</p>')
     with moves:
         st.html(
-            section("Who moved where", "Images by the exit of A (down) and of B (across).")
+            section(
+                "Exits of A and of B",
+                "Images by the exit where they leave in A (down) and in B (across).",
+            )
             + _moves(a, b, comparison)
         )
     changed_images(a, b, comparison)

@@ -233,7 +233,7 @@ def _when(card: Card, split: Plan, rate: float) -> None:
     spoken_line = f"Time line of {BATCHES_SHOWN} batches. Busy: {spoken}. Slowest: {slowest}."
     st.html(
         section(
-            "Who does what when",
+            "Time line",
             f"The first {BATCHES_SHOWN} batches of an epoch, split at "
             f"{_exit(card, split.name).lower()}. Here {slowest} is the slowest: from batch to "
             f"batch it takes {text.brief(split.busiest(rate))}.",

@@ -177,7 +177,7 @@ def _how_much(card: Card, view: state.View) -> None:
     )
 
 
-def _promise(card: Card, view: state.View) -> None:
+def _guarantee(card: Card, view: state.View) -> None:
     level, size = st.columns(2, gap="large")
     with level:
         epsilon = st.slider(
@@ -214,18 +214,18 @@ def _promise(card: Card, view: state.View) -> None:
                         "naive",
                         "Looks good on calibration",
                         text.percent(trials.naive_broken, 0),
-                        "of the promises broken, naively",
+                        "of the guarantees broken, naively",
                     ),
                     Reading(
                         "proven",
                         "Proven on calibration",
                         text.percent(trials.broken, 0),
-                        "of the promises broken; 10 % would be allowed",
+                        "of the guarantees broken; 10 % would be allowed",
                         strong=True,
                     ),
                     Reading(
                         "price",
-                        "The price of certainty",
+                        "Compute with a proof",
                         text.percent(float(trials.relative_cost.mean())),
                         f"of the compute, instead of "
                         f"{text.percent(float(trials.naive_cost.mean()))}",
@@ -243,8 +243,8 @@ def _promise(card: Card, view: state.View) -> None:
 STEPS = (
     Step(
         "Why stop early",
-        "A network computes as much for an easy image as for a hard one. Ask it at several depths, "
-        "and most images are answered rightly long before the end: the bars show how much has "
+        "A network computes as much for an easy image as for a hard one. With exits at several "
+        "depths, most images are answered rightly long before the end: the bars show how much has "
         "been computed at each exit, and how many images it already gets right.",
         _why,
         "Choose another model above. On digits the first exit is nearly as good as the last; on "
@@ -260,9 +260,9 @@ STEPS = (
     ),
     Step(
         "Confidence and threshold",
-        "Each exit also says how sure it is, as a score from 0 to 1. Whoever scores above the "
-        "threshold leaves. A good score puts the right answers (upwards) to the right and the "
-        "wrong ones (downwards) to the left of some line.",
+        "Each exit also says how sure it is, as a score from 0 to 1. An image whose score "
+        "is above the threshold leaves. A good score puts the right answers (upwards) to the right "
+        "and the wrong ones (downwards) to the left of some line.",
         _when,
         "Drag a line, and see how many answers are rescued and how many are ruined. Then change "
         "the criterion above: which one separates best?",
@@ -277,13 +277,12 @@ STEPS = (
         "move a threshold by hand: can you get above the line?",
     ),
     Step(
-        "Promising an error rate",
+        "Guaranteeing an error rate",
         "Thresholds that look good on some images may be lucky. Here they are chosen 200 times on "
         "other images, once naively and once so that the loss is proven, and then measured on all "
-        "of them. A promise is broken when more is lost than was allowed.",
-        _promise,
-        "Take fewer calibration images: the naive choice breaks its promise more often, and the "
-        "proven one becomes careful instead. On the page Thresholds, <i>Promise</i> does this for "
-        "you.",
+        "of them. A guarantee is broken when more accuracy is lost than was allowed.",
+        _guarantee,
+        "Take fewer calibration images: the naive choice breaks its guarantee more often, and the "
+        "proven one saves less instead. On the page Thresholds, <i>Guarantee</i> does this.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Model: what is in the box."""
+"""Model: how a network is built, how it was trained, and how accurate it is."""
 
 import json
 from html import escape
@@ -27,7 +27,7 @@ _TIMES = "part-times"
 
 def page() -> None:
     """Show the page."""
-    heading("Model", "What is in the box: how it is built, how it was trained, what it can do.")
+    heading("Model", "How a network is built, how it was trained, and how accurate it is.")
     card = choices()
     view = state.view()
     stages = resources.stages_of(view.model)
@@ -87,8 +87,8 @@ def _costs(name: str, card: Card, stages: tuple["StageOutline", ...]) -> None:
     st.html(
         section(
             "Part by part",
-            "MACs are not time: a part that computes little may wait long for its memory, and a "
-            "small network spends most of its time between computations. So measure.",
+            "MACs are not time: a part with few MACs may wait for memory, and a small network "
+            "spends most of its time between computations. So measure it.",
         )
     )
     times = _measured(name, card)
@@ -122,7 +122,7 @@ def _costs(name: str, card: Card, stages: tuple["StageOutline", ...]) -> None:
                 st.rerun()
         if card.num_exits > 1:
             st.caption(
-                "Whoever goes to the end of all stages and asks every head on the way pays "
+                "An image that goes through all stages and all heads costs "
                 f"{text.percent(float(card.costs.at_exits()[-1]))} of the plain network."
             )
 
@@ -178,7 +178,7 @@ def _measure(name: str, card: Card) -> None:
 
 
 def _known(card: Card) -> None:
-    st.html(section("What is known about it"))
+    st.html(section("Facts"))
     training = card.training
     items = [
         ("Name", card.name),
@@ -226,7 +226,7 @@ def _trained(training: TrainingFacts) -> str:
 def _again(card: Card) -> None:
     if card.training is None:
         return
-    st.html(section("Do it again"))
+    st.html(section("Reproduce it"))
     st.code(card.command, language="bash", wrap_lines=True)
     save_button(
         "Download card.json",
@@ -241,7 +241,7 @@ def _again(card: Card) -> None:
 
 
 def _accuracies(card: Card) -> None:
-    st.html(section("Accuracy, had all left there"))
+    st.html(section("Accuracy of each exit, had all images left there"))
     columns = [Column("Split"), *map(Column, text.exit_names(card.num_exits))]
     rows = [
         [split.capitalize(), *(text.percent(value, 2) for value in values)]

@@ -112,7 +112,7 @@ def _severities(card: Card, view: state.View, picture: Picture) -> None:
         section(
             f"How much {CORRUPTIONS[view.corruption].title.lower()} it takes",
             f"{CRITERIA[view.policy.criterion].title} at every early exit as the image gets "
-            "worse. Dots: where it leaves.",
+            "worse. Large dots: where it leaves.",
         )
     )
     plotly.show(

@@ -1,4 +1,4 @@
-"""Samples: who leaves where, and why."""
+"""Samples: which image leaves where, and why."""
 
 import math
 from html import escape
@@ -41,7 +41,7 @@ _PANEL = "opened-sample"
 
 def page() -> None:
     """Show the page."""
-    heading("Samples", "Who leaves where, and why: every image of a split, with its pictures.")
+    heading("Samples", "Which image leaves where: every sample of a split, with its scores.")
     card = choices()
     view, now = state.view(), FILTERS.now
     mine = own_images()
@@ -89,7 +89,7 @@ def _source_choice(sources: dict[str, SampleSource], chosen: str) -> None:
         format_func=title,
         help="The **test split** was never used to choose anything: its figures are the honest "
         "ones. The **shipped samples** come with the project, so their pictures are always there. "
-        "**Your own images**: a zip or a folder, scored here and seen by nobody else.",
+        "**Your own images**: a zip or a folder, scored here, in your session only.",
     )
 
 
@@ -131,10 +131,10 @@ def _counts(card: Card, source: SampleSource, routing: Routing) -> None:
 
 def _of_exit(source: SampleSource, group: ExitGroup, last: bool) -> str:
     if not group.count:
-        return "nobody leaves here"
+        return "no image leaves here"
     if source.labelled:
         return _right(group.accuracy)
-    return "the answers that the others are held against" if last else _agreeing(group.agreement)
+    return "the other exits are compared with it" if last else _agreeing(group.agreement)
 
 
 def _summary(source: SampleSource, routing: Routing, positions: IntArray) -> str:
@@ -235,7 +235,7 @@ def _extremes(card: Card, source: SampleSource, routing: Routing) -> None:
                 _tile(card, source, routing, position, with_exit=False)
                 for position in positions.tolist()
             ]
-            groups.append(Group(tiles, name, title if tiles else "nobody else"))
+            groups.append(Group(tiles, name, title if tiles else "none"))
     st.html(
         section(
             "The surest and the least sure of each exit",

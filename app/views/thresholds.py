@@ -76,9 +76,9 @@ def _figures(card: Card, view: state.View) -> None:
         test,
         readings(_readings(card, report, calibration))
         + section(
-            "Who scores what",
+            "Scores at each exit",
             f"All {len(test):,} test images by {CRITERIA[view.policy.criterion].title.lower()}. "
-            "Those right of a line leave there, unless they have left before. Drag the lines.",
+            "Images right of a threshold leave there, unless they left earlier. Drag the lines.",
         )
         + histograms(card, view.policy, test),
         section(
@@ -117,7 +117,7 @@ def _remaining_classes(card: Card, view: state.View) -> None:
 
 
 def _one_exit(card: Card, view: state.View) -> None:
-    st.html(section("A closer look at one exit", "All test images, whoever leaves where."))
+    st.html(section("One exit on all test images", "Whether an image would leave there or not."))
     exit_index = st.segmented_control(
         "Exit",
         range(card.num_exits),
@@ -125,7 +125,8 @@ def _one_exit(card: Card, view: state.View) -> None:
         required=True,
         key="closer",
         format_func=lambda index: text.exit_name(index, card.num_exits),
-        help="Left: is it as sure as it is right? Right: which classes does it mix up?",
+        help="Left: are its probabilities as high as its accuracy? Right: which classes does it "
+        "confuse?",
     )
     if exit_index is None or exit_index >= card.num_exits:
         exit_index = 0
@@ -152,7 +153,7 @@ def _one_exit(card: Card, view: state.View) -> None:
         )
         if len(shown) < len(card.classes):
             st.caption(
-                f"Of {len(card.classes)} classes the {len(shown)} that are mixed up most often."
+                f"Of {len(card.classes)} classes the {len(shown)} that are confused most often."
             )
 
 
@@ -160,44 +161,44 @@ _MOST_CLASSES, _FEWER_CLASSES = 20, 12
 """How many a confusion matrix can show, and how many of more it does."""
 
 _WITHIN_DROP, _WITHIN_COST = "lose at most", "spend at most"
-_VALIDATED, _PROMISE = "right as often", "promise"
+_VALIDATED, _GUARANTEE = "validated", "guarantee"
 _GOALS = {
     _WITHIN_DROP: "Drop",
     _WITHIN_COST: "Budget",
-    _VALIDATED: "Surety",
-    _PROMISE: "Promise",
+    _VALIDATED: "Validated",
+    _GUARANTEE: "Guarantee",
 }
-_PROMISED = "promised"
+_GUARANTEED = "guaranteed"
 
 
 def _tuning(card: Card, view: state.View) -> None:
     st.html(section("Find thresholds"))
     goal = st.segmented_control(
         "Goal",
-        [_WITHIN_DROP, _WITHIN_COST, _VALIDATED, _PROMISE],
+        [_WITHIN_DROP, _WITHIN_COST, _VALIDATED, _GUARANTEE],
         default=_WITHIN_DROP,
         required=True,
         key="goal",
         wrap=True,
         format_func=lambda name: _GOALS[name],
         help="**Drop**: the cheapest thresholds that lose at most so much accuracy. **Budget**: "
-        "the most accurate ones that spend at most so much compute. **Surety**: leave where "
-        "images with such a score were right so often. **Promise**: the cheapest "
-        "ones about which something can be promised. They are chosen on the calibration split, "
-        "never on test.",
+        "the most accurate ones that spend at most so much compute. **Validated**: an image leaves "
+        "where images with a similar score were right often enough. **Guarantee**: the cheapest "
+        "ones whose risk on new images is proven. They are chosen on the calibration split, never "
+        "on test.",
     )
     controls_of = {
         _WITHIN_DROP: _drop,
         _WITHIN_COST: _budget,
         _VALIDATED: _validated,
-        _PROMISE: _promise,
+        _GUARANTEE: _guarantee,
     }
     find = controls_of[goal or _WITHIN_DROP](card, view)
     if st.button("Find", type="primary", icon=":material/search:", width="stretch"):
         with sentences():
             state.choose_policy(find())
             st.rerun()
-    guarantee = st.session_state.get(_PROMISED)
+    guarantee = st.session_state.get(_GUARANTEED)
     if guarantee is not None and guarantee[0] == view.policy:
         st.success(guarantee[1], icon=":material/verified:")
 
@@ -236,7 +237,7 @@ def _budget(card: Card, view: state.View) -> Callable[[], Policy]:
 
 def _validated(card: Card, view: state.View) -> Callable[[], Policy]:
     percent = st.slider(
-        "Leave where images as sure were right in",
+        "Leave where images with such a score were right in",
         50.0,
         100.0,
         98.0,
@@ -244,16 +245,16 @@ def _validated(card: Card, view: state.View) -> Callable[[], Policy]:
         format="%.1f %%",
         key="validated",
         help="The same at every exit, whatever its scores mean: calibration images with a similar "
-        "score were right at least so often (PCEE). An exit that never is so sure is switched off.",
+        "score were right at least so often (PCEE). An exit that never reaches it is off.",
     )
     return lambda: validated_thresholds(
         resources.tables(view.model)["calibration"], view.policy.criterion, percent / 100
     )
 
 
-def _promise(card: Card, view: state.View) -> Callable[[], Policy]:
+def _guarantee(card: Card, view: state.View) -> Callable[[], Policy]:
     risk = st.selectbox(
-        "What to promise",
+        "Risk",
         list(RISKS),
         key="risk",
         format_func=lambda name: RISKS[name].title,
@@ -270,27 +271,27 @@ def _promise(card: Card, view: state.View) -> Callable[[], Policy]:
         help="What the risk may be on new images like these, compared with the full network.",
     )
     certainty = st.slider(
-        "With a certainty of",
+        "With a probability of",
         50,
         99,
         90,
         format="%d %%",
         key="certainty",
-        help="How sure the promise has to be: the more, the less can be saved.",
+        help="How likely the guarantee has to hold: the higher, the less compute is saved.",
     )
 
     def find() -> Policy:
         controlled = resources.guaranteed(
             view.model, view.policy.criterion, level / 100, 1 - certainty / 100, risk
         )
-        st.session_state[_PROMISED] = controlled.policy, controlled.guarantee
+        st.session_state[_GUARANTEED] = controlled.policy, controlled.guarantee
         return controlled.policy
 
     return find
 
 
 def _keeping(card: Card, view: state.View) -> None:
-    st.html(section("Keep them"))
+    st.html(section("Keep the thresholds"))
     save_button(
         "Save as JSON",
         json.dumps(view.policy.to_dict(), indent=2),
@@ -322,8 +323,10 @@ def _check(policy: Policy, card: Card) -> None:
 
 
 _COLUMNS = {
-    "accuracy_of_left": Column("Right, of those", "Accuracy of the images that leave here."),
-    "accuracy": Column("Right, had all left", "Accuracy of this exit over the whole test split."),
+    "accuracy_of_left": Column("Accuracy, of those", "Accuracy of the images that leave here."),
+    "accuracy": Column(
+        "Accuracy, had all left", "Accuracy of this exit over the whole test split."
+    ),
     "agreement": Column(
         "Agrees with last",
         "How often this exit gives the last exit's answer, right or wrong, over the whole split.",

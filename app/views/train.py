@@ -53,11 +53,11 @@ others choose its thresholds (calibration) and the last <b>500</b> examine it (t
 every time and as many of each digit. What it becomes opens in every other page.
 """
 _WATCH = """
-<b>Who leaves where.</b> From chance to order: easy digits leave early, hard ones go on.<br>
-<b>Cost and accuracy.</b> λ is the price of computing. A fair price saves most of the compute and
-costs little accuracy; too high a one, and being right does not count any more.<br>
-<b>Exits that nobody uses.</b> Some losses teach only where somebody leaves: compare v1 with v2 at
-the same λ.
+<b>Which digits leave where.</b> At first by chance; later easy ones leave early, hard ones late.<br>
+<b>Cost and accuracy.</b> λ is the price of computing. A moderate λ saves most of the compute and
+costs little accuracy; if λ is too high, a right answer is worth less than its compute.<br>
+<b>Exits that no image uses.</b> Some losses train an exit only by the images that leave there:
+compare v1 with v2 at the same λ.
 """
 
 
@@ -197,8 +197,8 @@ def _stop(own: OwnModels) -> None:
 def _collapsing(lesson: Lesson, busy: bool) -> None:
     st.html(
         section(
-            "A lesson: the collapse",
-            "Too dear a price, and all images leave at once, whether their answer is right or not.",
+            "Collapse",
+            "With a λ that is too high, all images leave at one exit, right or wrong.",
         )
     )
     loss = lesson.loss if lesson.uses_lambda else "v2"
@@ -271,12 +271,12 @@ def _progress(training: "TrainingJob", done: int) -> str:
     match training.stage:
         case "finished":
             if training.out_of_time:
-                return f"The time was up after {text.plural(done, 'epoch')}: it stays at that."
+                return f"Ended by the time limit after {text.plural(done, 'epoch')}."
             if training.stopping:
                 return f"Stopped after {text.plural(done, 'epoch')}."
             return "Done."
         case "failed":
-            return "It broke off."
+            return "The training failed."
         case _:
             return training.message or "Getting ready …"
 
@@ -285,7 +285,7 @@ def _left(training: "TrainingJob") -> str:
     if not training.running:
         return "in all"
     if training.stopping or not training.seconds_left > 0:
-        return "a moment, please"
+        return "one moment"
     return f"about {text.patience(training.seconds_left)} left"
 
 
@@ -313,7 +313,7 @@ def _lesson(training: "TrainingJob", report: "EpochReport") -> None:
             f"costs {text.percent(report.relative_cost, 0)} of the plain network, and "
             f"{text.percent(report.policy_accuracy)} of the answers are right, easy image or "
             "hard. A network that treats all images alike does not need its other exits, and "
-            "where nobody goes, a loss may teach nothing: compare the accuracies below. "
+            "where no image goes, a loss may train nothing: compare the accuracies below. "
         )
         body += (
             "<b>Lower λ</b> and train again."

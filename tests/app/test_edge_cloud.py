@@ -45,23 +45,6 @@ def test_fewer_bits_send_less() -> None:
     assert link(app)["bits"] == "8"
 
 
-def test_a_link_reproduces_the_page_and_nonsense_is_brought_into_range() -> None:
-    query = f"model={MODEL}&split=block1&rate=10000000&bits=8&speed=5&images=1000"
-    app = opened_page("edge_cloud", query)
-    assert {name: link(app)[name] for name in ("split", "rate", "bits", "speed", "images")} == {
-        "split": "block1",
-        "rate": "10000000",
-        "bits": "8",
-        "speed": "5",
-        "images": "1000",
-    }
-    assert "<dt>Split at Exit 1</dt>" in html(app)
-    wild = opened_page("edge_cloud", f"model={MODEL}&split=x&rate=-3&bits=7&speed=nan&images=0")
-    assert errors(wild) == []
-    assert link(wild)["bits"] == "16"
-    assert link(wild)["images"] == "1"
-
-
 def test_a_plain_model_has_nowhere_to_split() -> None:
     app = opened_page("edge_cloud", f"model={PLAIN}")
     assert errors(app) == []

@@ -57,7 +57,7 @@ def test_the_thresholds_page_counts_the_classes_that_are_left() -> None:
 
 def test_surety_finds_the_thresholds_of_validated_accuracy() -> None:
     app = opened_thresholds(f"model={MODEL}&criterion=entropy")
-    app.segmented_control(key="goal").set_value("right as often").run()
+    app.segmented_control(key="goal").set_value("validated").run()
     app.slider(key="validated").set_value(99.5).run()
     next(button for button in app.button if button.label == "Find").click().run()
     assert errors(app) == []
@@ -67,7 +67,7 @@ def test_surety_finds_the_thresholds_of_validated_accuracy() -> None:
 
 def test_surety_of_a_score_that_looks_back_is_a_sentence() -> None:
     app = opened_thresholds(f"model={MODEL}&criterion=patience")
-    app.segmented_control(key="goal").set_value("right as often").run()
+    app.segmented_control(key="goal").set_value("validated").run()
     next(button for button in app.button if button.label == "Find").click().run()
     assert any("looks back" in error for error in errors(app))
 

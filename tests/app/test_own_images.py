@@ -76,7 +76,7 @@ def test_class_folders_give_labels() -> None:
     app = brought(digits())
     assert errors(app) == []
     assert "20 images of &#x27;digits.zip&#x27;" in html(app)
-    assert "Their folders say what each of them is." in html(app)
+    assert "Their folders give the label of each." in html(app)
     shown = tiles(app)
     samples = load_samples("mnist")
     by_name = sorted(digits())
@@ -93,7 +93,7 @@ def test_class_folders_give_labels() -> None:
 def test_without_labels_nothing_is_right_but_the_last_exit_may_agree() -> None:
     app = brought(digits("holiday"))
     assert errors(app) == []
-    assert "Nothing is known of what they are" in html(app)
+    assert "They have no labels" in html(app)
     assert "holiday (20)" in html(app)
     assert all(tile["right"] is None and tile["truth"] == "" for tile in tiles(app))
     assert {"Last exit", "Answered"} <= set(labels_of(app))
@@ -118,7 +118,7 @@ def test_some_labels_are_told_apart() -> None:
     one = png(samples.images[0])
     app = brought({"0/a.png": one, "zero/b.png": one, "c.png": one})
     assert errors(app) == []
-    assert "The folders of 1 say what they are" in html(app)
+    assert "The folders of 1 give their labels" in html(app)
     assert "zero (1)" in html(app)
     assert sorted(str(tile["right"]) for tile in tiles(app)) == ["None", "None", "True"]
 

@@ -1,4 +1,6 @@
 import math
+import re
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +57,15 @@ def test_chances_are_told_as_odds() -> None:
     assert text.odds(0.02) == "1 of 50"
     assert text.odds(0.0000024) == "1 of 420,000"
     assert text.odds(0.0) == "fewer than 1 of a million"
+
+
+RIDDLES = (
+    r"spoil(?!\")|standings?\b|albums?\b|heated|heats|shelf|workshop|riddle|Surety|asked|nobody"
+)
+
+
+def test_no_text_of_the_app_speaks_in_riddles() -> None:
+    """The field's words instead, see *Plain words* among the rules of style."""
+    for file in sorted((Path(__file__).parents[2] / "app").rglob("*.py")):
+        found = re.search(RIDDLES, file.read_text(encoding="utf-8"))
+        assert found is None, f"{file.name}: {found.group() if found else ''}"

@@ -1,0 +1,66 @@
+"""Links: what is copied is seen again, and whatever else a link says is brought into range."""
+
+import pytest
+
+from tests.app.pages import components, errors, html, link, opened_page
+
+MODEL = "eenet8-mnist"
+PLAIN = "resnet8-mnist"
+POLICY = "criterion=margin&thresholds=0.9,0.8&off=1"
+BOTH = f"model={MODEL}&thresholds=0.9,0.8&b-model={MODEL}&b-criterion=entropy"
+
+
+@pytest.mark.parametrize(
+    ("page", "query"),
+    [
+        ("playground", f"{POLICY}&sample=777"),
+        ("playground", "sample=9&spoil=noise&severity=0.5"),
+        ("samples", "of=test&exit=2&class=4&answer=wrong&from=0.25&order=most_sure&open=34"),
+        ("compare", f"{POLICY}&b-model={MODEL}&b-criterion=entropy&b-thresholds=0.5,0.5&b-off=2"),
+        ("train", "loss=v1&lambda=0.25&epochs=7&exits=block1&seed=3"),
+        ("edge_cloud", "split=block1&rate=10000000&bits=8&speed=5&images=1000"),
+        ("learn", "step=3"),
+    ],
+)
+def test_a_link_reproduces_what_it_was_copied_from(page: str, query: str) -> None:
+    app = opened_page(page, f"model={MODEL}&{query}")
+    assert errors(app) == []
+    asked = dict(part.split("=", 1) for part in query.split("&"))
+    assert asked.items() <= link(app).items()
+    again = opened_page(page, "&".join(f"{name}={value}" for name, value in link(app).items()))
+    assert link(again) == link(app)
+    assert html(again).split("Measured")[0] == html(app).split("Measured")[0]
+
+
+@pytest.mark.parametrize(
+    ("page", "query"),
+    [
+        ("playground", "model=nonsense"),
+        ("playground", f"model={MODEL}&thresholds=nan,inf&spoil=paint&severity=0.5"),
+        ("playground", f"model={MODEL}&thresholds=-3,7,8,9&spoil=noise&severity=nan"),
+        ("playground", f"model={MODEL}&thresholds=<script>"),
+        ("playground", f"model={MODEL}&criterion=tarot&sample=99999999"),
+        ("playground", f"model={MODEL}&criterion=entropy&thresholds=&off=x,-1,400"),
+        ("playground", f"model={MODEL}&temperatures=0,0,0&sample=-4"),
+        ("playground", "model=&sample=1e9&criterion=%00"),
+        ("samples", "exit=99&class=<script>&answer=maybe&flip=x&order=x&page=x&open=x&of=x"),
+        ("samples", "exit=-1&page=0&open=999999999&from=nan&to=inf"),
+        ("samples", "from=7&to=-7&page=99999999999999"),
+        ("samples", "from=0.9&to=0.1&exit=1e3&last=any&flip=any"),
+        ("compare", f"{BOTH}&change=x&change-order=x&change-page=0"),
+        ("compare", f"{BOTH}&change-page=999999"),
+        ("compare", "b-model=nonsense&b-thresholds=nan"),
+        ("compare", f"b-model={MODEL}&b-thresholds=-7,9,3&b-criterion=<script>&b-off=x"),
+        ("compare", f"b-model={PLAIN}&b-thresholds=0.1,0.2&b-off=1"),
+        ("compare", "b-=1&b-b-model=2"),
+        ("train", "loss=tarot&lambda=nan&epochs=-3&exits=moon&seed=x"),
+        ("edge_cloud", f"model={MODEL}&split=x&rate=-3&bits=7&speed=nan&images=0"),
+    ],
+)
+def test_a_strange_link_is_brought_into_range(page: str, query: str) -> None:
+    app = opened_page(page, query)
+    assert errors(app) == []
+    assert "<script>" not in html(app)
+    thresholds = str(link(app).get("thresholds", "0")).split(",")
+    assert all(0 <= float(threshold) <= 1 for threshold in thresholds)
+    assert components(app) or page in ("train", "edge_cloud")
