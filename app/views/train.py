@@ -53,7 +53,7 @@ others choose its thresholds (calibration) and the last <b>500</b> examine it (t
 every time and as many of each digit. What it becomes opens in every other page.
 """
 _WATCH = """
-<b>Which digits leave where.</b> At first by chance; later easy ones leave early, hard ones late.<br>
+<b>Which digits leave where.</b> At first by chance; then easy ones leave early, hard ones late.<br>
 <b>Cost and accuracy.</b> λ is the price of computing. A moderate λ saves most of the compute and
 costs little accuracy; if λ is too high, a right answer is worth less than its compute.<br>
 <b>Exits that no image uses.</b> Some losses train an exit only by the images that leave there:
