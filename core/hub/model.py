@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.functional import to_pil_image
 
-from core.data.labelled import Labelled, labelled_batches
-from core.data.prepared import check_name
+from core.data.labelled import Labelled
+from core.data.prepared import ImageSet, check_name
 from core.data.transform import EvaluationTransform, Transform, UnstorableTransformError, apply
 from core.exits.inference import BATCH_SIZE, Prediction, run_all_exits, run_with_skipping
 from core.exits.policy import Policy
@@ -34,6 +34,7 @@ from core.networks.normalisation import Normalisation, to_device
 from core.training.device import checked_device
 from core.training.loop import TrainingResult
 from core.training.start_from import TrainedNetwork
+from core.training.stream import Reader, StreamedImages
 
 Images = NDArray[np.uint8] | Sequence[Image.Image]
 """Images uint8 (N, H, W, C) of the size that the network reads, or pictures of any size."""
@@ -114,6 +115,11 @@ class Model:
         result: TrainingResult | None = network.training_result
         if transform is None and result is not None:
             transform = result.transform
+            if transform is None:
+                raise UserError(
+                    "expected `transform`, as the network was trained on images that had been "
+                    "normalised already, but got none: pass the transform of that data set."
+                )
         channels = spec.in_channels
         stored = EvaluationTransform.square(
             spec.image_size, channels, (0.0,) * channels, (1.0,) * channels
@@ -169,7 +175,7 @@ class Model:
 
     def table(
         self,
-        images: Images | Labelled,
+        images: Images | ImageSet | Labelled,
         labels: NDArray[np.int64] | None = None,
         ids: NDArray[np.int64] | None = None,
         batch_size: int = BATCH_SIZE,
@@ -177,24 +183,26 @@ class Model:
         """Run every exit on every image, skipping nothing.
 
         Args:
-            images: uint8 (N, H, W, C), or pictures; or a torch Dataset or DataLoader of (picture,
-                label), of which no more than a batch is in memory. Its pictures may be PIL, bytes
-                of the network's size, or float32 (C, H, W) that are normalised already.
-            labels: (N,) the right answers where known; a data set brings its own.
+            images: uint8 (N, H, W, C), or pictures; an `ImageSet`; or a torch Dataset or
+                DataLoader of (image, label), of which no more than a batch is in memory. Its
+                images may be whatever `core.fit` takes.
+            labels: (N,) the right answers where known; data sets bring their own.
             ids: (N,) the images' places in their data set; by default counted from 0.
             batch_size: does not change the result.
 
         Raises:
             UserError: no images, or images of another shape than the network reads.
         """
+        if isinstance(images, ImageSet):
+            labels, ids, images = images.labels, images.ids, images.images
         if isinstance(images, Dataset | DataLoader):
             found: list[NDArray[np.int64]] = []
-            batches = self._labelled(images, batch_size, found)
+            batches = self._streamed(images, batch_size, found)
+            probabilities, confidence = run_all_exits(self.network, batches)
+            labels = np.concatenate(found)
         else:
             batches = self._batches(images, batch_size)
-        probabilities, confidence = run_all_exits(self.network, batches)
-        if isinstance(images, Dataset | DataLoader):
-            labels = np.concatenate(found)
+            probabilities, confidence = run_all_exits(self.network, batches)
         count = len(probabilities)
         return ExitTable(
             probabilities=probabilities,
@@ -243,8 +251,8 @@ class Model:
     def save(
         self,
         folder: str | Path,
-        calibration: ExitTable | Labelled | None = None,
-        test: ExitTable | Labelled | None = None,
+        calibration: ExitTable | ImageSet | Labelled | None = None,
+        test: ExitTable | ImageSet | Labelled | None = None,
         policy: Policy | None = None,
     ) -> "Model":
         """Save weights, card and tables in a folder, all at once or not at all.
@@ -281,7 +289,7 @@ class Model:
         card = write_model(folder, self.network, with_figures(card, tables, policy), tables)
         return replace(self, card=card, folder=folder)
 
-    def _own_table(self, split: str, source: ExitTable | Labelled) -> ExitTable:
+    def _own_table(self, split: str, source: ExitTable | ImageSet | Labelled) -> ExitTable:
         table = source if isinstance(source, ExitTable) else self.table(source)
         if (table.num_exits, table.classes) != (self.card.num_exits, self.card.classes):
             raise UserError(
@@ -291,21 +299,15 @@ class Model:
             )
         return as_stored(table)  # what a policy reads must be there for whoever uses it
 
-    def _labelled(
-        self, source: Labelled, batch_size: int, found: list[NDArray[np.int64]]
+    def _streamed(
+        self, source: Labelled, batch_size: int, labels: list[NDArray[np.int64]]
     ) -> Iterator[Tensor]:
-        """Yield a data set's images as the network reads them; its labels go into ``found``."""
-        classes = len(self.card.classes)
-        for pictures, labels in labelled_batches(source, batch_size):
-            if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-                raise UserError(
-                    f"expected labels from 0 to {classes - 1}, as there are {classes} classes, but "
-                    f"got {labels.min()} to {labels.max()}."
-                )
-            found.append(labels)
-            yield self._input(pictures)
-        if not found:
-            raise _no_images()
+        """Yield a data set's images as the network reads them; ``labels`` gets their labels."""
+        reader = Reader("the images", self._shape, len(self.card.classes), self.transform)
+        for batch in StreamedImages(source, reader, self.device, batch_size).whole():
+            labels.append(batch.labels.cpu().numpy())
+            normalised = batch.pixels.is_floating_point()
+            yield batch.pixels if normalised else self.normalisation(batch.pixels)
 
     def _batches(self, images: Images, batch_size: int) -> Iterator[Tensor]:
         if not len(images):
@@ -313,47 +315,34 @@ class Model:
         for first in range(0, len(images), batch_size):
             yield self._input(images[first : first + batch_size])
 
-    def _input(self, images: Images | Sequence[object] | Tensor) -> Tensor:
-        """Return some images, of whichever kind, as the network reads them: (B, C, H, W)."""
-        size, channels = self.card.spec.image_size, self.card.spec.in_channels
-        if not isinstance(images, np.ndarray | Tensor):
-            if all(isinstance(picture, Image.Image) for picture in images):
-                return self._transformed(images)  # type: ignore[arg-type]
-            try:
-                images = torch.stack([torch.as_tensor(image) for image in images])
-            except (TypeError, ValueError, RuntimeError):
-                kinds = {type(image).__name__ for image in images}
-                raise UserError(
-                    f"expected pictures (PIL) or tensors of one size, but got {', '.join(kinds)}."
-                ) from None
-        if isinstance(images, Tensor):
-            if images.dtype == torch.float32 and images.shape[1:] == (channels, size, size):
-                return images.to(self.device)
-            images = images.movedim(1, -1).numpy() if images.ndim == 4 else images.numpy()
-        if images.dtype != np.uint8 or images.shape[1:] != (size, size, channels):
-            raise UserError(
-                f"expected `images` to be uint8 of shape (N, {size}, {size}, {channels}), "
-                f"but got {images.dtype} of shape {images.shape}: pass pictures (PIL) to have "
-                "them scaled."
-            )
-        if self.own_transform is not None:
-            return self._transformed([to_pil_image(image) for image in images])
-        return self._normalise(images)
-
-    def _transformed(self, pictures: Sequence[Image.Image]) -> Tensor:
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        """(C, H, W) that the network reads."""
         spec = self.card.spec
-        shape = spec.in_channels, spec.image_size, spec.image_size
-        if self.own_transform is not None:
-            mode = "L" if spec.in_channels == 1 else "RGB"
-            own = [apply(self.transform, picture.convert(mode), shape) for picture in pictures]
-            return torch.stack(own).to(self.device)
-        pixels = [self.card.evaluation_transform.pixels(picture) for picture in pictures]
-        stacked = np.stack(pixels) if pixels else np.zeros((0, *shape[1:], shape[0]), np.uint8)
-        return self._normalise(stacked)
+        return spec.in_channels, spec.image_size, spec.image_size
 
-    def _normalise(self, pixels: NDArray[np.uint8]) -> Tensor:
-        images: Tensor = self.normalisation(to_device(pixels, self.device))
-        return images
+    def _input(self, images: Images) -> Tensor:
+        """Return some images as the network reads them: (B, C, H, W)."""
+        channels, height, width = self._shape
+        own = self.own_transform
+        if isinstance(images, np.ndarray):
+            if images.dtype != np.uint8 or images.shape[1:] != (height, width, channels):
+                raise UserError(
+                    f"expected `images` to be uint8 of shape (N, {height}, {width}, {channels}), "
+                    f"but got {images.dtype} of shape {images.shape}: pass pictures (PIL) to have "
+                    "them scaled."
+                )
+            if own is None:
+                pixels = to_device(images, self.device)
+                return self.normalisation(pixels)  # type: ignore[no-any-return]
+            images = [to_pil_image(image) for image in images]
+        if own is None:
+            transform = self.card.evaluation_transform
+            stacked = [transform.pixels(picture) for picture in images]
+            return self._input(np.array(stacked, np.uint8).reshape(-1, height, width, channels))
+        mode = "L" if channels == 1 else "RGB"
+        inputs = [apply(own.function, picture.convert(mode), self._shape) for picture in images]
+        return torch.stack(inputs).to(self.device)
 
 
 def _no_images() -> UserError:

@@ -75,12 +75,8 @@ def publish(
         "training": training_facts(result, device, edge_cloud),
         "command": command or f"python -m core train {recipe.name}",
     }
-    tables = {
-        split.split: model.table(split.images, split.labels, split.ids)
-        for split in (calibration, test)
-    }
     model = replace(model, card=model.card.model_copy(update=facts))
-    return model.save(folder, tables["calibration"], tables["test"]).card
+    return model.save(folder, calibration, test).card
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """A network of one's own becomes a model: it answers, is measured, saved and loaded again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from core.cli.main import main
+from core.data.transform import EvaluationTransform
 from core.exits.policy import Policy
 from core.exits.report import evaluate
 from core.foundation.errors import UserError
@@ -21,6 +23,8 @@ from core.hub.model import Model, load
 from core.hub.registry import tables_of
 from core.networks.attach import attach
 from core.networks.network import ExitNetwork
+from core.training.loop import TrainingResult
+from core.training.recipe import Settings
 from tests.core.networks.small import network, noise, torchvision_module
 
 CLASSES = tuple(f"class {number}" for number in range(10))
@@ -93,6 +97,21 @@ def test_bytes_of_the_networks_size_are_normalised() -> None:
     tensors = [(torch.from_numpy(image).movedim(-1, 0), 0) for image in images]
     table = model.table(DataLoader(tensors, batch_size=2))  # type: ignore[arg-type]
     np.testing.assert_array_equal(table.answers[:, -1], chosen.labels)
+
+
+def test_a_transform_is_asked_for_where_training_had_none() -> None:
+    made = network()
+    settings = Settings.model_validate({"phases": [{"epochs": 1, "learning_rate": 0.1}]})
+    facts = TrainingResult(settings, [], 1, 2.0, None, False, 1)
+    made.training_result = facts
+    with pytest.raises(UserError, match=r"normalised already.*pass the transform"):
+        Model.of(made, CLASSES)
+    training = Model.of(made, CLASSES, TRANSFORM).card.training
+    assert training is not None
+    assert (training.best_epoch, training.seconds) == (1, 2.0)
+    known = EvaluationTransform.of(TRANSFORM, (1, 28, 28))
+    made.training_result = replace(facts, transform=known)
+    assert Model.of(made, CLASSES).card.evaluation_transform == known
 
 
 def saved(folder: Path, **options: Any) -> Model:
@@ -216,7 +235,7 @@ def test_what_does_not_fit_the_network_is_a_sentence(options: Any, message: str)
 @pytest.mark.parametrize(
     ("items", "message"),
     [
-        ([], "at least one image"),
+        ([], "it is empty"),
         ([(picture(0), 10)], "0 to 9"),
         ([(picture(0), 0.5)], "label"),
         ([picture(0)], "pairs of"),
