@@ -255,7 +255,7 @@ class StreamedImages:
                 if isinstance(generator := getattr(owner, "generator", None), Generator):
                     generator.manual_seed(seed)
         first = 0
-        for images, labels in labelled_batches(loader, self.batch_size):
+        for images, labels in labelled_batches(loader):
             if order is None or len(labels) > 1 or self.steps == 1:  # one has no batch statistics
                 yield self.reader.batch(images, labels.tolist(), first)
             first += len(labels)
