@@ -39,9 +39,11 @@ class Weightless(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Put what has a size and no meaning on the device "meta"."""
+        """Put what has a size and no meaning on the device "meta", unless told where."""
         options = kwargs or {}
-        return func(*args, **(options | {"device": "meta"} if func in self.SIZED else options))
+        if func in self.SIZED and options.get("device") is None:
+            options = options | {"device": "meta"}
+        return func(*args, **options)
 
 
 def make(spec: NetworkSpec, factory: Factory | None = None) -> nn.Module:
@@ -94,8 +96,10 @@ def _candidates(module: nn.Module) -> list[str]:
         ]
         names.sort(key=lambda name: abs(_published_parameters(name) - parameters))
         return [TORCHVISION + name for name in names]
-    architecture = getattr(getattr(module, "pretrained_cfg", None), "architecture", None)
-    return [f"{TIMM}{architecture}"] if architecture else []
+    facts = getattr(module, "pretrained_cfg", None)
+    if isinstance(facts, dict) and "architecture" in facts:
+        return [f"{TIMM}{facts['architecture']}"]
+    return []
 
 
 def _published_parameters(name: str) -> int:

@@ -89,6 +89,12 @@ class _Tracer(fx.Tracer):
         self.outputs: dict[fx.Node, list[str]] = {}
         self.failed: tuple[str, nn.Module] | None = None
 
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+    ) -> tuple[Callable[..., Any], list[Any]]:
+        """Ask for the images alone: what else a forward method takes keeps its default."""
+        return root_fn, [self.root, self.create_proxy("placeholder", "images", (), {})]
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Keep whole: layers of PyTorch (and what derives from them), and what has no children."""
         if isinstance(m, self.whole) or not any(True for _ in m.children()):
