@@ -211,7 +211,9 @@ def _heads(card: Card) -> str:
     parts = [" · ".join(spec.heads or (spec.head,))]
     if spec.confidence:
         sees = {"features": "", "both": " that also sees the answer"}
-        parts.append("a learned confidence" + sees.get(spec.evidence, " that sees the answer"))
+        parts.append(
+            "a learned confidence" + sees.get(spec.confidence_input, " that sees the answer")
+        )
     if spec.sigmoid:
         parts.append("one sigmoid per class")
     return ", with ".join(parts)

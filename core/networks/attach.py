@@ -42,7 +42,7 @@ def attach(
         num_classes: K; where it is not the module's own, its classifier is replaced by a fresh
             one.
         options: what the exits are made of, as in `NetworkSpec`: ``head``, ``heads``,
-            ``confidence``, ``evidence``, ``sigmoid``.
+            ``confidence``, ``confidence_input``, ``sigmoid``.
 
     Returns:
         The network, on the CPU, in float32 and eval mode. Its ``spec`` tells how to build it

@@ -54,9 +54,9 @@ def assemble(trunk: Trunk, spec: NetworkSpec) -> ExitNetwork:
             f"expected `heads` to name {len(exits)} kinds of head, one per early exit, "
             f"but got {len(kinds)}."
         )
-    evidence = spec.evidence if spec.confidence else None
+    confidence = spec.confidence_input if spec.confidence else None
     heads = [
-        Head(kind, shapes[i], spec.num_classes, evidence, spec.sigmoid)
+        Head(kind, shapes[i], spec.num_classes, confidence, spec.sigmoid)
         for kind, i in zip(kinds, exits, strict=True)
     ]
     final = trunk.final_head(shapes[-1], spec.num_classes)

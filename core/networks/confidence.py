@@ -15,7 +15,7 @@ from core.foundation.registry import Registry
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ConfidenceInput:
     """A linear confidence branch's input.
 
     Attributes:
@@ -27,9 +27,11 @@ class Evidence:
     read: Callable[[Tensor, Tensor], Tensor]
 
 
-EVIDENCE: Registry[Evidence] = Registry("evidence of a confidence branch")
+CONFIDENCE_INPUTS: Registry[ConfidenceInput] = Registry("confidence branch's input")
 
-EVIDENCE.register("features")(Evidence(lambda width: width, lambda features, logits: features))
+CONFIDENCE_INPUTS.register("features")(
+    ConfidenceInput(lambda width: width, lambda features, logits: features)
+)
 
 
 def answer_summary(logits: Tensor) -> Tensor:
@@ -50,7 +52,7 @@ def _both(features: Tensor, logits: Tensor) -> Tensor:
 
 
 # At least as able as max probability, entropy and margin.
-EVIDENCE.register("both")(Evidence(lambda width: width + 3, _both))
+CONFIDENCE_INPUTS.register("both")(ConfidenceInput(lambda width: width + 3, _both))
 
 
 def gate_features(logits: Tensor) -> Tensor:
@@ -69,7 +71,7 @@ def _gate(features: Tensor, logits: Tensor) -> Tensor:
     return gate_features(logits).to(features.dtype)
 
 
-EVIDENCE.register("answer")(Evidence(lambda width: 4, _gate))
+CONFIDENCE_INPUTS.register("answer")(ConfidenceInput(lambda width: 4, _gate))
 
 
 def _entropy(log_probabilities: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.foundation.registry import Registry
-from core.networks.confidence import EVIDENCE
+from core.networks.confidence import CONFIDENCE_INPUTS
 from core.networks.residual import ResidualPair, unit
 
 
@@ -171,7 +171,7 @@ class Head(nn.Module):
             kind: a name in `HEADS`, or one with the widths of its layers, see `reader`.
             shape: of the features.
             num_classes: K.
-            confidence: the `EVIDENCE` of the confidence branch; None for no such branch.
+            confidence: the `CONFIDENCE_INPUTS` of the confidence branch; None for no such branch.
             sigmoid: whether the classifier has one sigmoid per class. Its logits are then
                 ln σ(s), so that their softmax, σ(s) / Σ σ(s), keeps all ratios.
         """
@@ -179,9 +179,11 @@ class Head(nn.Module):
         self.reader, width = reader(kind)(shape)
         self.softmax_branch = nn.Linear(width, num_classes)
         self.sigmoid = sigmoid
-        self.evidence = None if confidence is None else EVIDENCE[confidence]
+        self.confidence_input = None if confidence is None else CONFIDENCE_INPUTS[confidence]
         self.confidence_branch = (
-            None if self.evidence is None else nn.Linear(self.evidence.width(width), 1)
+            None
+            if self.confidence_input is None
+            else nn.Linear(self.confidence_input.width(width), 1)
         )
 
     def forward(self, features: Tensor) -> HeadOutput:
@@ -190,7 +192,7 @@ class Head(nn.Module):
         logits = self.softmax_branch(read)
         if self.sigmoid:
             logits = F.logsigmoid(logits.float())
-        if self.evidence is None or self.confidence_branch is None:
+        if self.confidence_input is None or self.confidence_branch is None:
             return HeadOutput(logits, None)
-        seen = self.evidence.read(read, logits.detach())
+        seen = self.confidence_input.read(read, logits.detach())
         return HeadOutput(logits, self.confidence_branch(seen).squeeze(1))

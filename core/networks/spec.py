@@ -1,6 +1,8 @@
 """What a network is made of, as a card and a recipe say it."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class NetworkSpec(BaseModel):
@@ -22,10 +24,19 @@ class NetworkSpec(BaseModel):
     """Kind of each early exit's head where they differ; all `head` if not given."""
     confidence: bool = True
     """Whether early exits have a confidence branch."""
-    evidence: str = "features"
+    confidence_input: str = "features"
     """What the confidence branches read: features, answer (how sure it is) or both."""
     sigmoid: bool = False
     """Whether early exits tell for each class if it is still possible (class exclusion)."""
     num_classes: int = Field(ge=2)
     in_channels: int = Field(ge=1)
     image_size: int = Field(ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _knows_old_cards(cls, values: Any) -> Any:
+        """Read the name that `confidence_input` has in cards made before it was called so."""
+        if isinstance(values, dict) and "evidence" in values:
+            values = {"confidence_input": values["evidence"]} | values
+            del values["evidence"]
+        return values

@@ -115,7 +115,7 @@ class Lesson:
             "exits": list(self.exits),
             "head": "plain",
             "confidence": self.loss != "v0",  # v0 would leave it as it came
-            "evidence": "features" if self.loss == "v0" else "both",
+            "confidence_input": "features" if self.loss == "v0" else "both",
             "num_classes": 10,
             "in_channels": 1,
             "image_size": 28,

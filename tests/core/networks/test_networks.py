@@ -113,7 +113,7 @@ def test_as_many_heads_as_exits() -> None:
 
 
 def test_a_confidence_that_knows_the_answer_ranks_like_max_probability_if_it_wants() -> None:
-    made = network(evidence="both")
+    made = network(confidence_input="both")
     branch = made.heads["block1"].confidence_branch
     with torch.no_grad():
         branch.weight.zero_()

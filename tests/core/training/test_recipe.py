@@ -44,9 +44,11 @@ def test_a_damaged_recipe_names_file_and_field(tmp_path: Path, content: str, mes
 
 def test_a_recipe_says_only_what_its_base_does_not(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text('base = "eenet20-cifar10"\nflip = false\n[network]\nevidence = "features"')
+    path.write_text(
+        'base = "eenet20-cifar10"\nflip = false\n[network]\nconfidence_input = "features"'
+    )
     recipe, base = load_recipe(str(path)), load_recipe("eenet20-cifar10")
-    network = base.network.model_copy(update={"evidence": "features"})
+    network = base.network.model_copy(update={"confidence_input": "features"})
     changes = {"name": "mine", "flip": False, "network": network}
     assert recipe == base.model_copy(update=changes)
     path.write_text(f'base = "{path}"')

@@ -327,7 +327,7 @@ def test_a_module_takes_weights_before_it_is_cut(module: nn.Module, tmp_path: Pa
 
 def test_what_exits_have_learned_comes_along_where_the_same_heads_stand() -> None:
     theirs = load("eenet8-mnist")
-    spec = theirs.card.spec.model_copy(update={"evidence": "features"})
+    spec = theirs.card.spec.model_copy(update={"confidence_input": "features"})
     made = build(spec)
     start_from(made, spec, "eenet8-mnist", trained)
     ours, known = made.state_dict(), theirs.network.state_dict()

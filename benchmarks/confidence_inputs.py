@@ -1,8 +1,8 @@
 """What should a confidence branch read, and which loss should teach it?
 
-    python -m benchmarks.evidence [MODEL]
+    python -m benchmarks.confidence_inputs [MODEL]
 
-The exits of a trained model stay as they are; for each evidence and loss, linear confidence
+The exits of a trained model stay as they are; for each input and loss, linear confidence
 branches learn anew on what the exits say of training images, and are judged on calibration: AUROC
 of "this answer is right" at each early exit, and accuracy within a relative cost of 60 % and 70 %.
 """
@@ -19,7 +19,7 @@ from core.data.splits import load_split
 from core.exits.report import evaluate
 from core.exits.table import ExitTable
 from core.hub.model import Model, load
-from core.networks.confidence import EVIDENCE
+from core.networks.confidence import CONFIDENCE_INPUTS
 from core.training.losses import LOSSES, LossInputs
 from core.tuning.front import best_within_cost, front
 
@@ -47,12 +47,12 @@ def said(model: Model, images: NDArray[np.uint8]) -> tuple[list[Tensor], Tensor]
 
 
 def learned(
-    evidence: str, loss: str, price: float, read: list[Tensor], logits: Tensor, labels: Tensor,
+    name: str, loss: str, price: float, read: list[Tensor], logits: Tensor, labels: Tensor,
     costs: Tensor,
 ) -> list[nn.Linear]:  # fmt: skip
     """Train one linear branch per early exit."""
     torch.manual_seed(0)
-    kind = EVIDENCE[evidence]
+    kind = CONFIDENCE_INPUTS[name]
     branches = [nn.Linear(kind.width(part.shape[1]), 1) for part in read]
     inputs = [kind.read(part, logits[:, index]) for index, part in enumerate(read)]
     parameters = [parameter for branch in branches for parameter in branch.parameters()]
@@ -86,16 +86,16 @@ def main(name: str = "pteenet20-cifar10") -> None:
         classes=card.classes,
     )
     costs = torch.tensor(table.costs.at_exits(), dtype=torch.float32)
-    for evidence in EVIDENCE:
+    for name in CONFIDENCE_INPUTS:
         for loss, price in LESSONS:
-            branches = learned(evidence, loss, price, read, logits, labels, costs)
+            branches = learned(name, loss, price, read, logits, labels, costs)
             with torch.no_grad():
                 confidence = [
-                    branch(EVIDENCE[evidence].read(part, judged[:, index])).sigmoid()
+                    branch(CONFIDENCE_INPUTS[name].read(part, judged[:, index])).sigmoid()
                     for index, (branch, part) in enumerate(zip(branches, judged_read, strict=True))
                 ]
             both = replace(table, confidence=torch.cat(confidence, dim=1).numpy())
-            show(f"{evidence:9} {loss:12} λ {price:<4g}", both, "confidence")
+            show(f"{name:9} {loss:12} λ {price:<4g}", both, "confidence")
     show("max probability", table, "max_probability")
 
 
