@@ -123,9 +123,13 @@ Step = Annotated[
 class EvaluationTransform(_Frozen):
     """Steps on pixels, then division by 255 and normalisation.
 
-    Equal, to the bit, to the torchvision transform that it was made `of`.
+    Equal, to the bit, to the torchvision transform that it was made `of`, for every picture that
+    this brings to the network's size. Other pictures are cut to their largest central square
+    first, and resized where that is not enough.
     """
 
+    size: tuple[int, int]
+    """(H, W) that the network reads."""
     channels: Literal[1, 3]
     """Of the pictures before the first step: others are converted, colour to grey by luminance."""
     steps: tuple[Step, ...]
@@ -144,7 +148,7 @@ class EvaluationTransform(_Frozen):
     ) -> "EvaluationTransform":
         """Return the transform of the models that ship: the largest central square, resized."""
         steps = (CentralSquare(size=size),)
-        return cls(channels=channels, steps=steps, mean=mean, std=std)
+        return cls(size=(size, size), channels=channels, steps=steps, mean=mean, std=std)
 
     @classmethod
     def of(cls, transform: Transform, shape: Shape) -> "EvaluationTransform":
@@ -162,29 +166,39 @@ class EvaluationTransform(_Frozen):
             UnstorableTransformError: it has a step that cannot be stored; names the step.
             UserError: it raises, or yields another shape than the network reads.
         """
-        apply(transform, _probe(shape, shape[0]), shape)
+        apply(transform, _probe(shape[1:], shape[0]), shape)
         if isinstance(transform, cls):
             return transform
-        value = _recognise(transform, shape[0])
-        picture = _probe(shape, value.channels)
-        if not value(picture).equal(apply(transform, picture, shape)):
-            raise UnstorableTransformError(
-                f"expected `transform` to do what its steps say, but {type(transform).__name__} "
-                "gives other numbers than its Resize, crop and Normalize in this order: "
-                f"{_ADVICE}"
-            )
+        value = _recognise(transform, shape)
+        for larger in (0, 57):
+            picture = _probe((shape[1] + larger, shape[2] + larger // 2), value.channels)
+            if larger and tuple(transform(picture).shape) != shape:
+                continue  # it is meant for pictures of one size, or for square ones
+            if not value(picture).equal(apply(transform, picture, shape)):
+                raise UnstorableTransformError(
+                    f"expected `transform` to do what its steps say, but "
+                    f"{type(transform).__name__} gives other numbers than its Resize, crop and "
+                    f"Normalize in this order: {_ADVICE}"
+                )
         return value
 
     def pixels(self, picture: Image.Image) -> NDArray[np.uint8]:
         """Apply the steps: a picture of any size and mode to (H, W, C) uint8."""
-        image: Any = picture.convert("L" if self.channels == 1 else "RGB")
+        picture = picture.convert("L" if self.channels == 1 else "RGB")
+        pixels = self._stepped(picture)
+        if pixels.shape[:2] != self.size:
+            pixels = self._stepped(central_square(picture, min(picture.size)))
+        if pixels.shape[:2] != self.size:
+            pixels = self._stepped(central_square(picture, max(self.size)))
+        return pixels
+
+    def _stepped(self, image: Any) -> NDArray[np.uint8]:
         for step in self.steps:
             image = step.apply(image)
         if isinstance(image, Image.Image):
             array = np.array(image, dtype=np.uint8)
             return array.reshape(*array.shape[:2], -1)
-        array = image.permute(1, 2, 0).numpy()
-        return np.ascontiguousarray(array)
+        return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
 
     @property
     def normalisation(self) -> "Normalisation":
@@ -244,10 +258,9 @@ def apply(transform: Transform, picture: Image.Image, shape: Shape) -> "Tensor":
     return result.as_subclass(torch.Tensor)
 
 
-def _probe(shape: Shape, channels: int) -> Image.Image:
-    """A picture of noise, somewhat larger than what the network reads."""
-    size = shape[1] + 57, shape[2] + 31, channels
-    pixels = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+def _probe(size: tuple[int, int], channels: int) -> Image.Image:
+    """A picture of noise, (H, W)."""
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, channels), np.uint8)
     return Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
 
 
@@ -263,9 +276,10 @@ def _leaves(transform: Any) -> Iterator[Any]:
             yield from _leaves(step)
 
 
-def _recognise(transform: Any, channels: int) -> EvaluationTransform:
+def _recognise(transform: Any, shape: Shape) -> EvaluationTransform:
     """Read a torchvision transform's steps by the names of their classes and their attributes."""
     steps: list[Any] = []
+    channels = shape[0]
     mean, std = (0.0,) * channels, (1.0,) * channels
     output_channels = channels
     numbers = reciprocal = False
@@ -299,6 +313,7 @@ def _recognise(transform: Any, channels: int) -> EvaluationTransform:
         steps.pop()  # nothing is resized after it
     try:
         return EvaluationTransform(
+            size=shape[1:],
             channels=channels,
             steps=tuple(steps),
             mean=mean,

@@ -60,6 +60,11 @@ COMPOSED: dict[str, tuple[tuple[int, int, int], Callable[[], Any]]] = {
         ),
     ),
     "v1, padded": ((3, 64, 64), lambda: v1.Compose([v1.CenterCrop(64), v1.ToTensor()])),
+    "v1, pictures of one size": (
+        (3, 32, 32),
+        lambda: v1.Compose([v1.ToTensor(), v1.Normalize(MEAN, STD)]),
+    ),
+    "v1, square pictures": ((1, 28, 28), lambda: v1.Compose([v1.Resize(28), v1.ToTensor()])),
     "v2": (
         (3, 32, 32),
         lambda: v2.Compose(
@@ -98,11 +103,15 @@ def check(transform: Any, shape: tuple[int, int, int]) -> None:
     again = EvaluationTransform.model_validate_json(value.model_dump_json())
     assert again == value
     mode = "L" if value.channels == 1 else "RGB"
-    for own in (picture(97, 61), picture(60, 333), picture(20, 20, "L"), picture(*shape[1:])):
+    height, width = shape[1:]
+    sizes = (97, 61), (60, 333), (50, 50), (width, height)
+    for own in (*(picture(*size) for size in sizes), picture(20, 20, "L")):
         pixels = again.pixels(own)
         assert pixels.shape == (*shape[1:], shape[0])
         assert pixels.dtype == np.uint8
         expected = transform(own.convert(mode))
+        if expected.shape != shape:  # other pictures become such as it is for
+            continue
         assert torch.equal(again(own), expected)
         batch = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
         assert torch.equal(again.normalisation(batch)[0], expected)
@@ -124,6 +133,18 @@ def test_compositions(name: str) -> None:
 def test_presets_of_timm() -> None:
     data = pytest.importorskip("timm.data")
     check(data.create_transform((3, 32, 32)), (3, 32, 32))
+
+
+def test_other_pictures_become_such_as_a_transform_is_for() -> None:
+    plain, square = (
+        COMPOSED[f"v1, {name}"] for name in ("pictures of one size", "square pictures")
+    )
+    value = EvaluationTransform.of(plain[1](), plain[0])
+    np.testing.assert_array_equal(value.pixels(picture(97, 61)), fit(picture(97, 61), 32, 3))
+    value = EvaluationTransform.of(square[1](), square[0])
+    own = picture(97, 61, "L")
+    expected = square[1]()(own.crop((18, 0, 79, 61)))
+    assert torch.equal(value(own), expected)
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "RGB"), (3, "RGB"), (3, "L"), (1, "L")])

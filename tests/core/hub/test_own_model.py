@@ -224,7 +224,10 @@ def test_nothing_half_made_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"classes": CLASSES[:9]}, "10 different names, .* but got 9, 9 of them different"),
         ({"classes": ("a",) * 10}, "but got 10, 1 of them different"),
         ({"dataset": "My Photos"}, "name of a data set"),
-        ({"transform": transforms.ToTensor()}, r"which the network reads, but ToTensor yields"),
+        (
+            {"transform": transforms.Compose([transforms.Resize(20), transforms.ToTensor()])},
+            r"which the network reads, but Compose yields float32 of shape \(1, 20, 20\)",
+        ),
     ],
 )
 def test_what_does_not_fit_the_network_is_a_sentence(options: Any, message: str) -> None:
