@@ -24,12 +24,11 @@ from core.data.splits import SAMPLES_ONLY
 from core.data.uploads import Collection
 from core.exits.policy import Policy
 from core.exits.table import CostArray, ExitTable, IntArray
-from core.exits.table_file import load_tables
 from core.foundation.errors import UserError
 from core.hub.card import Card, load_card
 from core.hub.leaderboard import Entry
 from core.hub.leaderboard import leaderboard_entry as entry_of
-from core.hub.registry import as_zip, list_models, model_folder
+from core.hub.registry import as_zip, list_models, model_folder, tables_of
 from core.tuning.front import Front, front, replay
 
 if TYPE_CHECKING:
@@ -180,27 +179,55 @@ def training_places() -> threading.Semaphore:
 
 @_per_model(st.cache_resource(max_entries=8, show_spinner="Reading the exits' answers …"))
 def tables(name: str) -> dict[str, ExitTable]:
-    """Return the tables that came with a model, "calibration" and "test"; needs no torch."""
-    return load_tables(folder_of(name) / "table.npz")
+    """Return the tables that a model was saved with, by split; needs no torch."""
+    return tables_of(folder_of(name))
+
+
+def table_on(name: str, split: str) -> ExitTable:
+    """Return a model's table of a split.
+
+    Raises:
+        UserError: it was saved without one.
+    """
+    found = tables(name)
+    if split not in found:
+        raise UserError(
+            f"expected {card_of(name).title} to have a table of its {split} split, but it was "
+            f"saved without one: save it again with `model.save(folder, {split}=…)`."
+        )
+    return found[split]
+
+
+def shown_split(name: str) -> str:
+    """Return the split that a model's figures are of: "test", or "calibration" without one."""
+    return "test" if "test" in tables(name) else "calibration"
+
+
+def shown_table(name: str) -> ExitTable:
+    """Return the table that a model's figures are of.
+
+    Raises:
+        UserError: it was saved without any.
+    """
+    return table_on(name, shown_split(name))
 
 
 @_per_model(st.cache_resource(max_entries=32, show_spinner="Searching the best thresholds …"))
 def front_of(name: str, criterion: str) -> Front:
     """Return the best policies there are on a model's calibration split."""
-    return front(tables(name)["calibration"], criterion)
+    return front(table_on(name, "calibration"), criterion)
 
 
 @_per_model(st.cache_data(max_entries=64, show_spinner="Searching the best thresholds …"))
 def front_on(name: str, criterion: str, split: str) -> tuple[CostArray, CostArray, IntArray]:
     """Return relative costs and accuracies on ``split`` of policies of `front_of`, and which."""
-    return replay(front_of(name, criterion), tables(name)[split])
+    return replay(front_of(name, criterion), table_on(name, split))
 
 
 @_per_model(st.cache_data(max_entries=32, show_spinner="Comparing the methods …"))
 def leaderboard_entry(name: str) -> Entry:
     """Return what a model achieves with its method's own score."""
-    both = tables(name)
-    return entry_of(card_of(name), both["calibration"], both["test"])
+    return entry_of(card_of(name), table_on(name, "calibration"), table_on(name, "test"))
 
 
 @_per_model(st.cache_resource(max_entries=64, show_spinner="Proving …"))
@@ -208,7 +235,7 @@ def guaranteed(name: str, criterion: str, epsilon: float, delta: float, risk: st
     """Return the cheapest policy whose risk is proven on a model's calibration split."""
     from core.tuning.guarantee import control
 
-    return control(tables(name)["calibration"], criterion, epsilon, delta, risk=risk)
+    return control(table_on(name, "calibration"), criterion, epsilon, delta, risk=risk)
 
 
 @_per_model(st.cache_resource(max_entries=32, show_spinner="Choosing thresholds 200 times …"))
@@ -216,8 +243,8 @@ def rehearsed(name: str, criterion: str, epsilon: float, samples: int) -> "Rehea
     """Return what 200 calibration sets of a model's lead to, with risk control and without."""
     from core.tuning.guarantee import careful_to_bold, rehearse
 
-    path = careful_to_bold(tables(name)["calibration"], criterion)
-    return rehearse(path, tables(name)["test"], epsilon, samples=samples)
+    path = careful_to_bold(table_on(name, "calibration"), criterion)
+    return rehearse(path, shown_table(name), epsilon, samples=samples)
 
 
 def samples(dataset: str) -> ImageSet | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from core.foundation.jobs import Job
     from core.hub.scoring import Scored
 
-TEST, SAMPLES, OWN = "test", "samples", "own"
+TEST, CALIBRATION, SAMPLES, OWN = "test", "calibration", "samples", "own"
 _MOST_SCORED = 4  # models whose answers to a visitor's images are kept
 
 
@@ -33,7 +33,7 @@ class SampleSource:
     """Some samples of a model.
 
     Attributes:
-        name: `TEST`, `SAMPLES` or `OWN`.
+        name: `TEST`, `CALIBRATION`, `SAMPLES` or `OWN`.
         title: of the whole, as on a button.
         each: what a single sample is called.
         table: what the exits answered.
@@ -86,7 +86,7 @@ def sample_sources(name: str, card: Card) -> tuple[dict[str, SampleSource], str]
     Returns:
         The sources by name, and a sentence on what is missing, or "".
     """
-    test, missing = test_source(name, card)
+    test, missing = split_source(name, card)
     samples = _shipped_samples(name, card)
     found = [test] if samples is None else [test, samples]
     if test.images is None:
@@ -94,9 +94,20 @@ def sample_sources(name: str, card: Card) -> tuple[dict[str, SampleSource], str]
     return {source.name: source for source in found}, missing
 
 
-def test_source(name: str, card: Card) -> tuple[SampleSource, str]:
-    """Return the test split, and a sentence on what is missing where there are no pictures."""
-    table = resources.tables(name)["test"]
+def split_source(name: str, card: Card) -> tuple[SampleSource, str]:
+    """Return the split that a model's figures are of, and a sentence on pictures that are missing.
+
+    Raises:
+        UserError: the model was saved without any table.
+    """
+    table = resources.shown_table(name)
+    if resources.shown_split(name) == CALIBRATION:
+        missing = (
+            "The calibration images themselves were not saved with this model, so they are shown "
+            "without pictures."
+        )
+        title, each = "Calibration split", "Calibration image"
+        return SampleSource(CALIBRATION, title, each, table, None), missing
     command = f"`python -m core data prepare {card.dataset}`"
     if not can_download(card.dataset):
         command = (

@@ -14,6 +14,16 @@ def dataset(name: str) -> str:
     return _DATASETS.get(name, name)
 
 
+def without_test(split: str) -> str:
+    """Return a sentence where figures are of another split than test, else ""."""
+    if split == "test":
+        return ""
+    return (
+        "All figures are of the calibration images, on which thresholds are chosen, too: no test "
+        "images were given with this model. On new images they may be a little worse."
+    )
+
+
 def percent(fraction: float, digits: int = 1) -> str:
     """Return a fraction as "71.3 %" in one word; a dash where it is undefined."""
     return MISSING if math.isnan(fraction) else f"{fraction * 100:.{digits}f}\N{NO-BREAK SPACE}%"

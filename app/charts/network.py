@@ -201,7 +201,8 @@ class Part:
         head: name of the exit.
         place: where the head stands.
         head_size: how large it is.
-        accuracy: of the exit on test, as text.
+        accuracy: of the exit, as text.
+        measured: on which images that is.
     """
 
     stage: str
@@ -213,6 +214,7 @@ class Part:
     place: str
     head_size: str
     accuracy: str
+    measured: str
 
 
 def blueprint(parts: Sequence[Part], input_shape: str, output_classes: str) -> str:
@@ -248,6 +250,6 @@ def _part_card(part: Part) -> str:
     return (
         f'<li class="ee-card"><header><b>{escape(part.head)}</b>'
         f'<span class="ee-chip">{escape(part.place)}</span></header>'
-        f"<p><strong>{part.accuracy}</strong> right on test</p>"
+        f"<p><strong>{part.accuracy}</strong> {part.measured}</p>"
         f'<p class="ee-small">reads {part.output}<br>{escape(part.head_size)}</p></li>'
     )

@@ -11,7 +11,7 @@ from app.components.html import section
 from app.components.model_choice import Configuration
 from app.components.pictures import data_uri
 from app.components.widgets import bound, page_turner, save_button
-from app.sample_sources import SampleSource, test_source
+from app.sample_sources import SampleSource, split_source
 from app.state import Settings, choice, parameter, whole
 from core.analysis.compare import CHANGES, ORDERS, Change, Comparison, Order, to_csv
 from core.analysis.samples import page_of
@@ -62,7 +62,7 @@ def picked(a: Configuration, b: Configuration) -> tuple[Configuration, SampleSou
         return None
     position, letter = st.session_state.pop(_PICKED)
     side = a if letter == "a" else b
-    source, _ = test_source(side.view.model, side.card)
+    source, _ = split_source(side.view.model, side.card)
     if not 0 <= position < len(source.table) or source.picture(position) is None:
         return None
     return side, source, position
@@ -88,7 +88,7 @@ def changed_images(a: Configuration, b: Configuration, comparison: Comparison) -
         kind = None
     plain_macs = (a.card.plain_macs, b.card.plain_macs)
     positions = comparison.changed(kind, cast(Order, now.order), plain_macs)
-    source, missing = test_source(a.view.model, a.card)
+    source, missing = split_source(a.view.model, a.card)
     opens = source.picture(0) is not None
     st.html(
         section(

@@ -23,7 +23,11 @@ def leaderboard(dataset: str, names: Sequence[str]) -> None:
         dataset: its name.
         names: all models there are.
     """
-    cards = [card for card in map(resources.card_of, names) if card.dataset == dataset]
+    cards = [
+        card
+        for card in map(resources.card_of, names)
+        if card.dataset == dataset and {"calibration", "test"} <= card.per_exit_accuracy.keys()
+    ]
     rivals = [card for card in cards if card.num_exits > 1]
     sizes = size_curve(cards, dataset)
     st.html(

@@ -45,6 +45,14 @@ class Configuration:
         return text.exit_names(self.card.num_exits)
 
 
+def split_note(*models: str) -> None:
+    """Say so where the figures of a model are not of test images."""
+    notes = (text.without_test(resources.shown_split(model)) for model in models)
+    note = next(filter(None, notes), "")
+    if note:
+        st.info(note, icon=":material/info:")
+
+
 def models_to_choose() -> list[str]:
     """Return the names of the models.
 

@@ -17,10 +17,10 @@ BINS = 25
 MACS = "{spent} of {whole} MACs per image"
 
 
-def report_readings(card: Card, report: Report) -> list[Reading]:
-    """Return the large numbers of a policy on the test split."""
+def report_readings(card: Card, report: Report, split: str) -> list[Reading]:
+    """Return the large numbers of a policy on a split."""
     accuracy = text.percent(report.accuracy, 2)
-    reference = text.percent(card.reference_accuracy("test"), 2)
+    reference = text.percent(card.reference_accuracy(split), 2)
     yardstick = "plain network" if card.plain else "last exit"
     return [
         saving(card, report.relative_cost, MACS),
@@ -44,15 +44,16 @@ def histograms(card: Card, policy: Policy, table: ExitTable) -> str:
 def curve(
     card: Card, view: state.View, table: ExitTable, report: Report
 ) -> tuple[str, dict[str, Any]]:
-    """Return accuracy against compute on test, and what `live_split` needs to move the dot on it.
+    """Return accuracy against compute, and what `live_split` needs to move the dot on it.
 
     Args:
         card: of the model.
         view: whose policy is the dot.
-        table: the test split.
+        table: of the split that is shown.
         report: of the policy there.
     """
-    costs, accuracies, which = resources.front_on(view.model, view.policy.criterion, "test")
+    split = resources.shown_split(view.model)
+    costs, accuracies, which = resources.front_on(view.model, view.policy.criterion, split)
     front = resources.front_of(view.model, view.policy.criterion)
     names = text.exit_names(card.num_exits)
     alone = [
@@ -63,7 +64,7 @@ def curve(
     ]
     plain = None
     if card.plain is not None:
-        plain = svg.Marked("plain network", 1.0, card.plain.test_accuracy)
+        plain = svg.Marked("plain network", 1.0, card.reference_accuracy(split))
     here = svg.Marked("You are here", report.relative_cost, report.accuracy)
     axes = svg.axes_of([*alone, *([plain] if plain else [])], (costs, accuracies))
     chart = svg.curve((costs, accuracies), alone, plain, here, axes)
@@ -83,7 +84,7 @@ def live_split(
     live(
         before,
         after,
-        keep_in_browser(table, view.policy, f"{card.name} {card.sha256[:12]} test"),
+        keep_in_browser(table, view.policy, f"{card.name} {card.sha256[:12]} {len(table)}"),
         card,
         view.policy,
         state.choose_policy,

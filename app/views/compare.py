@@ -19,6 +19,7 @@ from app.components.model_choice import (
     models_to_choose,
     open_configuration,
     point_choice,
+    split_note,
 )
 from app.components.picture_choice import open_in_playground
 from app.components.widgets import bound
@@ -46,11 +47,11 @@ def page() -> None:
     """Show the page."""
     heading(
         "Compare",
-        "Two configurations on the same test images: what changes, and could it be chance?",
+        "Two configurations on the same images: what changes, and could it be chance?",
     )
     names = models_to_choose()
     a = open_configuration(names, "A")
-    peers = [name for name in names if resources.card_of(name).dataset == a.card.dataset]
+    peers = [name for name in names if _comparable(resources.card_of(name), a.card)]
     other, note = _other(a, peers)
     b = Configuration(other, resources.card_of(other.model), _choose_other, "B")
     clicked = picked(a, b)
@@ -66,10 +67,16 @@ def page() -> None:
     with right:
         _side(b, B, peers, note)
     with sentences():
+        split_note(a.view.model, b.view.model)
         _compared(a, b)
     leaderboard(a.card.dataset, names)
     of_b = {_PREFIX + name: value for name, value in other.to_query().items()}
     state.write_url(of_b | LISTING.to_query())
+
+
+def _comparable(card: Card, other: Card) -> bool:
+    """Whether a model may have been measured on the images of another, or is that one."""
+    return card == other or (card.dataset == other.dataset and bool(card.per_exit_accuracy))
 
 
 def _other(a: Configuration, peers: Sequence[str]) -> tuple[state.View, str]:
@@ -164,24 +171,25 @@ def _title(side: Configuration) -> str:
 
 
 def _compared(a: Configuration, b: Configuration) -> None:
-    tables = [resources.tables(side.view.model)["test"] for side in (a, b)]
+    tables = [resources.shown_table(side.view.model) for side in (a, b)]
+    split = resources.shown_split(a.view.model)
     comparison = compare(tables[0], a.view.policy, tables[1], b.view.policy)
     chart, numbers = st.columns([1, 1.05], gap="medium")
     with chart:
         st.html(
             section(
                 "Accuracy against compute",
-                f"All {len(comparison):,} test images. Lines: the best thresholds there are."
+                f"All {len(comparison):,} {split} images. Lines: the best thresholds there are."
                 + (_UNLIKE if _unlike(a, b) else ""),
             )
         )
-        _chart(a, b, comparison)
+        _chart(a, b, comparison, split)
     with numbers:
         _numbers(a, b, comparison)
     _changes(a, b, comparison)
 
 
-def _chart(a: Configuration, b: Configuration, comparison: Comparison) -> None:
+def _chart(a: Configuration, b: Configuration, comparison: Comparison, split: str) -> None:
     unlike = _unlike(a, b)
     compared = {a.view.model, b.view.model}
     lines, here, plain = [], [], {}
@@ -192,7 +200,7 @@ def _chart(a: Configuration, b: Configuration, comparison: Comparison) -> None:
         here.append(accuracy_cost.Spot(_title(side), cost, report.accuracy))
         if side.card.plain is not None and side.card.plain.name not in compared:
             name = _plain_title(side.card.plain.name)
-            accuracy = side.card.plain.test_accuracy
+            accuracy = side.card.reference_accuracy(split)
             plain[name] = accuracy_cost.Spot(name, in_macs(1.0, scale), accuracy)
     plotly.show(
         accuracy_cost.accuracy_and_cost(lines, here, list(plain.values()), unlike),
@@ -212,7 +220,8 @@ def _plain_title(name: str) -> str:
 def _line(side: Configuration, scale: int) -> tuple[str, CostArray, CostArray] | None:
     if side.card.num_exits == 1:
         return None
-    costs, accuracies, _ = resources.front_on(side.view.model, side.view.policy.criterion, "test")
+    model, criterion = side.view.model, side.view.policy.criterion
+    costs, accuracies, _ = resources.front_on(model, criterion, resources.shown_split(model))
     return _title(side), in_macs(costs, scale), accuracies
 
 
@@ -251,7 +260,7 @@ def _figures(a: Configuration, b: Configuration, comparison: Comparison) -> list
             text.percent(first.accuracy, 2),
             text.percent(second.accuracy, 2),
             text.signed(apart.accuracy, points(abs(apart.accuracy))),
-            "On the test split.",
+            "On the images above.",
         ),
         _row(
             "Relative cost",
@@ -382,7 +391,7 @@ def _chance(comparison: Comparison) -> str:
         f"On {text.plural(apart, 'image')} just one of the two is right: "
         f"B {comparison.to_right:,} times, A {comparison.to_wrong:,} times. If both were equally "
         "good, a split at least as uneven would come about in "
-        f"<b>{text.odds(comparison.p_value)}</b> test sets like this one "
+        f"<b>{text.odds(comparison.p_value)}</b> such sets of images "
         f"(McNemar’s exact test, p {_p_value(comparison.p_value)}). "
     )
     if comparison.p_value >= SURE:

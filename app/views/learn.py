@@ -10,7 +10,7 @@ from app import resources, state, text
 from app.charts import exits, plotly
 from app.components.errors import sentences
 from app.components.html import Reading, heading, readings, section
-from app.components.model_choice import choices
+from app.components.model_choice import choices, split_note
 from app.components.saliency import exit_maps, show_maps, show_top_classes
 from app.components.threshold_charts import curve, histograms, live_split, report_readings
 from app.components.widgets import bound
@@ -53,6 +53,7 @@ def page() -> None:
         )
         state.write_url()
         return
+    split_note(state.view().model)
     number = PLACE.now.step
     bound(
         st.segmented_control,
@@ -95,7 +96,7 @@ def _go(step: int) -> None:
 
 
 def _why(card: Card, view: state.View) -> None:
-    table = resources.tables(view.model)["test"]
+    table = resources.shown_table(view.model)
     costs, accuracies = table.costs.alone(), table.accuracy_per_exit
     plotly.show(
         exits.cost_beside_accuracy(text.exit_names(card.num_exits), costs, accuracies),
@@ -156,25 +157,20 @@ def _walk(title: str, icon: str, among: list[int], number: int) -> None:
 
 
 def _when(card: Card, view: state.View) -> None:
-    table = resources.tables(view.model)["test"]
-    report = evaluate(table, view.policy)
-    before = readings(report_readings(card, report)) + histograms(card, view.policy, table)
+    table = resources.shown_table(view.model)
+    before = _readings(card, view) + histograms(card, view.policy, table)
     live_split(card, view, table, before, "", key="learn-when")
 
 
 def _how_much(card: Card, view: state.View) -> None:
-    table = resources.tables(view.model)["test"]
-    report = evaluate(table, view.policy)
-    chart, moving = curve(card, view, table, report)
-    live_split(
-        card,
-        view,
-        table,
-        readings(report_readings(card, report)) + chart,
-        "",
-        "learn-curve",
-        **moving,
-    )
+    table = resources.shown_table(view.model)
+    chart, moving = curve(card, view, table, evaluate(table, view.policy))
+    live_split(card, view, table, _readings(card, view) + chart, "", "learn-curve", **moving)
+
+
+def _readings(card: Card, view: state.View) -> str:
+    report = evaluate(resources.shown_table(view.model), view.policy)
+    return readings(report_readings(card, report, resources.shown_split(view.model)))
 
 
 def _guarantee(card: Card, view: state.View) -> None:

@@ -55,6 +55,8 @@ def _input_shape(card: Card) -> str:
 
 
 def _parts(card: Card, stages: tuple["StageOutline", ...]) -> list[Part]:
+    split = "test" if "test" in card.per_exit_accuracy else "calibration"
+    accuracies = card.per_exit_accuracy.get(split)
     return [
         Part(
             stage=f"Stage {index + 1}",
@@ -66,7 +68,8 @@ def _parts(card: Card, stages: tuple["StageOutline", ...]) -> list[Part]:
             place=f"after {stage.blocks[-1]}",
             head_size=f"{text.macs(card.head_macs[index])} MACs, "
             f"{text.plural(card.head_parameters[index], 'parameter')}",
-            accuracy=text.percent(card.per_exit_accuracy["test"][index], 2),
+            accuracy=text.percent(accuracies[index], 2) if accuracies else text.MISSING,
+            measured=f"right on {split}" if accuracies else "accuracy not measured",
         )
         for index, stage in enumerate(stages)
     ]

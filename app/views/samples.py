@@ -10,7 +10,7 @@ from app.charts.network import cards, rungs_of
 from app.components.background import download
 from app.components.exit_counts import ExitCount, exit_counts
 from app.components.html import heading, section
-from app.components.model_choice import choices
+from app.components.model_choice import choices, split_note
 from app.components.own_images import own_images_panel
 from app.components.picture_choice import open_in_playground
 from app.components.picture_grid import Group, Tile, picture_grid
@@ -44,6 +44,7 @@ def page() -> None:
     heading("Samples", "Which image leaves where: every sample of a split, with its scores.")
     card = choices()
     view, now = state.view(), FILTERS.now
+    split_note(view.model)
     mine = own_images()
     mine.settle()
     sources, missing = sample_sources(view.model, card)

@@ -11,7 +11,7 @@ from app.components import remaining_classes
 from app.components.errors import sentences
 from app.components.html import TOTAL, Cell, Column, Reading, Row, heading, readings, section
 from app.components.html import table as html_table
-from app.components.model_choice import choices
+from app.components.model_choice import choices, split_note
 from app.components.threshold_charts import curve, histograms, live_split, report_readings
 from app.components.widgets import save_button
 from core.exits.criteria import CRITERIA
@@ -32,16 +32,18 @@ def page() -> None:
     """Show the page."""
     heading("Thresholds", "How sure is sure enough? Decide it for a whole test set at once.")
     card = choices()
+    view = state.view()
+    split = resources.shown_split(view.model)
+    split_note(view.model)
     if card.num_exits == 1:
         state.write_url()
         st.info(
             f"{card.title} has no early exits, so there is nothing to tune: it is the yardstick "
-            f"({text.percent(card.per_exit_accuracy['test'][-1], 2)} on test). "
+            f"({text.percent(card.exit_accuracy(split)[-1], 2)} on {split}). "
             "Choose a model with early exits above.",
             icon=":material/straighten:",
         )
         return
-    view = state.view()
     figures_place, tools = st.columns([3, 1], gap="large")
     with figures_place:
         _figures(card, view)
@@ -53,8 +55,8 @@ def page() -> None:
     state.write_url()
 
 
-def _readings(card: Card, report: Report, calibration: Report) -> list[Reading]:
-    saved, accuracy, *flips = report_readings(card, report)
+def _readings(card: Card, report: Report, calibration: Report, split: str) -> list[Reading]:
+    saved, accuracy, *flips = report_readings(card, report, split)
     on_calibration = Reading(
         "calibration",
         "On calibration",
@@ -65,37 +67,37 @@ def _readings(card: Card, report: Report, calibration: Report) -> list[Reading]:
 
 
 def _figures(card: Card, view: state.View) -> None:
-    tables = resources.tables(view.model)
-    test = tables["test"]
-    report = evaluate(test, view.policy)
-    calibration = evaluate(tables["calibration"], view.policy)
-    chart, moving = curve(card, view, test, report)
+    split, table = resources.shown_split(view.model), resources.shown_table(view.model)
+    many = f"All {len(table):,} {split} images"
+    report = evaluate(table, view.policy)
+    calibration = evaluate(resources.table_on(view.model, "calibration"), view.policy)
+    chart, moving = curve(card, view, table, report)
     live_split(
         card,
         view,
-        test,
-        readings(_readings(card, report, calibration))
+        table,
+        readings(_readings(card, report, calibration, split))
         + section(
             "Scores at each exit",
-            f"All {len(test):,} test images by {CRITERIA[view.policy.criterion].title.lower()}. "
-            "Images right of a threshold leave there, unless they left earlier. Drag the lines.",
+            f"{many} by {CRITERIA[view.policy.criterion].title.lower()}. Images right of a "
+            "threshold leave there, unless they left earlier. Drag the lines.",
         )
-        + histograms(card, view.policy, test),
+        + histograms(card, view.policy, table),
         section(
             "Accuracy against compute",
-            "The best thresholds were chosen on calibration and are shown on test. "
+            f"The best thresholds were chosen on calibration and are shown on {split}. "
             "Click the line to take its thresholds.",
         )
         + chart
-        + section("Exit by exit", f"{len(test):,} test images. Point at a heading for its meaning.")
-        + _per_exit(card, view.policy, test, report),
+        + section("Exit by exit", f"{many}. Point at a heading for its meaning.")
+        + _per_exit(card, view.policy, table, report),
         key="split",
         **moving,
     )
 
 
 def _remaining_classes(card: Card, view: state.View) -> None:
-    remaining = classes_left(resources.tables(view.model)["test"], view.policy)
+    remaining = classes_left(resources.shown_table(view.model), view.policy)
     if remaining is None:
         return
     shares, counts = remaining
@@ -104,7 +106,7 @@ def _remaining_classes(card: Card, view: state.View) -> None:
     st.html(
         section(
             "Which classes are left",
-            "Of the test images that reach an exit: for how many each class is still possible "
+            "Of the images that reach an exit: for how many each class is still possible "
             "afterwards. One class left is an answer.",
         )
         + remaining_classes.of_many_images(
@@ -117,7 +119,7 @@ def _remaining_classes(card: Card, view: state.View) -> None:
 
 
 def _one_exit(card: Card, view: state.View) -> None:
-    st.html(section("One exit on all test images", "Whether an image would leave there or not."))
+    st.html(section("One exit on all images", "Whether an image would leave there or not."))
     exit_index = st.segmented_control(
         "Exit",
         range(card.num_exits),
@@ -130,7 +132,7 @@ def _one_exit(card: Card, view: state.View) -> None:
     )
     if exit_index is None or exit_index >= card.num_exits:
         exit_index = 0
-    table = resources.tables(view.model)["test"]
+    table = resources.shown_table(view.model)
     probability = CRITERIA["max_probability"].score(
         view.policy.apply_temperatures(table), exit_index
     )
@@ -248,7 +250,7 @@ def _validated(card: Card, view: state.View) -> Callable[[], Policy]:
         "score were right at least so often (PCEE). An exit that never reaches it is off.",
     )
     return lambda: validated_thresholds(
-        resources.tables(view.model)["calibration"], view.policy.criterion, percent / 100
+        resources.table_on(view.model, "calibration"), view.policy.criterion, percent / 100
     )
 
 
@@ -324,9 +326,7 @@ def _check(policy: Policy, card: Card) -> None:
 
 _COLUMNS = {
     "accuracy_of_left": Column("Accuracy, of those", "Accuracy of the images that leave here."),
-    "accuracy": Column(
-        "Accuracy, had all left", "Accuracy of this exit over the whole test split."
-    ),
+    "accuracy": Column("Accuracy, had all left", "Accuracy of this exit over the whole split."),
     "agreement": Column(
         "Agrees with last",
         "How often this exit gives the last exit's answer, right or wrong, over the whole split.",
@@ -381,7 +381,7 @@ def _per_exit(card: Card, policy: Policy, table: ExitTable, report: Report) -> s
     }
     columns = [
         Column("Exit"),
-        Column("Leave here", "Part of all test images that leaves at this exit."),
+        Column("Leave here", "Part of all images that leaves at this exit."),
         *_COLUMNS.values(),
     ]
     return html_table(columns, [*rows, row("all", "All together", 1.0, together, TOTAL)])

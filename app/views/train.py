@@ -388,7 +388,7 @@ def _models() -> None:
 
 
 def _model_row(card: Card) -> Row:
-    accuracies = " · ".join(map(text.percent, card.per_exit_accuracy["test"]))
+    accuracies = " · ".join(map(text.percent, card.exit_accuracy("test")))
     figures = [text.MISSING, text.MISSING]
     on_test = card.default_point.test if card.default_point else None
     if on_test is not None:
