@@ -349,9 +349,10 @@ def timed(
 @_per_model(st.cache_resource(max_entries=32, show_spinner=False))
 def stages_of(name: str) -> "tuple[StageOutline, ...]":
     """Return the blocks and shapes of a model's stages."""
+    from core.networks.build import build_hollow
     from core.networks.outline import outline
 
-    return outline(card_of(name).spec)
+    return outline(build_hollow(card_of(name).spec))
 
 
 @_per_model(

@@ -288,15 +288,15 @@ def predict(
     check_bits(chosen_bits)
     name, spec = _network_of(source)
     from core.edge_cloud.measure import time_training
-    from core.networks.build import build
+    from core.networks.build import build_hollow
     from core.networks.outline import outline
 
     use_threads(threads)
-    exits = build(spec).exit_names
+    network = build_hollow(spec)
     choices = plans(
         time_training(spec, batch_size),
-        exits,
-        [stage.shape for stage in outline(spec)],
+        network.exit_names,
+        [stage.shape for stage in outline(network)],
         (spec.in_channels, spec.image_size, spec.image_size),
         spec.num_classes,
         chosen_bits,

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from core.edge_cloud.link import Role
 from core.foundation.errors import UserError, nearest
-from core.networks.build import build
+from core.networks.build import build_hollow
+from core.networks.layout import MAP
 from core.networks.network import ExitNetwork
 from core.networks.trunk import key
 from core.training.checkpoint import Checkpoint
@@ -67,13 +68,22 @@ def hollow_network(recipe: Recipe) -> tuple[ExitNetwork, int, tuple[int, int, in
     """Return a network without weights, where it is split, and the shape of what is sent there.
 
     It costs no time and draws no random numbers. The shape is (C, H, W).
+
+    Raises:
+        UserError: the network cannot be split as the recipe says.
     """
     spec = recipe.network
-    with torch.device("meta"):
-        network = build(spec)
-        shapes = network.trunk.output_shapes(spec.in_channels, spec.image_size)
+    network = build_hollow(spec)
+    shapes = network.trunk.output_shapes(spec.in_channels, spec.image_size)
     split = split_index(network.exit_names, checked(recipe).split)
-    return network, split, shapes[network.stage_ranges[split][1] - 1]
+    last = network.stage_ranges[split][1] - 1
+    if network.trunk.layouts[last] != MAP:
+        raise UserError(
+            "expected features (B, C, H, W) where the network is split, but the backbone "
+            f"{spec.backbone} has {network.trunk.layouts[last].kind} at {network.exit_names[split]}"
+            ": choose a convolutional one."
+        )
+    return network, split, shapes[last]
 
 
 def part_of(state: Checkpoint, network: ExitNetwork, split: int, role: Role) -> Checkpoint:

@@ -6,7 +6,7 @@ import torch
 
 from core.foundation.errors import UserError
 from core.networks.backbones import airbench, eenet8, resnet, vgg  # noqa: F401  (they register)
-from core.networks.constructors import FACTORY, TIMM, TORCHVISION, Factory, make
+from core.networks.constructors import FACTORY, TIMM, TORCHVISION, Factory, Weightless, make
 from core.networks.cost import trunk_macs
 from core.networks.cut import cut
 from core.networks.heads import Head
@@ -32,6 +32,22 @@ def build(spec: NetworkSpec, factory: Factory | None = None) -> ExitNetwork:
     module = make(spec, factory)
     example = image_for(module, spec.in_channels, spec.image_size)
     return assemble(cut(module, example, spec.num_classes)[0], spec)
+
+
+def build_hollow(spec: NetworkSpec, factory: Factory | None = None) -> ExitNetwork:
+    """Build a network for its shapes alone, on the device "meta" where its module lets it.
+
+    It draws no random numbers.
+
+    Raises:
+        UserError: as `build`.
+    """
+    try:
+        with Weightless():
+            return build(spec, factory)
+    except UserError:  # or a module that needs values to be made or run
+        with torch.random.fork_rng(devices=[]):
+            return build(spec, factory)
 
 
 def assemble(trunk: Trunk, spec: NetworkSpec) -> ExitNetwork:
@@ -68,7 +84,7 @@ def _positions(
 ) -> tuple[int, ...]:
     if spec.placement is None:
         return exit_indices(trunk, spec.exits)
-    with torch.device("meta"):  # only to be counted: it takes no time and draws no numbers
+    with Weightless():  # only to be counted
         final = trunk.final_head(last_shape, spec.num_classes)
     macs = trunk_macs(trunk, final, spec.in_channels, spec.image_size)
     costs = [total / sum(macs) for total in accumulate(macs[:-1])]

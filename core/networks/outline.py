@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-import torch
-
-from core.networks.build import build
-from core.networks.spec import NetworkSpec
+from core.networks.network import ExitNetwork
 
 
 @dataclass(frozen=True)
@@ -14,23 +11,18 @@ class StageOutline:
 
     Attributes:
         blocks: names of its blocks, in order.
-        shape: (C, H, W) of what it hands to its head and to the next stage.
+        shape: (C, H, W) of what its head reads.
     """
 
     blocks: tuple[str, ...]
     shape: tuple[int, int, int]
 
 
-def outline(spec: NetworkSpec) -> tuple[StageOutline, ...]:
-    """Return the stages of a network (E), without weights and without computing anything.
-
-    Raises:
-        UserError: as `build`.
-    """
-    with torch.device("meta"):
-        network = build(spec)
-        shapes = network.trunk.output_shapes(spec.in_channels, spec.image_size)
-    names = network.trunk.names
+def outline(network: ExitNetwork) -> tuple[StageOutline, ...]:
+    """Return the stages of a network (E)."""
+    spec, trunk = network.spec, network.trunk
+    shapes = trunk.output_shapes(spec.in_channels, spec.image_size)
     return tuple(
-        StageOutline(names[start:stop], shapes[stop - 1]) for start, stop in network.stage_ranges
+        StageOutline(trunk.names[start:stop], shapes[stop - 1])
+        for start, stop in network.stage_ranges
     )

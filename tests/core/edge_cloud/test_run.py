@@ -9,13 +9,13 @@ import torch.nn.functional as F
 
 from core.data.prepared import write_prepared
 from core.data.splits import load_split
+from core.edge_cloud.halves import hollow_network
 from core.edge_cloud.run import answer_seconds, run_cloud, run_edge
 from core.edge_cloud.traffic import BITS, feature_bytes
 from core.foundation.errors import UserError
 from core.networks.build import build
 from core.networks.network import ExitNetwork
 from core.networks.normalisation import Normalisation, to_device
-from core.networks.outline import outline
 from core.training.augment import CropAndFlip
 from core.training.checkpoint import BEST, LATEST, load_checkpoint
 from core.training.optimizer import learning_rate
@@ -90,7 +90,7 @@ def test_two_workers_learn_what_one_process_with_detached_features_learns(
 def test_features_and_labels_travel_and_are_counted(tmp_path: Path, root: Path, bits: int) -> None:
     recipe = split_recipe(epochs=1, edge_cloud={"bits": bits})
     *_, (traffic,) = trained(recipe, tmp_path / "run", root)
-    shape = outline(recipe.network)[0].shape
+    shape = hollow_network(recipe)[2]
     message = feature_bytes(recipe.batch_size, shape, bits) + recipe.batch_size
     assert traffic.batch_bytes == 90 // recipe.batch_size * message
     assert traffic.state_bytes > 0
@@ -201,5 +201,5 @@ def test_recipes_that_cannot_be_split_are_refused(
 def test_a_slow_link_is_given_time() -> None:
     assert answer_seconds(split_recipe(), 300) == 300
     slow = split_recipe(edge_cloud={"rate": 100.0})
-    batch = feature_bytes(slow.batch_size, outline(slow.network)[0].shape, 32)
+    batch = feature_bytes(slow.batch_size, hollow_network(slow)[2], 32)
     assert answer_seconds(slow, 300) >= 300 + 8 * batch / 100
