@@ -34,7 +34,8 @@ def write_model(
         The card with the checksum.
 
     Raises:
-        UserError: the folder is there, but holds something else than a model.
+        UserError: the folder is there, but holds something else than a model; or weights that are
+            not finite.
     """
     if (
         folder.exists()
@@ -45,10 +46,10 @@ def write_model(
             f"expected {folder} to be a new folder or a model's, but it holds other files: choose "
             "another name."
         )
+    state = network.state_dict()
+    _check_numbers(state, network, "the network")
     with atomic_folder(folder) as partial:
-        state = network.state_dict().items()
-        weights = {name: _compact(tensor.cpu().contiguous()) for name, tensor in state}
-        save_file(weights, partial / WEIGHTS)
+        save_file({name: _compact(tensor) for name, tensor in state.items()}, partial / WEIGHTS)
         if tables:
             save_tables(partial / TABLE, tables)
         versions = {"python": platform.python_version(), "torch": torch.__version__}
@@ -59,7 +60,8 @@ def write_model(
 
 
 def _compact(tensor: Tensor) -> Tensor:
-    """In half precision, where that loses nothing."""
+    """A copy on the CPU, as two names may share one; in half precision, where that is lossless."""
+    tensor = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     half = tensor.half() if tensor.dtype == torch.float32 else tensor
     return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
 
@@ -103,7 +105,14 @@ def read_weights(path: Path, card: Card, network: ExitNetwork) -> dict[str, Tens
             f"expected the weights {path} to be those of the network on the card, but they "
             f"{', '.join(differences[:5])}{more}: copy card and weights together."
         )
-    for name, tensor in weights.items():
-        if not tensor.isfinite().all():
-            raise UserError(f"expected tensor {name!r} in {path} to be finite, but it is not.")
+    _check_numbers(weights, network, str(path))
     return {name: tensor.to(expected[name].dtype) for name, tensor in weights.items()}
+
+
+def _check_numbers(weights: Mapping[str, Tensor], network: ExitNetwork, where: str) -> None:
+    """Raise `UserError` for what is not finite; a buffer may be infinite, as masks are."""
+    parameters = {name for name, _ in network.named_parameters(remove_duplicate=False)}
+    for name, tensor in weights.items():
+        usable = tensor.isfinite() if name in parameters else ~tensor.isnan()
+        if not usable.all():
+            raise UserError(f"expected tensor {name!r} of {where} to be finite, but it is not.")

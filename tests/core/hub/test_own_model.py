@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from safetensors.torch import load_file
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
@@ -196,6 +197,23 @@ def test_a_transform_that_cannot_be_stored_works_in_memory_only(tmp_path: Path) 
     with pytest.raises(UserError, match=r"step <function opaque.*use a torchvision Compose"):
         model.save(tmp_path / "mine")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tied_weights_and_infinite_masks_are_saved_and_broken_weights_are_not(
+    tmp_path: Path,
+) -> None:
+    made = network()
+    first, second = (made.heads[name].softmax_branch for name in made.exit_names[:2])
+    second.bias = first.bias = nn.Parameter(torch.full_like(first.bias, 1 / 3))
+    made.trunk.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    made.trunk.register_parameter("gain", nn.Parameter(torch.ones(1)))
+    model = Model.of(made, CLASSES)
+    model.save(tmp_path / "mine")
+    assert load_file(tmp_path / "mine" / "weights.safetensors")["trunk.mask"].isinf().any()
+    made.trunk.get_parameter("gain").data[0] = torch.inf
+    with pytest.raises(UserError, match=r"'trunk\.gain' of the network to be finite"):
+        model.save(tmp_path / "other")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_nothing_half_made_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
