@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.data.images import central_square
 from core.foundation.errors import UserError
@@ -142,6 +142,14 @@ class EvaluationTransform(_Frozen):
     The results differ in the last bit.
     """
 
+    @model_validator(mode="after")
+    def _normalises_every_channel(self) -> "EvaluationTransform":
+        grey = [step.channels for step in self.steps if isinstance(step, Grayscale)]
+        channels = grey[-1] if grey else self.channels
+        if not len(self.mean) == len(self.std) == channels or 0 in self.std:
+            raise ValueError(f"`mean` and `std` must be {channels} numbers, `std` above 0")
+        return self
+
     @classmethod
     def square(
         cls, size: int, channels: int, mean: Sequence[float], std: Sequence[float]
@@ -172,9 +180,11 @@ class EvaluationTransform(_Frozen):
         value = _recognise(transform, shape)
         for larger in (0, 57):
             picture = _probe((shape[1] + larger, shape[2] + larger // 2), value.channels)
-            if larger and tuple(transform(picture).shape) != shape:
-                continue  # it is meant for pictures of one size, or for square ones
-            if not value(picture).equal(apply(transform, picture, shape)):
+            try:
+                expected = apply(transform, picture, shape)
+            except UserError:  # it is for pictures of one size, or for square ones
+                continue
+            if not value(picture).equal(expected):
                 raise UnstorableTransformError(
                     f"expected `transform` to do what its steps say, but "
                     f"{type(transform).__name__} gives other numbers than its Resize, crop and "

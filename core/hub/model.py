@@ -32,7 +32,6 @@ from core.networks.cost import count
 from core.networks.network import ExitNetwork
 from core.networks.normalisation import Normalisation, to_device
 from core.training.device import checked_device
-from core.training.loop import TrainingResult
 from core.training.start_from import TrainedNetwork
 from core.training.stream import Reader, StreamedImages
 
@@ -86,8 +85,8 @@ class Model:
             network: as `core.attach`, `core.fit` and `build` make it; it is put into eval mode.
             classes: the K names, in the order of the network's outputs.
             transform: how a picture becomes what the network reads, as in torchvision. By default
-                the largest central square is resized, and normalised as `core.fit` did, else only
-                divided by 255.
+                that of `core.fit`; of a network that it did not train, the largest central square
+                is resized and divided by 255.
             name: by default that of the folder it is saved in.
             title: by default the name.
             dataset: of the prepared data set that it was trained on, if it was one.
@@ -112,7 +111,7 @@ class Model:
         check_name(dataset)
         own_transform = None
         shape = (spec.in_channels, spec.image_size, spec.image_size)
-        result: TrainingResult | None = network.training_result
+        result = network.training_result
         if transform is None and result is not None:
             transform = result.transform
             if transform is None:
@@ -120,10 +119,8 @@ class Model:
                     "expected `transform`, as the network was trained on images that had been "
                     "normalised already, but got none: pass the transform of that data set."
                 )
-        channels = spec.in_channels
-        stored = EvaluationTransform.square(
-            spec.image_size, channels, (0.0,) * channels, (1.0,) * channels
-        )
+        zeros, ones = (0.0,) * spec.in_channels, (1.0,) * spec.in_channels
+        stored = EvaluationTransform.square(spec.image_size, spec.in_channels, zeros, ones)
         if transform is not None:
             try:
                 stored = EvaluationTransform.of(transform, shape)
