@@ -1,6 +1,8 @@
 """What `pip install .` puts on a machine works without the repository."""
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -37,11 +39,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def run(installed: Path, tmp_path: Path, *arguments: str) -> str:
+def run(installed: Path, tmp_path: Path, *arguments: str, seconds: float = 120) -> str:
     environment = os.environ | {"PYTHONPATH": str(installed)}
     command = [sys.executable, *arguments]
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=seconds
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -86,3 +88,23 @@ def test_the_explorer_starts_from_anywhere(installed: Path, tmp_path: Path) -> N
         urllib.request.urlopen(f"{address}/_stcore/health", timeout=30) as answer,
     ):
         assert answer.read() == b"ok"
+
+
+def test_the_walk_in_the_docs_runs_from_top_to_bottom(installed: Path, tmp_path: Path) -> None:
+    """Blocks that begin with a file's name become it; the others are one Python session."""
+    walk = (ROOT / "docs" / "adding-a-method.md").read_text(encoding="utf-8")
+    session = ["import subprocess", "import sys"]
+    for language, block in re.findall(r"^```(\w+)\n(.*?)^```$", walk, re.DOTALL | re.MULTILINE):
+        file = re.match(r"# ([\w-]+\.(?:py|toml))\n", block)
+        if file:
+            (tmp_path / file[1]).write_text(block, encoding="utf-8")
+        elif language == "python":
+            session.append(block)
+        else:
+            lines = [line for line in block.splitlines() if not line.startswith("early-exit app")]
+            command = f'early-exit() {{ {shlex.quote(sys.executable)} -m core "$@"; }}'
+            shell = ["bash", "-ec", "\n".join([command, *lines])]
+            session.append(f"subprocess.run({shell!r}, check=True)")
+    (tmp_path / "session.py").write_text("\n".join(session), encoding="utf-8")
+    run(installed, tmp_path, "session.py", seconds=280)
+    assert (tmp_path / "runs" / "focal-stripes" / "model" / "card.json").is_file()
