@@ -34,7 +34,8 @@ def copied(folder: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty working directory, and two folders of further models."""
+    """An empty working directory, two folders of further models, and no data sets."""
+    monkeypatch.setenv("EENET_DATA", str(tmp_path))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     folders = [str(tmp_path / name) for name in ("first", "second", "missing")]
