@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.functional import to_pil_image
 
-from core.data.labelled import Labelled
+from core.data.labelled import Labelled, Reader
 from core.data.prepared import ImageSet, check_name
 from core.data.transform import EvaluationTransform, Transform, UnstorableTransformError, apply
 from core.exits.inference import BATCH_SIZE, Prediction, run_all_exits, run_with_skipping
@@ -33,7 +33,7 @@ from core.networks.network import ExitNetwork
 from core.networks.normalisation import Normalisation, to_device
 from core.training.device import checked_device
 from core.training.start_from import TrainedNetwork
-from core.training.stream import Reader, StreamedImages
+from core.training.stream import StreamedImages
 
 Images = NDArray[np.uint8] | Sequence[Image.Image]
 """Images uint8 (N, H, W, C) of the size that the network reads, or pictures of any size."""

@@ -12,7 +12,7 @@ import torch
 from scipy.stats import binomtest
 from torch.utils.data import DataLoader, Dataset
 
-from core.data.labelled import Labelled
+from core.data.labelled import Labelled, Reader
 from core.data.prepared import ImageSet
 from core.data.transform import EvaluationTransform, Transform, UnstorableTransformError
 from core.foundation.errors import UserError
@@ -28,7 +28,7 @@ from core.training.loop import Trainer
 from core.training.preset import load_preset
 from core.training.progress import EpochReport, epoch_bar
 from core.training.recipe import Settings
-from core.training.stream import Reader, StreamedImages
+from core.training.stream import StreamedImages
 
 SAMPLE = 1000
 """How many training images are looked at before the training begins."""
