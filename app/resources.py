@@ -16,7 +16,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.session import own_model_folder, own_model_names
+from app.session import own_model_folder, own_model_names, own_pictures
 from core.data.downloads import Downloads
 from core.data.prepared import ImageSet, load_prepared, prepared_path
 from core.data.samples import load_samples, sample_names
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from core.foundation.jobs import Job
     from core.hub.model import Model
     from core.hub.scoring import Scored
+    from core.networks.cut import CutPoint
     from core.networks.outline import StageOutline
     from core.tuning.guarantee import Controlled, Rehearsal
 
@@ -278,11 +279,14 @@ def _test_images(dataset: str, root: str, changed: int) -> ImageSet:
 
 
 def examples(card: Card) -> ImageSet | None:
-    """Return images to try a network on: those that ship, else some of the test images on disk.
+    """Return images to try a network on: a visitor's own, those that ship, or some on the disk.
 
     Raises:
         UserError: none ship, and the data set on the disk is damaged.
     """
+    own = own_pictures(card.name)
+    if own is not None:
+        return own
     shipped = samples(card.dataset)
     prepared = test_images(card.dataset) if shipped is None else None
     if prepared is None or prepared.classes != card.classes:
@@ -344,6 +348,18 @@ def timed(
     running = [(model(name), policy) for name, policy in entries]
     with taking_turns():
         return time_models(running, images, batch_size, repeats=3)
+
+
+@st.cache_data(max_entries=32, show_spinner="Looking for places to cut the network …")
+def cut_points(backbone: str, num_classes: int, image_size: int) -> "tuple[CutPoint, ...]":
+    """Return the places of a network where early exits may stand.
+
+    Raises:
+        UserError: it cannot be made so, or cannot be cut.
+    """
+    from core.hub.own_network import OwnNetwork
+
+    return OwnNetwork(backbone, num_classes, image_size).cut_points()
 
 
 @_per_model(st.cache_resource(max_entries=32, show_spinner=False))

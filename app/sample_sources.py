@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import resources
-from app.session import kept
+from app.session import kept, own_pictures
 from core.analysis.samples import belongs, place_of
 from core.data.prepared import ImageSet
 from core.data.sources import can_download
@@ -115,7 +115,7 @@ def split_source(name: str, card: Card) -> tuple[SampleSource, str]:
         )
     images, missing = None, ""
     try:
-        images = resources.test_images(card.dataset)
+        images = own_pictures(name) or resources.test_images(card.dataset)
     except UserError as error:
         missing = f"The test images cannot be shown: {error}"
     else:

@@ -13,6 +13,7 @@ import streamlit as st
 from core.hub.registry import models_in
 
 if TYPE_CHECKING:
+    from core.data.prepared import ImageSet
     from core.hub.trainings import TrainingJob
 
 _MODELS = "own-models"
@@ -35,12 +36,16 @@ class OwnModels:
         self.folder = Path(tempfile.mkdtemp(prefix="early-exit-explorer-"))
         self.training: TrainingJob | None = None
         self.trained = 0
+        self.pictures: dict[str, ImageSet] = {}
+        """Test pictures of the last models that were trained on a visitor's own."""
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def next_name(self) -> str:
         """Return the name of the next model, and make room for it."""
         for name in own_model_names()[: -MOST_MODELS + 1]:
             shutil.rmtree(self.folder / name, ignore_errors=True)
+        for name in list(self.pictures)[:-1]:
+            del self.pictures[name]
         self.trained += 1
         return f"trained-here-{self.trained}"
 
@@ -56,6 +61,11 @@ def own_model_names() -> list[str]:
         return []
     names = models_in(own_models().folder)
     return sorted(names, key=lambda name: int(re.sub(r"\D", "", name)))
+
+
+def own_pictures(name: str) -> "ImageSet | None":
+    """Return the test pictures of a model that was trained on a visitor's own, where kept."""
+    return own_models().pictures.get(name) if name in own_model_names() else None
 
 
 def own_model_folder(name: str) -> Path | None:

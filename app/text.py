@@ -35,7 +35,7 @@ def share(fraction: float) -> str:
 
 
 def macs(count: int) -> str:
-    """Return multiply-accumulates as "0.29 M" or "8.6 k", three figures."""
+    """Return multiply-accumulates, or parameters, as "0.29 M" or "8.6 k", three figures."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= size:
             return f"{count / size:.{2 - min(int(math.log10(count / size)), 2)}f} {unit}"

@@ -188,6 +188,49 @@ def _gauge(rung: Rung, index: int, criterion: str) -> str:
     )
 
 
+def cut_bar(points: Sequence[tuple[str, float, str]], chosen: Sequence[str]) -> str:
+    """Return a network as a bar of its compute, with the places where it can be cut.
+
+    Args:
+        points: of each place its name, the share of the compute before it in [0, 1], and the shape
+            of the features there.
+        chosen: names of the places that get an exit.
+    """
+    marks = "".join(
+        f'<i style="left:{share:.3%}" {"data-chosen" if name in chosen else ""} '
+        f'title="{escape(name)}: {text.percent(share)} of the compute, {shape}"></i>'
+        for name, share, shape in points
+    )
+    exits = [point for point in points if point[0] in chosen]
+    ends = [*(100 * share for _, share, _ in exits), 100.0]
+    wide = [end - start for start, end in zip([0.0, *ends], ends, strict=False)]
+    names = text.exit_names(len(wide))
+    blocks = [
+        f'<div class="ee-block" data-state="lit" style="width:{width:.3f}%" '
+        f'title="Stage {index}: {width:.1f} % of the compute"><div>'
+        + (f"<b>{index}</b>" if width > _NARROWEST else "")
+        + (f"<span>{width:.0f} %</span>" if width > _ROOM_FOR_MACS else "")
+        + "</div></div>"
+        for index, width in enumerate(wide, 1)
+    ]
+    places = [
+        *((f"after <b>{escape(name)}</b>", share, shape) for name, share, shape in exits),
+        ("the network's own classifier", 1.0, ""),
+    ]
+    cards = "".join(
+        f'<li class="ee-card"><header><b>{exit_name}</b></header>'
+        f"<p>{where}</p>"
+        f'<p class="ee-small">{text.percent(share)} of the compute<br>{shape}</p></li>'
+        for exit_name, (where, share, shape) in zip(names, places, strict=True)
+    )
+    rail = _rail(blocks, wide, ["passed"] * len(wide))
+    return (
+        f'<section class="ee-blueprint ee-cuts" style="--exits:{len(wide)}" '
+        f'aria-label="Places for exits"><div class="ee-ticks">{marks}</div>'
+        f'{rail}<ol class="ee-cards">{cards}</ol></section>'
+    )
+
+
 @dataclass(frozen=True)
 class Part:
     """A stage and the head after it.

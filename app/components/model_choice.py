@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from app import resources, state, text
+from app import resources, state, text, views
 from app.components.widgets import bound
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
@@ -51,6 +51,20 @@ def split_note(*models: str) -> None:
     note = next(filter(None, notes), "")
     if note:
         st.info(note, icon=":material/info:")
+
+
+def open_buttons(name: str, pages: Sequence[str]) -> None:
+    """Show buttons that choose a model and go to a page."""
+    with st.container(horizontal=True):
+        for page in pages:
+            title, icon = views.PAGES[page]
+            if st.button(
+                f"Open in {title}",
+                icon=f":material/{icon}:",
+                help=f"Choose this model, and go to {title}.",
+            ):
+                state.choose_model(name, resources.card_of(name))
+                st.switch_page(views.page(page))
 
 
 def models_to_choose() -> list[str]:

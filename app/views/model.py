@@ -1,6 +1,7 @@
 """Model: how a network is built, how it was trained, and how accurate it is."""
 
 import json
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,16 @@ from app import resources, state, text
 from app.charts.network import Part, blueprint
 from app.components.errors import sentences
 from app.components.html import TOTAL, Column, Row, box, facts, heading, section, table
-from app.components.model_choice import allows, choices
-from app.components.widgets import save_button
+from app.components.model_choice import (
+    allows,
+    choices,
+    models_to_choose,
+    open_configuration,
+    split_note,
+)
+from app.components.own_network import CHOSEN, own_network
+from app.components.widgets import bound, save_button
+from app.state import Settings, choice, parameter
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
 from core.hub.card import Card, OperatingPoint, TrainingFacts
@@ -25,11 +34,46 @@ BATCHES = (1, 64)
 _TIMES = "part-times"
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows: the chosen "model", or a network of the visitor's "own"."""
+
+    what: str = parameter("show", "model", choice(("own",)))
+
+
+SHOWN = Settings("model-page", Shown)
+_TITLES = {"model": "The chosen model", "own": "Your own network"}
+
+
 def page() -> None:
     """Show the page."""
-    heading("Model", "How a network is built, how it was trained, and how accurate it is.")
+    heading("Model", "How a network is built, how it was trained, how accurate it is; or your own.")
+    bound(
+        st.segmented_control,
+        "Show",
+        list(_TITLES),
+        key="model-page",
+        value=SHOWN.now.what,
+        choose=lambda what: SHOWN.change(what=what),
+        required=True,
+        label_visibility="collapsed",
+        format_func=_TITLES.__getitem__,
+        help="Put early exits on a network of your own and train them here.",
+    )
+    if SHOWN.now.what == "own":
+        names = models_to_choose()
+        open_configuration(names)
+        own_network()
+        state.write_url(SHOWN.to_query() | CHOSEN.to_query())
+        return
+    _model()
+    state.write_url(SHOWN.to_query())
+
+
+def _model() -> None:
     card = choices()
     view = state.view()
+    split_note(view.model)
     stages = resources.stages_of(view.model)
     st.html(
         section(
@@ -46,7 +90,6 @@ def page() -> None:
         _again(card)
     _accuracies(card)
     _points(card)
-    state.write_url()
 
 
 def _input_shape(card: Card) -> str:

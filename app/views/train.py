@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import resources, state, text, views
+from app import resources, state, text
 from app.charts import plotly
 from app.charts.epochs import epoch_figures
 from app.components.errors import sentences
 from app.components.html import Column, Reading, Row, box, heading, readings, section, table
+from app.components.model_choice import open_buttons
 from app.components.widgets import bound, save_button, setting
 from app.session import MOST_MODELS, OwnModels, own_model_names, own_models
 from app.state import Settings, choice, number, parameter, whole
@@ -343,7 +344,7 @@ def _charts(training: "TrainingJob", reports: Sequence["EpochReport"]) -> None:
 _COLUMNS = (
     Column("Model"),
     Column("Epochs"),
-    Column("Right at each exit", "On 500 test digits, had all left there."),
+    Column("Right at each exit", "On test, had all left there."),
     Column("Right, leaving early", "On test, at the operating point that loses least."),
     Column("Relative cost", "Of that, in units of the plain network."),
 )
@@ -369,15 +370,7 @@ def _models() -> None:
             format_func=lambda name: cards[name].title,
             help=f"The last {MOST_MODELS} are kept.",
         )
-        for target in ("playground", "thresholds"):
-            title, icon = views.PAGES[target]
-            if st.button(
-                f"Open in {title}",
-                icon=f":material/{icon}:",
-                help=f"Choose it, and go to {title}.",
-            ):
-                state.choose_model(chosen, cards[chosen])
-                st.switch_page(views.page(target))
+        open_buttons(chosen, ("playground", "thresholds"))
         save_button(
             "Download",
             resources.archive(chosen),

@@ -1,14 +1,20 @@
 """A visitor's own network: attached, trained and opened on every page."""
 
+import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torchvision
+from streamlit.testing.v1 import AppTest
 
 import core
+from app.components.pictures import png
 from tests.app.pages import errors, html, link, opened_page
+from tests.core.data.pictures import packed
 
 PAGES = ["playground", "thresholds", "samples", "compare", "train", "edge_cloud", "learn", "model"]
 
@@ -52,3 +58,154 @@ def test_a_model_without_any_table_opens_or_says_what_it_lacks(
         assert "saved without one" in errors(app)[0]
     else:
         assert errors(app) == []
+
+
+CLASSES = ("blue", "green", "red")
+NETWORK = "show=own&network=torchvision-squeezenet1_1&classes=3&pixels=48&epochs=1"
+PATIENCE = 120.0
+
+
+def coloured(per_class: int = 5, classes: Sequence[str] = CLASSES) -> dict[str, bytes]:
+    """Pictures in which a channel of their own is bright, in class folders."""
+    random = np.random.default_rng(0)
+    files = {}
+    for number, name in enumerate(classes):
+        for index in range(per_class):
+            pixels = random.integers(0, 60, (48, 48, 3), dtype=np.uint8)
+            pixels[..., 2 - number] += 150
+            files[f"set/{name}/{index}.png"] = png(pixels)
+    return files
+
+
+def opened(query: str = "", files: dict[str, bytes] | None = None) -> AppTest:
+    app = opened_page("model", f"{NETWORK}&{query}")
+    if files is not None:
+        app.file_uploader(key="own-pictures").upload("colours.zip", packed(files), "x/zip").run()
+    return app
+
+
+def trained(app: AppTest) -> AppTest:
+    button(app, "Train the exits").click().run()
+    assert errors(app) == []
+    job = app.session_state["own-network-draft"].job
+    assert job is None or job.wait(PATIENCE)
+    return app.run()
+
+
+def button(app: AppTest, label: str) -> Any:
+    return next(one for one in app.button if one.label.startswith(label))
+
+
+def weights_of(module: torch.nn.Module) -> bytes:
+    content = io.BytesIO()
+    wrapped = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
+    torch.save({"state_dict": wrapped, "epoch": 3}, content)
+    return content.getvalue()
+
+
+def test_the_places_for_exits_are_drawn_and_chosen() -> None:
+    app = opened()
+    assert errors(app) == []
+    points = core.cut_points(
+        torchvision.models.squeezenet1_1(num_classes=3), torch.zeros(1, 3, 48, 48)
+    )
+    drawn = html(app).split("ee-ticks", 1)[1].split("</div>", 1)[0]
+    assert drawn.count("<i ") == len(points)
+    assert drawn.count("data-chosen") == 3
+    exits = app.multiselect(key="own-network-exits")
+    exits.set_value([points[0].name]).run()
+    assert errors(app) == []
+    assert link(app)["exits"] == points[0].name
+    assert html(app).split("ee-ticks", 1)[1].count("data-chosen") == 1
+    assert "random weights" in app.caption[0].value
+    assert button(app, "Train the exits").disabled
+
+
+def test_a_network_is_trained_on_a_zip_and_opens_on_every_page() -> None:
+    app = trained(opened("train=joint&epochs=2", coloured()))
+    assert errors(app) == []
+    assert "on every page" in html(app)
+    name = app.session_state["own-models"].folder / "trained-here-1"
+    card = core.load(name).card
+    assert card.classes == CLASSES
+    assert card.dataset == "own-colours"
+    assert card.per_exit_accuracy.keys() == {"calibration", "test"}
+    assert button(app, "Open in Samples")
+    pictures = app.session_state["own-models"].pictures["trained-here-1"]
+    assert pictures.images.shape == (3, 48, 48, 3)
+
+
+def test_weights_are_checked_where_they_are_given() -> None:
+    app = opened()
+    weights = weights_of(torchvision.models.squeezenet1_1(num_classes=3))
+    app.file_uploader(key="own-weights").upload("mine.pth", weights, "x/pth").run()
+    assert errors(app) == []
+    assert "mine.pth fits" in app.success[0].value
+    assert app.segmented_control(key="own-network-preset").value == "frozen-exits"
+    app.number_input(key="own-network-classes").set_value(4).run()
+    assert "4 classes" in errors(app)[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "says"),
+    [
+        (b"no weights", "w.pth", "damaged"),
+        (b"no weights", "w.safetensors", "damaged"),
+        (weights_of(torch.nn.Sequential(*[torch.nn.Linear(2, 2)] * 6)), "w.pt", "and 7 more"),
+    ],
+)
+def test_weights_of_something_else_are_a_sentence(content: bytes, name: str, says: str) -> None:
+    app = opened("", coloured())
+    app.file_uploader(key="own-weights").upload(name, content, "x/weights").run()
+    assert len(errors(app)) == 1
+    assert says in errors(app)[0]
+    assert name in errors(app)[0]
+    assert "/tmp" not in errors(app)[0]
+    assert button(app, "Train the exits").disabled
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"a.png": b"x"}, "at least two classes"),
+        (coloured(classes=["cat"]), "the only folder is 'cat'"),
+        (coloured(per_class=2), "at least 5 pictures of every class"),
+        ({}, "it is empty"),
+    ],
+)
+def test_pictures_that_cannot_train_are_a_sentence(files: dict[str, bytes], says: str) -> None:
+    app = opened("", files)
+    assert len(errors(app)) == 1
+    assert says in errors(app)[0]
+
+
+def test_weights_that_know_nothing_of_the_pictures_stop_before_the_training() -> None:
+    app = opened("epochs=2", coloured(20))
+    weights = weights_of(torchvision.models.squeezenet1_1(num_classes=3))
+    app.file_uploader(key="own-weights").upload("mine.pth", weights, "x/pth").run()
+    trained(app)
+    assert len(errors(app)) == 1
+    assert "may be chance" in errors(app)[0]
+    assert not list(app.session_state["own-models"].folder.glob("*/card.json"))
+
+
+def test_a_training_can_be_called_off() -> None:
+    app = opened("epochs=60", coloured(20))
+    button(app, "Train the exits").click().run()
+    assert errors(app) == []
+    job = app.session_state["own-network-draft"].job
+    button(app, "Cancel").click().run()
+    assert job.wait(PATIENCE)
+    app.run()
+    assert errors(app) == []
+    assert not list(app.session_state["own-models"].folder.glob("*/card.json"))
+    assert not button(app, "Train the exits").disabled
+
+
+@pytest.mark.parametrize(
+    "query", ["pixels=7&classes=-3", "network=resnet9&head=x&train=x&epochs=999", "exits=a,b"]
+)
+def test_a_strange_link_is_brought_into_range(query: str) -> None:
+    app = opened_page("model", f"show=own&{query}")
+    assert errors(app) == []
+    assert "ee-ticks" in html(app)
