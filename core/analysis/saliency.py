@@ -166,7 +166,8 @@ def _with_gradient(
         features = trunk.run(image, 0, block)
     with torch.enable_grad():
         features = features.detach().requires_grad_()
-        logits = network.head(exit_index, trunk.run(features, block, stop)).logits
+        changeable = features.clone()  # a module of somebody's may work in place
+        logits = network.head(exit_index, trunk.run(changeable, block, stop)).logits
         _check_target(logits, target)
         (gradient,) = torch.autograd.grad(logits[0, target], features)
     return to_map(features.detach()), to_map(gradient)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from core.foundation.errors import UserError
 from core.networks.build import assemble
@@ -25,8 +26,12 @@ def attach(
     *,
     exits: Sequence[str] | int | None = None,
     placement: str = "linear",
+    head: str = "pool",
+    heads: Sequence[str] = (),
+    confidence: bool = True,
+    confidence_input: str = "both",
+    sigmoid: bool = False,
     num_classes: int | None = None,
-    **options: Any,
 ) -> ExitNetwork:
     """Put early exits with fresh heads on an image classifier, keeping its weights.
 
@@ -39,10 +44,13 @@ def attach(
         exits: the places where early exits stand, see `cut_points`; or how many, placed by a
             rule. By default three.
         placement: the rule: linear, pareto, fine or golden.
+        head: the kind of all early exits' heads, see `core.networks.heads.HEADS`.
+        heads: the kind of each, where they differ.
+        confidence: whether early exits have a confidence branch.
+        confidence_input: what it reads, see `core.networks.confidence.CONFIDENCE_INPUTS`.
+        sigmoid: whether early exits tell for each class if it is still possible.
         num_classes: K; where it is not the module's own, its classifier is replaced by a fresh
             one.
-        options: what the exits are made of, as in `NetworkSpec`: ``head``, ``heads``,
-            ``confidence``, ``confidence_input``, ``sigmoid``.
 
     Returns:
         The network, on the CPU, in float32 and eval mode. Its ``spec`` tells how to build it
@@ -66,12 +74,16 @@ def attach(
         exits = [points[index].name for index in chosen]
     spec = _spec(
         backbone=FACTORY,
-        factory=f"{type(module).__module__}:{type(module).__qualname__}",
+        factory=f"{type(own).__module__}:{type(own).__qualname__}",
         num_classes=expected.shape[1],
         in_channels=image.shape[1],
         image_size=image.shape[2],
-        exits=exits,
-        **options,
+        exits=(exits,) if isinstance(exits, str) else tuple(exits),
+        head=head,
+        heads=tuple(heads),
+        confidence=confidence,
+        confidence_input=confidence_input,
+        sigmoid=sigmoid,
     )
     backbone = recognise(own, spec)
     if backbone is not None:
@@ -100,11 +112,15 @@ def cut_points(module: nn.Module, example: Tensor) -> tuple[CutPoint, ...]:
 
 
 def _copy(module: nn.Module, example: Tensor) -> tuple[nn.Module, Tensor]:
-    if example.dim() != 4 or len(example) == 0 or example.shape[2] != example.shape[3]:
+    shape = tuple(getattr(example, "shape", ()))
+    if not isinstance(example, Tensor) or len(shape) != 4 or not shape[0] or shape[2] != shape[3]:
         raise UserError(
-            "expected `example` to be square images (B, C, H, W), but got shape "
-            f"{tuple(example.shape)}: pass at least one image, as high as wide."
+            "expected `example` to be a tensor of square images (B, C, H, W), but got "
+            f"{type(example).__name__} of shape {shape}: pass at least one image, as high as wide."
         )
+    module = getattr(module, "_orig_mod", module)  # of torch.compile
+    if isinstance(module, nn.DataParallel | DistributedDataParallel):
+        module = module.module
     own = copy.deepcopy(module).cpu().float().eval()
     return own, example[:1].detach().cpu().float()
 

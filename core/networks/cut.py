@@ -119,8 +119,8 @@ def answer(function: Callable[[Tensor], object], example: Tensor) -> Tensor:
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise UserError(
-            "expected `example` to be images (B, C, H, W) as the module takes them, but it fails "
-            f"on {tuple(example.shape)} ({reason}): pass images of its channels and size."
+            "expected `example` to be images as the module takes them, but it fails on (C, H, W) = "
+            f"{tuple(example.shape[1:])} ({reason}): pass images of its channels and size."
         ) from None
     if isinstance(logits, Tensor) and logits.dim() == 2 and len(logits) == len(example):
         return logits

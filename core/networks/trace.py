@@ -75,6 +75,7 @@ def trace(module: nn.Module) -> Trace:
             opaque[path] = _reason(error)
             continue
         _make_out_of_place(module, graph)
+        _allow_any_memory_format(graph)
         _ask_for_mode(graph)
         return Trace(graph, tracer.outputs, tracer.num_calls, opaque)
 
@@ -186,6 +187,14 @@ def _goes_out_of_place(module: nn.Module, node: fx.Node) -> bool:
             _set_argument(node, "inplace", False)
             return True
     return False
+
+
+def _allow_any_memory_format(graph: fx.Graph) -> None:
+    """Let tensors whose channels come last in memory be flattened, which `view` refuses."""
+    for node in graph.nodes:
+        as_type = any(isinstance(argument, torch.dtype) for argument in node.args)
+        if node.op == "call_method" and node.target == "view" and not as_type:
+            node.target = "reshape"
 
 
 def _ask_for_mode(graph: fx.Graph) -> None:
