@@ -28,13 +28,13 @@ class Reader:
         name: of the data, in messages.
         shape: (C, H, W) that the network reads.
         num_classes: K.
-        transform: how a picture becomes what the network reads.
+        transform: how a picture becomes what the network reads; None where no picture does.
     """
 
     name: str
     shape: tuple[int, int, int]
     num_classes: int
-    transform: EvaluationTransform | Transform
+    transform: Transform | None
 
     def image(self, image: object, index: int) -> Tensor:
         """Return an image as a tensor of ``shape``: uint8, or float32 if it is normalised already.
@@ -51,12 +51,10 @@ class Reader:
         if isinstance(image, np.ndarray) and image.dtype == np.uint8:
             pixels = image[..., None] if image.ndim == 2 else image
             image = torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)))
-        if self._is_own and isinstance(image, Tensor) and image.dtype == torch.uint8:
-            image = to_pil_image(image)
-        if isinstance(image, Image.Image):
-            image = self._picture(image)
+        if self.transform is not None:
+            image = self._read(image, self.transform)
         if not isinstance(image, Tensor) or not (
-            image.dtype == torch.uint8 or image.is_floating_point()
+            image.is_floating_point() or (image.dtype == torch.uint8 and self.transform is not None)
         ):
             raise UserError(
                 f"expected image {index} of {self.name} to be a picture (PIL), uint8, or a float "
@@ -93,8 +91,10 @@ class Reader:
     def images(self, images: Iterable[object], first: int = 0) -> Tensor:
         """Return images, see `image`, as one tensor (B, C, H, W); count them from ``first``."""
         if isinstance(images, Tensor) and images.shape[1:] == self.shape:
-            ready = images.dtype == torch.float32 and bool(images.isfinite().all())
-            if ready or (images.dtype == torch.uint8 and not self._is_own):
+            in_bytes = images.dtype == torch.uint8 and isinstance(
+                self.transform, EvaluationTransform
+            )
+            if in_bytes or (images.dtype == torch.float32 and images.isfinite().all()):
                 return images
         return self.stack([self.image(image, first + at) for at, image in enumerate(images)])
 
@@ -125,15 +125,16 @@ class Reader:
             raise self._no_pair(item)
         return self.image(item[0], index), self.label(item[1], index)
 
-    @property
-    def _is_own(self) -> bool:
-        return not isinstance(self.transform, EvaluationTransform)
-
-    def _picture(self, picture: Image.Image) -> Tensor:
-        if isinstance(self.transform, EvaluationTransform):
-            return torch.from_numpy(self.transform.pixels(picture)).permute(2, 0, 1)
-        mode = "L" if self.shape[0] == 1 else "RGB"
-        return apply(self.transform, picture.convert(mode), self.shape)
+    def _read(self, image: object, transform: Transform) -> object:
+        """Return a picture as the transform reads it; tensors are ready as they are."""
+        known = isinstance(transform, EvaluationTransform)
+        if isinstance(image, Tensor) and image.dtype == torch.uint8 and not known:
+            image = to_pil_image(image)
+        if not isinstance(image, Image.Image):
+            return image
+        if isinstance(transform, EvaluationTransform):
+            return torch.from_numpy(transform.pixels(image)).permute(2, 0, 1)
+        return apply(transform, image.convert("L" if self.shape[0] == 1 else "RGB"), self.shape)
 
     def _no_pair(self, item: object) -> UserError:
         return UserError(

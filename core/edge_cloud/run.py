@@ -29,7 +29,6 @@ from core.training.checkpoint import (
     save_checkpoint,
     save_epoch,
 )
-from core.training.loop import TrainingResult
 from core.training.progress import EpochReport
 from core.training.recipe import Recipe
 from core.training.start_from import Find, find_nothing
@@ -49,7 +48,7 @@ def run_edge(
     device: str = "cpu",
     on_epoch: OnEpoch = lambda report, traffic: None,
     find: Find = find_nothing,
-) -> tuple[ExitNetwork, TrainingResult, list[EpochTraffic]]:
+) -> tuple[ExitNetwork, list[EpochTraffic]]:
     """Train as the edge worker, to the end.
 
     Args:
@@ -89,8 +88,9 @@ def run_edge(
             link.send_state(trainer.half_of("edge"))
             on_epoch(report, trainer.traffic[-1])
         link.hear()  # that the cloud worker has kept the last epoch too
-    network, result = trainer.finished(folder)
-    return network, replace(result, workers=2), trainer.traffic
+    network = trainer.finished(folder)
+    network.training_result = replace(network.training_result, workers=2)
+    return network, trainer.traffic
 
 
 def run_cloud(

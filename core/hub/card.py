@@ -1,7 +1,7 @@
 """Cards: what is known about a trained model, measured and in one JSON file."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import (
     BaseModel,
@@ -21,6 +21,9 @@ from core.foundation.costs import Costs
 from core.foundation.errors import UserError
 from core.foundation.files import read_json
 from core.networks.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from core.training.loop import TrainingResult
 
 
 class _Strict(BaseModel):
@@ -76,6 +79,19 @@ class TrainingFacts(_Strict):
     bfloat16: bool
     workers: int
     edge_cloud: EdgeCloudFacts | None = None
+
+    @classmethod
+    def of(cls, result: "TrainingResult") -> "TrainingFacts":
+        """Return the facts that a training left."""
+        return cls(
+            recipe=result.settings.model_dump(mode="json", exclude_none=True),
+            best_epoch=result.best_epoch,
+            epochs=len(result.history),
+            seconds=result.seconds,
+            hardware=result.hardware,
+            bfloat16=result.bfloat16,
+            workers=result.workers,
+        )
 
     @property
     def start_from(self) -> str | None:

@@ -21,9 +21,8 @@ from core.exits.policy import Policy
 from core.exits.table import ExitTable
 from core.exits.table_file import as_stored
 from core.foundation.errors import UserError
-from core.hub.card import Card, load_card
+from core.hub.card import Card, TrainingFacts, load_card
 from core.hub.operating_points import with_figures
-from core.hub.provenance import training_facts
 from core.hub.registry import CARD, WEIGHTS, model_folder, shipped_table
 from core.hub.storage import read_weights, write_model
 from core.networks.build import build
@@ -143,7 +142,7 @@ class Model:
             head_macs=cost.head_macs,
             stage_parameters=cost.stage_parameters,
             head_parameters=cost.head_parameters,
-            training=result and training_facts(result, str(device)),
+            training=result and TrainingFacts.of(result),
         )
         return cls(network.eval(), card, None, device, own_transform)
 

@@ -7,22 +7,17 @@ import torch
 from torch import nn
 
 from core.data.splits import check_disjoint, load_split
-from core.data.transform import EvaluationTransform
 from core.edge_cloud.traffic import EdgeCloudFacts
 from core.foundation.errors import UserError
 from core.hub.card import Card, Plain
 from core.hub.model import Model
-from core.hub.provenance import training_facts
 from core.hub.registry import card_of
 from core.networks.network import ExitNetwork
-from core.training.loop import TrainingResult
 from core.training.recipe import Recipe
 
 
 def publish(
-    recipe: Recipe,
     network: ExitNetwork,
-    result: TrainingResult,
     folder: Path,
     data: Path | None,
     device: str = "cpu",
@@ -34,9 +29,7 @@ def publish(
     Policies are chosen on the calibration split; the test split is only reported on.
 
     Args:
-        recipe: what was trained.
-        network: what came of it; its weights are rounded in place.
-        result: the facts of the training.
+        network: what came of training a recipe; its weights are rounded in place.
         folder: becomes the model's folder.
         data: root of the prepared data sets.
         device: "cpu" or "cuda".
@@ -47,6 +40,8 @@ def publish(
         UserError: the data set is missing, its test images were used for calibration, or the
             weights are not finite.
     """
+    recipe = network.training_result.settings
+    assert isinstance(recipe, Recipe)
     round_weights(network)
     for name, tensor in network.state_dict().items():
         if not tensor.isfinite().all():
@@ -57,22 +52,18 @@ def publish(
     calibration = load_split(recipe.dataset, "calibration", data)
     test = load_split(recipe.dataset, "test", data)
     check_disjoint(calibration, test)
-    assert result.normalisation is not None  # a recipe's images come as bytes
-    spec, normalise = network.spec, result.normalisation
     model = Model.of(
         network.to(torch.device(device)),
         test.classes,
-        EvaluationTransform.square(
-            spec.image_size, spec.in_channels, normalise.mean, normalise.std
-        ),
         name=recipe.name,
         title=recipe.title,
         dataset=recipe.dataset,
         method=recipe.method,
     )
+    assert model.card.training is not None
     facts = {
         "plain": _plain(recipe),
-        "training": training_facts(result, device, edge_cloud),
+        "training": model.card.training.model_copy(update={"edge_cloud": edge_cloud}),
         "command": command or f"python -m core train {recipe.name}",
     }
     model = replace(model, card=model.card.model_copy(update=facts))

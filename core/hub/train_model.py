@@ -58,7 +58,7 @@ def train_model(
     """
     check_trainable(recipe)
     checked_device(device)
-    network, result = train(
+    network = train(
         recipe,
         run,
         data=data,
@@ -70,7 +70,7 @@ def train_model(
     )
     if not leads():
         return None
-    return publish(recipe, network, result, model or run / "model", data, device, command)
+    return publish(network, model or run / "model", data, device, command)
 
 
 def check_trainable(recipe: Recipe) -> None:
@@ -99,7 +99,7 @@ def train_edge_model(
 
     Checkpoints are kept in ``run/edge``; ``run/model`` becomes the model's folder.
     """
-    network, result, traffic = run_edge(
+    network, traffic = run_edge(
         recipe,
         run / "edge",
         meeting,
@@ -111,4 +111,4 @@ def train_edge_model(
     )
     assert recipe.edge_cloud is not None
     facts = mean_traffic(recipe.edge_cloud, traffic)
-    return publish(recipe, network, result, run / "model", data, device, command, facts)
+    return publish(network, run / "model", data, device, command, facts)

@@ -1,5 +1,7 @@
 """The device that computes, and its arithmetic."""
 
+import os
+import platform
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -36,3 +38,12 @@ def checked_device(name: str) -> torch.device:
             f"expected `device` {name} to be available, but PyTorch finds {count} GPUs: use cpu."
         )
     return device
+
+
+def hardware(device: torch.device) -> str:
+    """Return the name of a GPU, or how many cores and threads of which processor there are."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    plural = "" if threads == 1 else "s"
+    return f"{os.cpu_count()} CPU cores ({platform.machine()}), {threads} thread{plural}"

@@ -4,7 +4,6 @@ import copy
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,15 +110,12 @@ def fit(
             batch.pixels.permute(0, 2, 3, 1).cpu().numpy() for batch in _sample(training, settings)
         )
         reading = _square(spec, measured.mean, measured.std)
-    normalisation = Normalisation((0.0,), (1.0,))  # no transform of the user's own leaves bytes
-    if isinstance(reading, EvaluationTransform):
-        normalisation = reading.normalisation
     own = copy.deepcopy(network)
     trainer = Trainer(
         settings,
         own,
         count(own, spec.in_channels, spec.image_size).costs.at_exits(),
-        normalisation,
+        reading if in_bytes or transform is not None else None,
         training,
         measuring,
         place,
@@ -138,13 +134,7 @@ def fit(
             show(report)
             on_epoch(report)
 
-        trained, result = trainer.run(Path(folder), tell)
-    trained.training_result = replace(
-        result,
-        normalisation=result.normalisation if in_bytes else None,
-        transform=reading if in_bytes or transform is not None else None,
-    )
-    return trained
+        return trainer.run(Path(folder), tell)
 
 
 def _square(spec: NetworkSpec, mean: Sequence[float], std: Sequence[float]) -> EvaluationTransform:
@@ -153,9 +143,11 @@ def _square(spec: NetworkSpec, mean: Sequence[float], std: Sequence[float]) -> E
 
 def _reading(
     transform: Transform | None, spec: NetworkSpec, settings: Settings
-) -> EvaluationTransform | Transform:
-    """Return how pictures are read: as a value where that is possible."""
+) -> Transform | None:
+    """Return how pictures are read, as a value where that is possible; None if they cannot be."""
     channels = spec.in_channels
+    if transform is None and channels not in (1, 3):
+        return None
     if transform is None:
         mean, std = settings.mean or (0.0,) * channels, settings.std or (1.0,) * channels
         if len(mean) != channels:
@@ -178,7 +170,7 @@ def _reading(
 def _source(
     data: Labelled | ImageSet,
     name: str,
-    reading: EvaluationTransform | Transform,
+    reading: Transform | None,
     spec: NetworkSpec,
     settings: Settings,
     device: torch.device,
@@ -190,8 +182,8 @@ def _source(
         check_images(data, spec, "the network")
         if not isinstance(reading, EvaluationTransform):
             raise UserError(
-                f"expected a `transform` whose steps are known with an ImageSet, but got "
-                f"{type(reading).__name__}: pass a Dataset of pictures, or ``mean`` and ``std``."
+                "expected a `transform` whose steps are known with an ImageSet, but got "
+                f"{type(reading).__name__}: pass a Dataset of pictures, or `mean` and `std`."
             )
         return DeviceImages(data, device, settings.batch_size, crop_pad, flip)
     if not isinstance(data, Dataset | DataLoader):

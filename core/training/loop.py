@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 from core.data.prepared import ImageSet
 from core.data.splits import load_split
-from core.data.transform import Transform
+from core.data.transform import EvaluationTransform, Transform
 from core.foundation.costs import CostArray
 from core.foundation.errors import UserError
 from core.networks.backbones.airbench import SAMPLES, Whitening
@@ -30,7 +30,7 @@ from core.training.checkpoint import (
     save_epoch,
 )
 from core.training.data import Batch, DeviceImages, Source, check_images
-from core.training.device import autocast, uses_bfloat16
+from core.training.device import autocast, hardware, uses_bfloat16
 from core.training.distributed import Workers, device_for, workers
 from core.training.losses import (
     LOSSES,
@@ -61,20 +61,21 @@ class TrainingResult:
         history: a report per epoch.
         best_epoch: from 1, chosen on the calibration split.
         seconds: all epochs together.
-        normalisation: of the images; None where they came normalised.
+        transform: how a picture becomes what the network reads; None where the images came as
+            tensors that were normalised already.
         bfloat16: whether the network computed in bfloat16.
         workers: how many processes trained together.
-        transform: how a picture becomes what the network reads, where `fit` knows.
+        hardware: on which they ran.
     """
 
     settings: Settings
     history: list[EpochReport]
     best_epoch: int
     seconds: float
-    normalisation: Normalisation | None
+    transform: Transform | None
     bfloat16: bool
     workers: int
-    transform: Transform | None = None
+    hardware: str
 
 
 class Trainer:
@@ -85,7 +86,7 @@ class Trainer:
         settings: Settings,
         network: ExitNetwork,
         costs: CostArray,
-        normalise: Normalisation,
+        transform: Transform | None,
         train: Source,
         calibration: Source,
         device: torch.device,
@@ -98,7 +99,7 @@ class Trainer:
             settings: how to train.
             network: what to train; moved to the device.
             costs: (E,) relative cost of leaving at each exit.
-            normalise: maps pixels to what the network reads.
+            transform: how a picture becomes what the network reads; bytes are normalised by it.
             train: what to learn from.
             calibration: what every epoch is measured on.
             device: where to train.
@@ -109,7 +110,10 @@ class Trainer:
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.model: nn.Module = self.network
         self.costs = torch.tensor(costs, dtype=torch.float32, device=device)
-        self.normalise = normalise.to(device)
+        self.transform = transform
+        self.normalise: nn.Module = nn.Identity()  # what is normalised already stays as it is
+        if isinstance(transform, EvaluationTransform):
+            self.normalise = transform.normalisation.to(device)
         self.train, self.calibration, self.teacher = train, calibration, teacher
         self.optimizer = optimizer_of(settings, self.network)
         self.training: str | None = None  # what the current phase trains
@@ -148,6 +152,9 @@ class Trainer:
         costs = count(network, spec.in_channels, spec.image_size).costs.at_exits()
         network.to(device)
         normalise = (known or Normalisation.measured([train.images])).to(device)
+        transform = EvaluationTransform.square(
+            spec.image_size, spec.in_channels, normalise.mean, normalise.std
+        ).model_copy(update={"reciprocal": normalise.reciprocal})
         if recipe.start_from is None:
             for module in network.modules():
                 if isinstance(module, Whitening):
@@ -159,7 +166,7 @@ class Trainer:
             recipe,
             network,
             costs,
-            normalise,
+            transform,
             DeviceImages(train, device, recipe.batch_size, recipe.crop_pad, recipe.flip),
             DeviceImages(calibration, device),
             device,
@@ -177,7 +184,7 @@ class Trainer:
         folder: Path,
         on_epoch: Callable[[EpochReport], None] = lambda report: None,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> tuple[ExitNetwork, TrainingResult]:
+    ) -> ExitNetwork:
         """Train to the end, keeping a checkpoint in ``folder`` after every epoch; see `train`."""
         for report in self.epochs():
             if self.peers.leads:
@@ -404,23 +411,22 @@ class Trainer:
         self.seconds = checkpoint.facts["seconds"]
         self.history = [EpochReport.from_dict(row) for row in checkpoint.facts["history"]]
 
-    def finished(self, folder: Path) -> tuple[ExitNetwork, TrainingResult]:
-        """Return the network, with the best epoch's weights, and the facts of the run.
-
-        The network is in eval mode, on the CPU.
-        """
+    def finished(self, folder: Path) -> ExitNetwork:
+        """Return the network in eval mode, on the CPU, with the weights of the best epoch."""
         if self.peers.leads:
             self.network.load_state_dict(load_checkpoint(folder / BEST).part("network"))
-        result = TrainingResult(
+        network = self.network.to(memory_format=torch.contiguous_format).cpu().eval()
+        network.training_result = TrainingResult(
             settings=self.settings,
             history=self.history,
             best_epoch=self.best_epoch,
             seconds=self.seconds,
-            normalisation=self.normalise.cpu(),
+            transform=self.transform,
             bfloat16=self.bfloat16,
             workers=self.peers.count,
+            hardware=hardware(self.device),
         )
-        return self.network.to(memory_format=torch.contiguous_format).cpu().eval(), result
+        return network
 
 
 def train(
@@ -433,7 +439,7 @@ def train(
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     should_stop: Callable[[], bool] = lambda: False,
     find: Find = find_nothing,
-) -> tuple[ExitNetwork, TrainingResult]:
+) -> ExitNetwork:
     """Train a recipe to its end, keeping a checkpoint after every epoch.
 
     Under torchrun, all processes train together and the first one writes. An interrupt loses at
@@ -452,7 +458,8 @@ def train(
         find: looks up the trained networks that the recipe builds on.
 
     Returns:
-        The network, with the weights of its best epoch on calibration, and the facts of the run.
+        The network, with the weights of its best epoch on calibration; its `training_result`
+        holds the facts of the run.
 
     Raises:
         UserError: no data, no or a foreign checkpoint to resume, or one that would be overwritten.

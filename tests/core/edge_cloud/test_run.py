@@ -89,7 +89,7 @@ def test_two_workers_learn_what_one_process_with_detached_features_learns(
 @pytest.mark.parametrize("bits", BITS)
 def test_features_and_labels_travel_and_are_counted(tmp_path: Path, root: Path, bits: int) -> None:
     recipe = split_recipe(epochs=1, edge_cloud={"bits": bits})
-    *_, (traffic,) = trained(recipe, tmp_path / "run", root)
+    _, (traffic,) = trained(recipe, tmp_path / "run", root)
     shape = hollow_network(recipe)[2]
     message = feature_bytes(recipe.batch_size, shape, bits) + recipe.batch_size
     assert traffic.batch_bytes == 90 // recipe.batch_size * message
@@ -101,7 +101,7 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
     tmp_path: Path, root: Path, optimizer: str
 ) -> None:
     recipe = split_recipe(epochs=3, optimizer=optimizer, edge_cloud={"bits": 8})
-    straight, facts, _ = trained(recipe, tmp_path / "straight", root)
+    straight, _ = trained(recipe, tmp_path / "straight", root)
 
     def power_cut(report: object, traffic: object) -> None:
         raise KeyboardInterrupt
@@ -110,16 +110,18 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
     came, mistake = run_both(recipe, run, root, on_epoch=power_cut)
     assert isinstance(came, KeyboardInterrupt)
     assert isinstance(mistake, UserError)
-    resumed, again, traffic = trained(recipe, run, root, resume=True)
+    resumed, traffic = trained(recipe, run, root, resume=True)
     assert [one.epoch for one in traffic] == [1, 2, 3]
-    assert [one.loss for one in again.history] == [one.loss for one in facts.history]
+    assert [one.loss for one in resumed.training_result.history] == [
+        one.loss for one in straight.training_result.history
+    ]
     same_weights(straight, resumed)
 
 
 @pytest.mark.parametrize("lost", ["edge", "cloud"])
 def test_either_side_alone_can_bring_the_other_back(tmp_path: Path, root: Path, lost: str) -> None:
     recipe = split_recipe(epochs=3)
-    straight, facts, _ = trained(recipe, tmp_path / "straight", root)
+    straight, _ = trained(recipe, tmp_path / "straight", root)
 
     def stop_after_two(report: EpochReport, traffic: object) -> None:
         if report.epoch == 2:
@@ -132,7 +134,9 @@ def test_either_side_alone_can_bring_the_other_back(tmp_path: Path, root: Path, 
     same_weights(straight, resumed)
     for side in ("edge", "cloud"):
         assert load_checkpoint(run / side / LATEST).facts["epoch"] == 3
-        assert load_checkpoint(run / side / BEST).facts["epoch"] == facts.best_epoch
+        assert (
+            load_checkpoint(run / side / BEST).facts["epoch"] == straight.training_result.best_epoch
+        )
 
 
 def test_who_is_left_says_what_happened_and_holds_both_halves(tmp_path: Path, root: Path) -> None:

@@ -16,7 +16,6 @@ from core.edge_cloud.link import PeerLostError, Wire
 from core.edge_cloud.run import run_cloud, run_edge
 from core.edge_cloud.traffic import EpochTraffic
 from core.networks.network import ExitNetwork
-from core.training.loop import TrainingResult
 from core.training.progress import EpochReport
 from core.training.recipe import Recipe
 from tests.core.training.tiny import tiny_recipe
@@ -91,7 +90,7 @@ def split_recipe(epochs: int = 3, split: str = "block1", **changes: Any) -> Reci
     return tiny_recipe(phases, network=network, edge_cloud=edge_cloud, **changes)
 
 
-Ran = tuple[ExitNetwork, TrainingResult, list[EpochTraffic]]
+Ran = tuple[ExitNetwork, list[EpochTraffic]]
 
 
 def run_both(

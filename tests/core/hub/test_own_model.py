@@ -103,7 +103,7 @@ def test_bytes_of_the_networks_size_are_normalised() -> None:
 def test_a_transform_is_asked_for_where_training_had_none() -> None:
     made = network()
     settings = Settings.model_validate({"phases": [{"epochs": 1, "learning_rate": 0.1}]})
-    facts = TrainingResult(settings, [], 1, 2.0, None, False, 1)
+    facts = TrainingResult(settings, [], 1, 2.0, None, False, 1, "an abacus")
     made.training_result = facts
     with pytest.raises(UserError, match=r"normalised already.*pass the transform"):
         Model.of(made, CLASSES)

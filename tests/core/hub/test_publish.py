@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from core.data.prepared import ImageSet
+from core.data.transform import EvaluationTransform
 from core.exits.table import ExitTable
 from core.exits.table_file import MOST_CLASSES_IN_FULL
 from core.foundation.errors import UserError
@@ -13,24 +14,25 @@ from core.hub import publish as publishing
 from core.hub.publish import publish
 from core.hub.registry import card_of, shipped_table
 from core.networks.build import build
-from core.networks.normalisation import Normalisation
+from core.networks.network import ExitNetwork
 from core.training.loop import TrainingResult
 from core.training.recipe import Recipe
 from tests.core.training.tiny import tiny_recipe
 
 
-def facts(recipe: Recipe) -> TrainingResult:
-    return TrainingResult(recipe, [], 0, 0.0, Normalisation((0.5,), (0.5,)), True, 1)
+def trained(recipe: Recipe) -> ExitNetwork:
+    network = build(recipe.network).eval()
+    transform = EvaluationTransform.square(8, 1, (0.5,), (0.5,))
+    network.training_result = TrainingResult(recipe, [], 0, 0.0, transform, True, 1, "an abacus")
+    return network
 
 
 def test_weights_that_are_not_numbers_are_not_published(tmp_path: Path) -> None:
-    recipe = tiny_recipe()
-    network = build(recipe.network).eval()
+    network = trained(tiny_recipe())
     with torch.no_grad():
         network.heads["block1"].softmax_branch.bias[0] = torch.nan  # type: ignore[index, union-attr]
-    result = facts(recipe)
     with pytest.raises(UserError, match=r"heads\.block1\.softmax_branch\.bias is not: train again"):
-        publish(recipe, network, result, tmp_path / "model", None)
+        publish(network, tmp_path / "model", None)
     assert not (tmp_path / "model").exists()
 
 
@@ -51,7 +53,7 @@ def test_policies_read_only_what_is_kept_of_a_table(
     seen: list[ExitTable] = []
     monkeypatch.setattr(publishing, "load_split", split)
     monkeypatch.setattr(choosing, "operating_points", lambda *tables: seen.extend(tables[:2]) or ())
-    publish(recipe, build(network).eval(), facts(recipe), tmp_path / "model", None)
+    publish(trained(recipe), tmp_path / "model", None)
     assert [table.top_classes is not None for table in seen] == [True, True]
 
 

@@ -116,7 +116,7 @@ def test_a_whitening_is_computed_from_the_training_images(monkeypatch: pytest.Mo
 
 def test_training_learns(root: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe([{"epochs": 8, "learning_rate": 0.1}], batch_size=20)
-    _, result = train(recipe, tmp_path / "run", data=root)
+    result = train(recipe, tmp_path / "run", data=root).training_result
     assert max(result.history[-1].accuracy) > 0.9
     assert result.history[-1].loss < result.history[0].loss
 
@@ -190,7 +190,7 @@ def test_two_losses_take_turns() -> None:
 
 def test_selection_looks_at_the_last_phase_on_calibration(root: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe([{"epochs": 3, "learning_rate": 0.1}, {"epochs": 3, "learning_rate": 0.1}])
-    _, result = train(recipe, tmp_path / "run", data=root)
+    result = train(recipe, tmp_path / "run", data=root).training_result
     sums = {report.epoch: sum(report.accuracy) for report in result.history[3:]}
     assert result.best_epoch in (4, 5, 6)
     assert sums[result.best_epoch] == max(sums.values())
@@ -211,8 +211,8 @@ def test_an_interrupt_keeps_the_last_epoch_and_resume_goes_on(root: Path, tmp_pa
     with pytest.raises(Interrupted):
         train(recipe, tmp_path / "run", data=root, on_epoch=stop)
     assert load_checkpoint(tmp_path / "run" / "checkpoint.safetensors").facts["epoch"] == 1
-    resumed, _ = train(recipe, tmp_path / "run", data=root, resume=True)
-    straight, _ = train(recipe, tmp_path / "straight", data=root)
+    resumed = train(recipe, tmp_path / "run", data=root, resume=True)
+    straight = train(recipe, tmp_path / "straight", data=root)
     same_weights(straight, resumed)
 
 
