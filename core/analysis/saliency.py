@@ -77,13 +77,11 @@ def grad_cam(
         UserError: no such exit or class.
     """
     _check_exit(network, exit_index)
-    start, stop = network.stage_ranges[exit_index]
-    for block in range(stop, start, -1):
-        features, gradient = _with_gradient(network, image, exit_index, target, block)
-        if gradient.any():
-            break
-        # A classifier that reads the class token alone: what it took from the picture, it took in
-        # the block before.
+    stop = network.stage_ranges[exit_index][1]
+    features, gradient = _with_gradient(network, image, exit_index, target, stop)
+    if stop > 1 and not gradient.any():
+        # The exit reads the class token alone, which has read the picture in the last block.
+        features, gradient = _with_gradient(network, image, exit_index, target, stop - 1)
     weights = gradient.mean(dim=(2, 3), keepdim=True)
     relevance = (weights * features).sum(dim=1, keepdim=True).relu()
     size = (image.shape[2], image.shape[3])

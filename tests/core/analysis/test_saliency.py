@@ -9,7 +9,10 @@ from core.analysis.saliency import SALIENCY, grad_cam
 from core.foundation.errors import UserError
 from core.hub.model import load
 from core.hub.registry import shipped_models
+from core.networks.attach import attach
+from core.networks.trunk import key
 from tests.core.networks.small import images_for, network
+from tests.core.networks.test_attach import module_of
 
 
 @pytest.mark.parametrize("exit_index", range(3))
@@ -100,11 +103,36 @@ def test_threads_may_share_a_network(name: str) -> None:
 @pytest.mark.parametrize("name", SALIENCY)
 def test_stages_behind_the_exit_are_not_run(name: str) -> None:
     made = network()
-    ran: list[int] = []
-    stage = made.stage
-    made.stage = lambda i, x: ran.append(i) or stage(i, x)  # type: ignore[method-assign,func-returns-value]
+    ran: list[str] = []
+    for place, block in made.trunk.blocks.named_children():
+        block.register_forward_hook(lambda *_, place=place: ran.append(place))
     SALIENCY[name].function(made, torch.zeros(1, 1, 28, 28), 1, 0)
-    assert set(ran) == {0, 1}
+    assert set(ran) == {"stem", "block1", "block2"}
+
+
+@torch.no_grad()
+def test_maps_lie_where_the_tokens_or_the_channels_last_do() -> None:
+    vit, swin = module_of("vit"), module_of("swin")
+    vit.encoder.pos_embedding.zero_()
+    vit.conv_proj.bias.zero_()
+    swin.features[0][2].bias.zero_()
+    swin.features[0][0].bias.zero_()
+    for module, place in ((vit, "encoder.dropout"), (swin, "features.0")):
+        image = torch.zeros(1, 3, 32, 32)
+        image[..., 8:16, 16:24] = 3  # one patch of the one, four of the other
+        made = attach(module, image, exits=[place])
+        features = made.to_map(0, made.stage(0, image))
+        looks_for = features[0, :, features.shape[2] * 5 // 16, features.shape[3] * 9 // 16]
+        made.heads[key(place)].softmax_branch.weight[3] = looks_for
+        seen = grad_cam(made, image, 0, 3)
+        inside = seen[8:16, 16:24].mean()
+        assert inside > 5 * (seen.sum() - 64 * inside) / (32 * 32 - 64)
+
+
+def test_an_exit_that_reads_the_class_token_alone_looked_somewhere() -> None:
+    made = attach(module_of("vit"), torch.zeros(1, 3, 32, 32))
+    image = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert max(grad_cam(made, image, 3, target).max() for target in range(3)) == pytest.approx(1)
 
 
 def test_the_network_is_left_without_gradients() -> None:
