@@ -91,6 +91,16 @@ def reading(app: AppTest, title: str) -> str:
     return html(app).split(f"<dt>{title}</dt>", 1)[1].split("<dd>", 1)[1].split("</dd>", 1)[0]
 
 
+def button(app: AppTest, label: str) -> Any:
+    """The first button whose label begins so."""
+    return next(one for one in app.button if one.label.startswith(label))
+
+
+def percent(fraction: float, digits: int) -> str:
+    """A fraction as the app writes it."""
+    return f"{100 * fraction:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
 def leaves_at(app: AppTest) -> int:
     """The exit that is lit on the ladder."""
     return int(re.findall(r'data-exit="(\d+)" data-state="left"', html(app))[0])

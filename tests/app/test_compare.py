@@ -10,7 +10,7 @@ from core.data.prepared import write_prepared
 from core.deploy.benchmark import Timing
 from core.exits.policy import Policy
 from core.hub.registry import card_of, shipped_models, shipped_table
-from tests.app.pages import components, errors, html, link, opened_page, reading
+from tests.app.pages import button, components, errors, html, link, opened_page, percent, reading
 
 MODEL, PLAIN, OTHER_DATA = "eenet8-mnist", "resnet8-mnist", "resnet20-cifar10"
 A = f"model={MODEL}&criterion=margin&thresholds=0.9,0.8"
@@ -19,10 +19,6 @@ B = f"b-model={MODEL}&b-criterion=entropy&b-thresholds=0.5,0.5"
 
 def opened(query: str = "") -> AppTest:
     return opened_page("compare", query)
-
-
-def percent(fraction: float, digits: int) -> str:
-    return f"{100 * fraction:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def figures(app: AppTest) -> str:
@@ -110,8 +106,7 @@ def test_thresholds_that_mean_nothing_are_a_sentence_and_change_nothing(text: st
 
 
 def measure(app: AppTest) -> AppTest:
-    button = next(button for button in app.button if button.label == "Measure here")
-    return button.click().run()
+    return button(app, "Measure here").click().run()  # type: ignore[no-any-return]
 
 
 def test_times_are_shown_until_the_configuration_changes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,8 @@ def test_a_link_reproduces_what_it_was_copied_from(page: str, query: str) -> Non
         ("compare", f"b-model={PLAIN}&b-thresholds=0.1,0.2&b-off=1"),
         ("compare", "b-=1&b-b-model=2"),
         ("train", "loss=tarot&lambda=nan&epochs=-3&exits=moon&seed=x"),
+        ("model", "show=own&pixels=7&classes=-3&exits=a,b"),
+        ("model", "show=own&network=resnet9&head=x&train=x&epochs=999"),
         ("edge_cloud", f"model={MODEL}&split=x&rate=-3&bits=7&speed=nan&images=0"),
     ],
 )
@@ -63,4 +65,4 @@ def test_a_strange_link_is_brought_into_range(page: str, query: str) -> None:
     assert "<script>" not in html(app)
     thresholds = str(link(app).get("thresholds", "0")).split(",")
     assert all(0 <= float(threshold) <= 1 for threshold in thresholds)
-    assert components(app) or page in ("train", "edge_cloud")
+    assert components(app) or page in ("train", "edge_cloud", "model")

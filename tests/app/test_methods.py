@@ -11,7 +11,7 @@ from core.hub.leaderboard import BUDGETS, leaderboard_entry, rivals
 from core.hub.methods import own_criterion
 from core.hub.registry import card_of, shipped_models, shipped_table
 from core.tuning.validated import validated_thresholds
-from tests.app.pages import errors, html, opened, opened_page, opened_thresholds, policy
+from tests.app.pages import button, errors, html, opened, opened_page, opened_thresholds, policy
 
 MODEL = "eenet8-mnist"
 LOOKING_BACK = f"model={MODEL}&criterion=exclusion&thresholds=0.99,0.99"
@@ -59,7 +59,7 @@ def test_surety_finds_the_thresholds_of_validated_accuracy() -> None:
     app = opened_thresholds(f"model={MODEL}&criterion=entropy")
     app.segmented_control(key="goal").set_value("validated").run()
     app.slider(key="validated").set_value(99.5).run()
-    next(button for button in app.button if button.label == "Find").click().run()
+    button(app, "Find").click().run()
     assert errors(app) == []
     expected = validated_thresholds(shipped_table(MODEL, "calibration"), "entropy", 0.995)
     assert policy(app).thresholds == pytest.approx(expected.thresholds, abs=1e-5)
@@ -68,14 +68,14 @@ def test_surety_finds_the_thresholds_of_validated_accuracy() -> None:
 def test_surety_of_a_score_that_looks_back_is_a_sentence() -> None:
     app = opened_thresholds(f"model={MODEL}&criterion=patience")
     app.segmented_control(key="goal").set_value("validated").run()
-    next(button for button in app.button if button.label == "Find").click().run()
+    button(app, "Find").click().run()
     assert any("looks back" in error for error in errors(app))
 
 
 def test_every_method_stands_on_one_chart() -> None:
     app = opened_page("compare", f"model={MODEL}")
     charts = len(app.get("plotly_chart"))
-    next(button for button in app.button if "with plain" in button.label).click().run()
+    button(app, "Compare ").click().run()
     assert errors(app) == []
     assert len(app.get("plotly_chart")) == charts + 1
     table = html(app).split("ee-methods", 1)[1].split("</table>", 1)[0]

@@ -6,13 +6,9 @@ import pytest
 
 from core.foundation.places import PRETRAINED
 from core.hub.registry import card_of, shipped_models
-from tests.app.pages import errors, html, opened_page
+from tests.app.pages import button, errors, html, opened_page, percent
 
 MODEL = "eenet8-mnist"
-
-
-def percent(fraction: float, digits: int) -> str:
-    return f"{100 * fraction:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 @pytest.mark.parametrize("name", shipped_models())
@@ -38,8 +34,7 @@ def test_every_model_is_described(name: str) -> None:
 def test_parts_are_measured_when_asked() -> None:
     app = opened_page("model", f"model={MODEL}")
     assert "µs" not in html(app)
-    (measure,) = [one for one in app.button if one.label == "Measure here"]
-    measure.click().run()
+    button(app, "Measure here").click().run()
     assert errors(app) == []
     assert html(app).count("µs") + html(app).count("\N{NO-BREAK SPACE}ms") >= 2 * (2 * 3 + 1)
     app.selectbox(key="model").set_value("resnet8-mnist").run()
@@ -52,8 +47,7 @@ def test_a_damaged_model_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("core.hub.registry.PRETRAINED", tmp_path)
     app = opened_page("model", f"model={MODEL}")
     assert errors(app) == []
-    (measure,) = [one for one in app.button if one.label == "Measure here"]
-    measure.click().run()
+    button(app, "Measure here").click().run()
     assert len(errors(app)) == 1
     assert "damaged" in errors(app)[0]
 

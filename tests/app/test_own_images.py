@@ -16,7 +16,7 @@ from core.exits.routing import route
 from core.foundation.jobs import Tell
 from core.hub import scoring
 from core.hub.model import load
-from tests.app.pages import components, errors, exit_cards, html, link, opened_page, tiles
+from tests.app.pages import button, components, errors, exit_cards, html, link, opened_page, tiles
 from tests.core.data.pictures import packed
 
 MODEL = "eenet8-mnist"
@@ -51,10 +51,6 @@ def waited(app: AppTest) -> AppTest:
     job = app.session_state["own-collection"].job
     assert job is None or job.wait(PATIENCE)
     return app.run()
-
-
-def button(app: AppTest, label: str) -> Any:
-    return next(one for one in app.button if one.label == label)
 
 
 def labels_of(app: AppTest) -> list[str]:

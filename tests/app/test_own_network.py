@@ -3,7 +3,6 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 import core
 from app.components.pictures import png
-from tests.app.pages import errors, html, link, opened_page
+from tests.app.pages import button, errors, html, link, opened_page
 from tests.core.data.pictures import packed
 
 PAGES = ["playground", "thresholds", "samples", "compare", "train", "edge_cloud", "learn", "model"]
@@ -90,10 +89,6 @@ def trained(app: AppTest) -> AppTest:
     job = app.session_state["own-network-draft"].job
     assert job is None or job.wait(PATIENCE)
     return app.run()
-
-
-def button(app: AppTest, label: str) -> Any:
-    return next(one for one in app.button if one.label.startswith(label))
 
 
 def weights_of(module: torch.nn.Module) -> bytes:
@@ -202,10 +197,24 @@ def test_a_training_can_be_called_off() -> None:
     assert not button(app, "Train the exits").disabled
 
 
-@pytest.mark.parametrize(
-    "query", ["pixels=7&classes=-3", "network=resnet9&head=x&train=x&epochs=999", "exits=a,b"]
-)
-def test_a_strange_link_is_brought_into_range(query: str) -> None:
-    app = opened_page("model", f"show=own&{query}")
+def test_a_factory_that_the_server_was_started_with_is_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "my_nets.py"
+    file.write_text(
+        "from torch import nn\n\n\n"
+        "def make():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2),\n"
+        "        nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))\n"
+    )
+    monkeypatch.setenv("EENET_FACTORY", f"{file}:make")
+    app = opened_page("model", "show=own&network=factory&classes=3&pixels=32&train=joint&epochs=2")
+    app.file_uploader(key="own-pictures").upload("colours.zip", packed(coloured()), "x/zip").run()
+    trained(app)
     assert errors(app) == []
-    assert "ee-ticks" in html(app)
+    app.segmented_control(key="model-page").set_value("model").run()
+    app.selectbox(key="model").set_value("trained-here-1").run()
+    assert errors(app) == []
+    assert html(app).count('<li class="ee-card">') == 2
+    button(app, "Measure here").click().run()
+    assert errors(app) == []

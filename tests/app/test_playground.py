@@ -18,7 +18,7 @@ from core.exits.routing import route
 from core.foundation.places import PRETRAINED
 from core.hub.model import load
 from core.hub.registry import card_of, shipped_models
-from tests.app.pages import errors, html, leaves_at, link, opened, policy, reading
+from tests.app.pages import button, errors, html, leaves_at, link, opened, policy, reading
 
 MODEL = "eenet8-mnist"
 NO_SAMPLES = "airbench-large-tiny"  # its images may not be passed on
@@ -164,8 +164,7 @@ def test_an_upload_is_answered_and_a_dark_digit_on_paper_is_turned_around() -> N
 def test_a_sample_takes_over_from_an_upload() -> None:
     app = with_upload(png(np.zeros((30, 30, 3), np.uint8)), "black.png")
     assert "black.png" in html(app)
-    back = next(one for one in app.button if one.label == "Back to the samples")
-    back.click().run()
+    button(app, "Back to the samples").click().run()
     assert errors(app) == []
     assert "black.png" not in html(app)
 

@@ -20,7 +20,7 @@ from core.exits.routing import Routing, route
 from core.foundation.errors import UserError
 from core.hub.model import load
 from core.hub.registry import card_of, shipped_models, shipped_table
-from tests.app.pages import components, errors, exit_cards, html, link, opened_page, tiles
+from tests.app.pages import button, components, errors, exit_cards, html, link, opened_page, tiles
 
 MODEL = "eenet8-mnist"
 POLICY = Policy("max_probability", [0.9, 0.8])
@@ -114,8 +114,7 @@ def test_filters_are_set_by_hand_and_cleared() -> None:
     assert numbers(app) == select(samples(), asked)[:48].tolist()
     shown = link(app)
     assert (shown["class"], shown["answer"], shown["from"]) == ("3", "wrong", "0.5")
-    clear = next(button for button in app.button if button.label == "Clear the filters")
-    clear.click().run()
+    button(app, "Clear the filters").click().run()
     assert numbers(app) == select(samples(), Selection(order="least_sure"))[:48].tolist()
     assert "class" not in link(app)
 
@@ -143,13 +142,13 @@ def test_an_open_sample_shows_what_every_exit_said() -> None:
     assert f"It is <b>{images.classes[images.labels[1234]]}</b>" in shown
     assert f'data-exit="{result.exits[0]}" data-state="left"' in shown
     assert shown.count("data-exit=") == 3
-    assert any(button.label == "Open in the Playground" for button in app.button)
+    assert any(one.label == "Open in the Playground" for one in app.button)
 
 
 def test_without_its_picture_a_sample_still_opens_but_not_in_the_playground() -> None:
     app = opened(f"{QUERY}&of=test&open=10000")
     assert "<h2>Test image 9,999</h2>" in html(app)
-    assert not [button for button in app.button if button.label == "Open in the Playground"]
+    assert not [one for one in app.button if one.label == "Open in the Playground"]
 
 
 def test_what_is_browsed_comes_back_from_its_parameters() -> None:
@@ -240,7 +239,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
 
 
 def download(app: AppTest) -> AppTest:
-    next(one for one in app.button if one.label == "Download MNIST").click().run()
+    button(app, "Download MNIST").click().run()
     return app
 
 
@@ -301,7 +300,7 @@ def test_a_download_that_fails_is_a_sentence_and_may_be_tried_again(source: Sour
 def test_one_download_at_a_time(source: Source) -> None:
     download(opened(QUERY))
     app = opened("model=resnet20-cifar10")
-    next(one for one in app.button if one.label == "Download CIFAR-10").click().run()
+    button(app, "Download CIFAR-10").click().run()
     assert "mnist is being downloaded" in errors(app)[0]
     assert not app.exception
 
@@ -332,7 +331,7 @@ def test_pictures_on_the_disk_are_shown(empty_root: Path) -> None:
     assert not app.info
     assert exit_cards(app)[0]["count"] == "10,000"
     assert all(tile["image"] for tile in tiles(app))
-    assert any(button.label == "Open in the Playground" for button in app.button)
+    assert any(one.label == "Open in the Playground" for one in app.button)
 
 
 def test_other_pictures_of_that_name_are_not_shown_as_if_they_were_those(empty_root: Path) -> None:

@@ -7,14 +7,10 @@ from core.exits.report import evaluate
 from core.hub.registry import card_of, shipped_models, shipped_table
 from core.tuning.front import best_within_cost, cheapest_within_drop, front
 from core.tuning.guarantee import control
-from tests.app.pages import errors, html, link, opened_thresholds, policy, reading
+from tests.app.pages import errors, html, link, opened_thresholds, percent, policy, reading
 
 MODEL = "eenet8-mnist"
 EARLY = [name for name in shipped_models() if card_of(name).num_exits > 1]
-
-
-def percent(fraction: float, digits: int) -> str:
-    return f"{100 * fraction:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 @pytest.mark.parametrize("name", EARLY)

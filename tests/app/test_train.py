@@ -15,7 +15,7 @@ from core.data.samples import load_samples
 from core.hub.model import load
 from core.hub.registry import as_zip
 from core.training.lesson import COLLAPSING, MOST_EPOCHS, MOST_LAMBDA, SOUND
-from tests.app.pages import errors, html, link, opened_page, reading
+from tests.app.pages import button, errors, html, link, opened_page, reading
 
 QUICK = "epochs=1&loss=v2&lambda=0.5"
 PATIENCE = 120
@@ -31,10 +31,6 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def start(app: AppTest) -> AppTest:
     return button(app, "Start").click().run()
-
-
-def button(app: AppTest, label: str) -> Any:
-    return next(one for one in app.button if one.label.startswith(label))
 
 
 def trained(query: str = QUICK) -> AppTest:
