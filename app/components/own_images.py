@@ -11,6 +11,7 @@ from app.components.html import box, section
 from app.sample_sources import OwnImages, readable_folder
 from core.data.archives import files_in_zip
 from core.data.folders import SUFFIXES
+from core.data.images import MAX_BYTES
 from core.data.uploads import (
     MOST_BYTES,
     MOST_PICTURES,
@@ -158,6 +159,7 @@ def _folder(model: str, mine: OwnImages) -> None:
         accept_multiple_files="directory",
         key=key,
         on_change=changed,
+        max_upload_size=MAX_BYTES // 2**20,
         help="Of your own machine, with the folders in it; your browser asks before it sends them.",
     )
 

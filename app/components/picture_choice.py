@@ -13,7 +13,7 @@ from app.components.errors import sentences
 from app.components.picture_grid import Group, Tile, picture_grid
 from app.components.pictures import Picture, data_uri, png
 from app.sample_sources import SampleSource
-from core.data.images import FORMATS, centred_digit, has_light_edge, open_image
+from core.data.images import FORMATS, MAX_BYTES, centred_digit, has_light_edge, open_image
 from core.data.likeness import hint
 from core.data.prepared import ImageSet
 from core.hub.card import Card
@@ -176,6 +176,7 @@ def _uploader(card: Card) -> None:
         accept_multiple_files=True,
         key=key,
         on_change=changed,
+        max_upload_size=MAX_BYTES // 2**20,
         help=f"One, or up to {MOST_UPLOADS}. The middle square of each is scaled to the "
         f"{side} × {side} pixels that this network reads. They stay in this session and are "
         "stored nowhere.",

@@ -305,7 +305,9 @@ def _keeping(card: Card, view: state.View) -> None:
         st.caption("Opens this page with the same model, criterion and thresholds.")
         st.code(state.link(), language=None, wrap_lines=True)
     with st.popover("Load from a file", icon=":material/upload:", width="stretch"):
-        file = st.file_uploader("A policy in JSON", type="json", key="policy-file")
+        file = st.file_uploader(
+            "A policy in JSON", type="json", key="policy-file", max_upload_size=1
+        )
         if file is not None and st.session_state.get("policy-read") != file.file_id:
             with sentences():
                 policy = Policy.from_json(file.getvalue(), file.name)

@@ -28,3 +28,14 @@ def test_choose_exits_bring_pictures_train_and_open(page: Page) -> None:
     pictures = page.get_by_role("group", name="Images of this selection").get_by_role("button")
     expect(pictures).to_have_count(6)
     assert faults == []
+
+
+def test_a_large_file_of_weights_arrives_and_is_judged(page: Page) -> None:
+    page.goto(f"/model?show=own&{NETWORK}")
+    page.locator(".ee-ticks").wait_for()
+    weights = FilePayload(
+        name="weights.safetensors", mimeType="application/octet-stream", buffer=bytes(12 * 2**20)
+    )
+    page.get_by_test_id("stFileUploaderDropzoneInput").nth(0).set_input_files([weights])
+    complaint = page.get_by_test_id("stAlertContentError")
+    expect(complaint).to_contain_text("weights.safetensors")

@@ -59,7 +59,7 @@ def test_a_good_file_is_answered_and_bad_ones_are_sentences(page: Page) -> None:
 def test_what_is_too_large_never_leaves_the_browser(page: Page) -> None:
     page.goto("/?model=eenet8-mnist")
     page.locator(".ee-tops").wait_for()
-    upload(page, {"large.png": bytes(11 * 2**20)})
-    expect(page.get_by_text("10.0MB or smaller")).to_be_visible()
+    upload(page, {"large.png": bytes(21 * 2**20)})
+    expect(page.get_by_text("20.0MB or smaller")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator(".ee-input figcaption")).to_contain_text("Sample 1 of")
