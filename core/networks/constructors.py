@@ -23,6 +23,9 @@ AUXILIARY = ("aux1", "aux2", "AuxLogits")
 PASSING = ("training", "inplace", "num_classes", "aux_logits")
 """Attributes that tell nothing about what a module computes in eval mode."""
 
+NEAREST = 4
+"""Of a family's constructors, so many are tried: those of about as many parameters."""
+
 Factory = Callable[[], nn.Module]
 """Makes a module of the user's own, with fresh or trained weights."""
 
@@ -95,7 +98,7 @@ def _candidates(module: nn.Module) -> list[str]:
             if torchvision.models.get_model_builder(name).__module__ == type(module).__module__
         ]
         names.sort(key=lambda name: abs(_published_parameters(name) - parameters))
-        return [TORCHVISION + name for name in names]
+        return [TORCHVISION + name for name in names[:NEAREST]]
     facts = getattr(module, "pretrained_cfg", None)
     if isinstance(facts, dict) and "architecture" in facts:
         return [f"{TIMM}{facts['architecture']}"]

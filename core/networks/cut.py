@@ -74,24 +74,19 @@ def cut(
 
     Raises:
         UserError: the module cannot be traced, does not accept the example, does not answer with
-            one tensor (B, K), or has no place where it can be cut.
+            one tensor (B, K), or has fewer than two places.
     """
     traced = trace(module)
-    if num_classes is not None:
-        _replace_classifier(module, traced.graph, num_classes)
     run = _Run(module, traced.graph, example)
-    if num_classes not in (None, run.num_classes):
-        raise UserError(
-            f"expected the last linear layer or 1×1 convolution of {type(module).__name__} to be "
-            f"its classifier, but with {num_classes} outputs there it still gives "
-            f"{run.num_classes} logits: put a classifier for your classes in yourself."
-        )
+    if num_classes is not None and num_classes != run.num_classes:
+        _replace_classifier(module, traced.graph, run.num_classes, num_classes)
+        run = _Run(module, traced.graph, example)
     places = _places(module, traced, run)
-    if not places:
+    if len(places) < 2:  # the final head stands at the last
         raise UserError(
-            "expected `module` to have a place before its classifier through which everything "
-            f"flows as one tensor, but {type(module).__name__} has none{_opaque(traced)}: build "
-            "core.networks.trunk.Trunk by hand."
+            "expected `module` to have places before its classifier through which everything "
+            f"flows as one tensor, but {type(module).__name__} has {len(places)}{_opaque(traced)}: "
+            "build core.networks.trunk.Trunk by hand."
         )
     *pieces, rest = _pieces(module, traced.graph, [place.node for place in places])
     used = {name for piece in (*pieces, rest) for name in piece.state_dict()}
@@ -119,8 +114,8 @@ def answer(function: Callable[[Tensor], object], example: Tensor) -> Tensor:
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise UserError(
-            "expected `example` to be images as the module takes them, but it fails on (C, H, W) = "
-            f"{tuple(example.shape[1:])} ({reason}): pass images of its channels and size."
+            "expected images of the channels and size that the module takes, but it fails on "
+            f"(C, H, W) = {tuple(example.shape[1:])} ({reason}): choose others."
         ) from None
     if isinstance(logits, Tensor) and logits.dim() == 2 and len(logits) == len(example):
         return logits
@@ -131,21 +126,28 @@ def answer(function: Callable[[Tensor], object], example: Tensor) -> Tensor:
     )
 
 
-def _replace_classifier(module: nn.Module, graph: fx.Graph, num_classes: int) -> None:
+def _replace_classifier(module: nn.Module, graph: fx.Graph, old: int, new: int) -> None:
+    """Put a fresh layer for ``new`` classes in the place of the last one with ``old`` outputs.
+
+    Raises:
+        UserError: there is no linear layer or 1×1 convolution of so many.
+    """
     for node in reversed(graph.nodes):
         layer = module.get_submodule(str(node.target)) if node.op == "call_module" else None
         bias = getattr(layer, "bias", None) is not None
-        if isinstance(layer, nn.Linear):
-            old = layer.out_features
-            fresh: nn.Module = nn.Linear(layer.in_features, num_classes, bias)
-        elif isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
-            old = layer.out_channels
-            fresh = nn.Conv2d(layer.in_channels, num_classes, 1, bias=bias)
+        fresh: nn.Module
+        if isinstance(layer, nn.Linear) and layer.out_features == old:
+            fresh = nn.Linear(layer.in_features, new, bias)
+        elif isinstance(layer, nn.Conv2d) and layer.weight.shape == (old, layer.in_channels, 1, 1):
+            fresh = nn.Conv2d(layer.in_channels, new, 1, bias=bias)
         else:
             continue
-        if old != num_classes:
-            module.set_submodule(str(node.target), fresh.to(layer.weight.device))
+        module.set_submodule(str(node.target), fresh.to(layer.weight.device))
         return
+    raise UserError(
+        f"expected {type(module).__name__} to end in a linear layer or 1×1 convolution with {old} "
+        f"outputs, one per class, but it does not: put a classifier for {new} classes in yourself."
+    )
 
 
 def original_names(network: ExitNetwork) -> tuple[dict[str, str], frozenset[str]]:
@@ -197,6 +199,13 @@ class _Run(fx.Interpreter):
             self.shapes[n] = value.shape
         return value
 
+    def seen_by_heads(self, node: fx.Node) -> tuple[Layout, Shape]:
+        """Return how features lie, and their (C, H, W) as maps."""
+        layout = layout_of(self.shapes[node][1:])
+        assert layout is not None
+        maps = layout.to_map(torch.empty(self.shapes[node], device="meta"))
+        return layout, (maps.shape[1], maps.shape[2], maps.shape[3])
+
 
 @dataclass(frozen=True, eq=False)
 class _Place:
@@ -204,8 +213,8 @@ class _Place:
     name: str
     aliases: tuple[str, ...]
     macs: int
-    shape: Shape
     layout: Layout
+    shape: Shape
 
 
 def _places(module: nn.Module, traced: Trace, run: _Run) -> list[_Place]:
@@ -227,30 +236,21 @@ def _places(module: nn.Module, traced: Trace, run: _Run) -> list[_Place]:
     places: list[_Place] = []
     for macs, group in groupby(free, key=run.macs.__getitem__):
         nodes = list(group)
-        spatial = [node for node in nodes if _map_shape(run, node)[1:] != (1, 1)] or nodes
+        spatial = [node for node in nodes if run.seen_by_heads(node)[1][1:] != (1, 1)] or nodes
         ends = [
             node
             for node in spatial
-            if any(True for name in _names(traced, node) for _ in _children(module, name))
+            if any(_has_children(module, name) for name in _names(traced, node))
         ]
         node = (ends or spatial)[-1]
         name = _name(traced, node, places[-1].node if places else None)
         aliases = tuple(other for n in nodes for other in _names(traced, n) if other != name)
-        layout = layout_of(run.shapes[node][1:])
-        assert layout is not None
-        places.append(_Place(node, name, aliases, macs, _map_shape(run, node), layout))
+        places.append(_Place(node, name, aliases, macs, *run.seen_by_heads(node)))
     return places
 
 
-def _map_shape(run: _Run, node: fx.Node) -> Shape:
-    layout = layout_of(run.shapes[node][1:])
-    assert layout is not None
-    channels, height, width = layout.to_map(torch.empty(run.shapes[node], device="meta")).shape[1:]
-    return channels, height, width
-
-
-def _children(module: nn.Module, path: str) -> Iterable[nn.Module]:
-    return module.get_submodule(path).children()
+def _has_children(module: nn.Module, path: str) -> bool:
+    return next(module.get_submodule(path).children(), None) is not None
 
 
 def _stack(node: fx.Node) -> Iterable[tuple[str, type]]:
@@ -302,7 +302,7 @@ def _bottlenecks(module: nn.Module, graph: fx.Graph, run: _Run) -> Iterator[fx.N
 def _weights(module: nn.Module, node: fx.Node) -> list[int]:
     if node.op == "call_module":
         layer = module.get_submodule(str(node.target))
-        return [id(tensor) for tensor in layer.state_dict(keep_vars=True).values()]
+        return [id(tensor) for tensor in (*layer.parameters(), *layer.buffers())]
     if node.op == "get_attr":
         value = operator.attrgetter(str(node.target))(module)
         return [id(value)] if isinstance(value, Tensor) else []
@@ -357,11 +357,11 @@ def _pieces(module: nn.Module, graph: fx.Graph, ends: Sequence[fx.Node]) -> list
     for node in graph.nodes:
         if node.op == "output":
             part.output(fx.node.map_arg(node.args[0], copy_of))
+            pieces.append(fx.GraphModule(module, part))
         elif node.op != "get_attr":
             copies[node] = part.node_copy(node, copy_of)
-        if node.op == "output" or node in ends:
-            if node.op != "output":
-                part.output(copies[node])
+        if node in ends:
+            part.output(copies[node])
             pieces.append(fx.GraphModule(module, part))
             part, source = fx.Graph(), node
             copies = {node: part.placeholder("features")}

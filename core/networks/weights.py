@@ -33,23 +33,6 @@ HARMLESS: list[Any] = [
 """What stands beside the tensors in many checkpoints and cannot run foreign code."""
 
 
-def load_weights(target: nn.Module, path: str | Path, new_classifier: bool = False) -> None:
-    """Load the weights of a module, or of a network's trunk and final head, from a file.
-
-    What the early exits of a network have learned comes along where both have the same head at
-    the same place.
-
-    Args:
-        target: gets the weights. A network that was cut from a module also takes the module's.
-        path: .safetensors, or .pth, .pt or .ckpt, of which nothing but tensors is used.
-        new_classifier: whether a classifier of another number of classes is left as it is.
-
-    Raises:
-        UserError: no such file, a damaged one, or weights of another network.
-    """
-    fill(target, read_weights(Path(path)), str(path), new_classifier)
-
-
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file by name, freed from what training scripts put around them.
 
@@ -103,11 +86,14 @@ def fill(
 ) -> None:
     """Copy tensors into a module, or into a network's trunk and final head, by their names.
 
+    What the early exits of a network have learned comes along where both have the same head at
+    the same place.
+
     Args:
-        target: as in `load_weights`.
-        tensors: named as the target's or as those of the module that it was cut from.
+        target: gets the weights.
+        tensors: named as the target's, or as those of the module that it was cut from.
         source: names them in errors.
-        new_classifier: as in `load_weights`.
+        new_classifier: whether a classifier of another number of classes is left as it is.
 
     Raises:
         UserError: they are another network's; names the first five that do not fit.
@@ -128,7 +114,7 @@ def fill(
         for name, tensor in given.items()
         if name in names or not (name in unused or name.startswith("heads."))
     }
-    classifier = [*names.values()][-1].rpartition(".")[0] + "."
+    classifier = next(reversed(names.values()), "").rpartition(".")[0] + "."
     fresh = [
         name
         for name, tensor in given.items()
@@ -137,7 +123,7 @@ def fill(
     if fresh and not new_classifier:
         raise UserError(
             f"expected {source} to tell {len(ours[names[fresh[0]]])} classes apart, but it tells "
-            f"{len(given[fresh[0]])} ({fresh[0]}): start with a new classifier, or from weights "
+            f"{len(given[fresh[0]])} ({fresh[0]}): set `new_classifier`, or start from weights "
             "that were trained on these classes."
         )
     given = {name: tensor for name, tensor in given.items() if name not in fresh}
@@ -151,7 +137,7 @@ def _other_classes(tensor: Tensor, ours: Tensor) -> bool:
 
 
 def _called(target: nn.Module) -> str:
-    spec = target.spec if isinstance(target, ExitNetwork) else None
+    spec = target._spec if isinstance(target, ExitNetwork) else None
     return f"the backbone {spec.backbone}" if spec else type(target).__name__
 
 

@@ -146,7 +146,7 @@ class Trainer:
         network = build(spec)
         known: Normalisation | None = None
         if recipe.start_from is not None:
-            known = start_from(network, spec, recipe.start_from, find)
+            known = start_from(network, spec, recipe.start_from, find, recipe.new_classifier)
         if recipe.mean is not None and recipe.std is not None:
             known = Normalisation(recipe.mean, recipe.std)
         costs = count(network, spec.in_channels, spec.image_size).costs.at_exits()

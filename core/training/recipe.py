@@ -142,7 +142,9 @@ class Recipe(Settings):
     """The plain network of the same backbone: the yardstick."""
     start_from: str | None = None
     """A trained network whose trunk and final head to begin with: a model, its folder, a file of
-    weights (.safetensors, .pth, .pt) or torchvision's, "torchvision:DEFAULT"."""
+    weights (.safetensors, .pth, .pt, .ckpt) or torchvision's, "torchvision:DEFAULT"."""
+    new_classifier: bool = False
+    """Whether the classifier is new where `start_from` tells other classes apart."""
     teacher: str | None = None
     """A trained network that all exits learn from, in phases with distillation: a model or its
     folder."""

@@ -370,6 +370,13 @@ def test_another_number_of_classes_gets_a_fresh_classifier(name: str, tmp_path: 
     }
 
 
+def test_a_network_without_a_classifying_layer_is_built_again() -> None:
+    network = attach(without_classifier(), images(1, 32), exits=1)
+    assert (
+        build(network.spec, without_classifier).state_dict().keys() == network.state_dict().keys()
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -474,7 +481,8 @@ class Noise(nn.Module):
 
 def without_classifier() -> nn.Module:
     return nn.Sequential(
-        *(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.AdaptiveAvgPool2d((1, 2)), nn.Flatten())
+        *(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3)),
+        *(nn.AdaptiveAvgPool2d((1, 2)), nn.Flatten()),
     )
 
 
@@ -484,8 +492,8 @@ def without_classifier() -> nn.Module:
         (Branching, {}, r"Branching is not \(test_attach\.py, line \d+: .*control flow.*child"),
         (lambda: Answers(lambda x: (x, x)), {}, "logits .* but got tuple .*wrap it"),
         (lambda: Answers(lambda x: x), {}, r"logits .* but got shape \(1, 10, 30, 30\)"),
-        (lambda: Answers(lambda x: x.mean((2, 3))), {}, "Answers has none.*Trunk by hand"),
-        (small_resnet, {}, r"fails on .*\(3, 32, 32\) .*channels and size"),
+        (lambda: Answers(lambda x: x.mean((2, 3))), {}, "Answers has 0: build .*Trunk by hand"),
+        (small_resnet, {}, r"channels and size that the module takes, .*\(3, 32, 32\)"),
         (Encoder, {"exits": ["encoder.layer.1"]}, r"Did you mean 'encoder\.layers\.1'"),
         (Functional, {"exits": ["conv5"]}, "Did you mean 'conv3'.*Possible: conv1, conv2, conv3"),
         (Functional, {"exits": ["conv2", "conv1"]}, "from first to last"),
@@ -495,7 +503,7 @@ def without_classifier() -> nn.Module:
         (Functional, {"heads": ["pool"]}, "3 kinds of head"),
         (Functional, {"head": 3}, "option `head` is not valid"),
         (Functional, {"num_classes": 1}, "option `num_classes` is not valid"),
-        (without_classifier, {"num_classes": 3}, "last linear layer or 1×1 convolution"),
+        (without_classifier, {"num_classes": 3}, "1×1 convolution with 16 outputs, one per class"),
         (lambda: nn.Sequential(Functional(), Noise()), {}, "draws random numbers"),
     ],
 )

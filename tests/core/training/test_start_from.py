@@ -18,7 +18,7 @@ from core.hub.model import load, trained
 from core.networks.build import build
 from core.networks.network import ExitNetwork
 from core.networks.spec import NetworkSpec
-from core.networks.weights import load_weights
+from core.networks.weights import fill, read_weights
 from core.training.loop import Trainer
 from core.training.start_from import start_from
 from tests.core.networks.small import torchvision_module
@@ -128,6 +128,15 @@ def test_a_training_run_starts_from_a_file(tmp_path: Path) -> None:
     trainer = Trainer.of_recipe(recipe, bars(16, 0), bars(16, 1), torch.device("cpu"), find=trained)
     stem = trainer.network.state_dict()["trunk.blocks.maxpool.conv1.weight"]
     assert torch.equal(stem, module.conv1.weight)
+    module.fc = nn.Linear(512, 7)
+    torch.save(module.state_dict(), tmp_path / "mine.pt")
+    with pytest.raises(UserError, match=r"2 classes apart, but it tells 7 .*new_classifier"):
+        Trainer.of_recipe(recipe, bars(16, 0), bars(16, 1), torch.device("cpu"))
+    recipe = recipe.model_copy(update={"new_classifier": True})
+    trainer = Trainer.of_recipe(recipe, bars(16, 0), bars(16, 1), torch.device("cpu"))
+    assert torch.equal(
+        trainer.network.state_dict()["trunk.blocks.maxpool.conv1.weight"], module.conv1.weight
+    )
 
 
 def test_images_are_normalised_as_the_network_to_begin_with_knows_them(tmp_path: Path) -> None:
@@ -319,10 +328,11 @@ def test_a_classifier_of_other_classes_is_left_fresh_where_that_is_meant(tmp_pat
 def test_a_module_takes_weights_before_it_is_cut(module: nn.Module, tmp_path: Path) -> None:
     torch.save({"model": module.state_dict()}, tmp_path / "mine.ckpt")
     other = torchvision_module("resnet18", seed=1)
-    load_weights(other, tmp_path / "mine.ckpt")
+    weights = read_weights(tmp_path / "mine.ckpt")
+    fill(other, weights, "mine")
     assert torch.equal(other.fc.weight, module.fc.weight)
     with pytest.raises(UserError, match="the weights of Linear and its classifier, but it lacks"):
-        load_weights(nn.Linear(2, 2), tmp_path / "mine.ckpt")
+        fill(nn.Linear(2, 2), weights, "mine")
 
 
 def test_what_exits_have_learned_comes_along_where_the_same_heads_stand() -> None:
