@@ -246,8 +246,8 @@ def _with_cloud_worker(
 
         def look() -> None:
             if worker.poll() is not None:
-                said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-                reason = said[-1].removeprefix("error: ") if said else "it said nothing"
+                lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                reason = lines[-1].removeprefix("error: ") if lines else "it left no message"
                 raise UserError(f"the cloud worker could not start: {reason}")
 
         try:
@@ -303,7 +303,7 @@ def predict(
         cloud_speed,
     )
     batches = batches_in(images, batch_size)
-    found = stretches(choices, batches)
+    ranges = stretches(choices, batches)
     if as_json:
         return to_json(
             {
@@ -313,13 +313,14 @@ def predict(
                 "images": batches * batch_size,
                 "batch_size": batch_size,
                 "plans": [_figures(plan, rates, batches) for plan in choices],
-                "best": {f"{one:.15g}": best(choices, one, batches).name for one in rates},
+                "best": {f"{at:.15g}": best(choices, at, batches).name for at in rates},
                 "stretches": [
-                    {"best": one.plan.name, "from": one.slowest, "to": one.fastest} for one in found
+                    {"best": part.plan.name, "from": part.slowest, "to": part.fastest}
+                    for part in ranges
                 ],
             }
         )
-    return _plan_text(name, choices, found, rates, batches, chosen_bits, cloud_speed)
+    return _plan_text(name, choices, ranges, rates, batches, chosen_bits, cloud_speed)
 
 
 def _network_of(source: str) -> "tuple[str, NetworkSpec]":
@@ -355,7 +356,7 @@ def _figures(plan: Plan, rates: list[float], batches: int) -> dict[str, Any]:
 def _plan_text(
     name: str,
     choices: tuple[Plan, ...],
-    found: tuple[Stretch, ...],
+    ranges: tuple[Stretch, ...],
     rates: list[float],
     batches: int,
     bits: int,
@@ -371,10 +372,10 @@ def _plan_text(
         spent = f"{plan.edge * batches:,.1f}", f"{plan.cloud * batches:,.1f}"
         rows.append((place, f"{plan.bytes(batches) / 1e6:,.1f}", *spent, *times))
     best_rows = [("link", "quickest")]
-    for index, one in enumerate(found):
-        start = "" if index == 0 else f"from {rate_text(one.slowest)}"
-        end = "" if index == len(found) - 1 else f"up to {rate_text(one.fastest)}"
-        place = f"split at {one.plan.name}" if one.plan.kind == "split" else one.plan.name
+    for index, part in enumerate(ranges):
+        start = "" if index == 0 else f"from {rate_text(part.slowest)}"
+        end = "" if index == len(ranges) - 1 else f"up to {rate_text(part.fastest)}"
+        place = f"split at {part.plan.name}" if part.plan.kind == "split" else part.plan.name
         best_rows.append((f"{start} {end}".strip() or "at any rate", place))
     size = choices[0].batch_size
     return (

@@ -85,10 +85,10 @@ def seeds(
     check_trainable(plan)
     use_threads(threads)
 
-    def train_once(one: "Recipe", folder: Path, command: str) -> None:
+    def train_once(plan: "Recipe", folder: Path, command: str) -> None:
         resume = (folder / LATEST).exists()
         again = "the same command goes on."
-        _train(one, folder, resume=resume, data=data, device=device, command=command, again=again)
+        _train(plan, folder, resume=resume, data=data, device=device, command=command, again=again)
 
     cards = [card_of(model_with_seed(recipe, number, out, train_once)) for number in numbers]
     figures = spreads(cards)

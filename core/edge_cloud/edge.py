@@ -97,7 +97,7 @@ class EdgeTrainer(Trainer):
     def checkpoint(self) -> Checkpoint:
         """Everything of both halves that `restore` needs."""
         whole = super().checkpoint()
-        whole.facts["traffic"] = [one.model_dump() for one in self.traffic]
+        whole.facts["traffic"] = [epoch.model_dump() for epoch in self.traffic]
         return whole
 
     def restore(self, checkpoint: Checkpoint, source: str) -> None:

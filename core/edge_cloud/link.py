@@ -235,7 +235,9 @@ class Link:
     def send_state(self, state: Checkpoint) -> None:
         """Send tensors and what is known about them."""
         self.tell(state.facts)
-        tensors = {name: one.detach().cpu().contiguous() for name, one in state.tensors.items()}
+        tensors = {
+            name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()
+        }
         self._send_bytes(bytes_of_tensors(tensors))
 
     def receive_state(self) -> Checkpoint:

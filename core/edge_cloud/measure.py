@@ -37,7 +37,7 @@ def time_training(
     network = build(spec).to(memory_format=torch.channels_last).train()
     exits = network.num_exits
     stages = [
-        [one for block in network.trunk.blocks[start:stop] for one in block.parameters()]
+        [p for block in network.trunk.blocks[start:stop] for p in block.parameters()]
         for start, stop in network.stage_ranges
     ]
     heads = [list(head.parameters()) for head in network.heads.values()]
@@ -75,7 +75,7 @@ def time_training(
                 optimizer.zero_grad(set_to_none=True)
             features = output.detach().requires_grad_()
     medians = [
-        [statistics.median(one[index][part] for one in rounds[1:]) for index in range(exits)]
+        [statistics.median(times[index][part] for times in rounds[1:]) for index in range(exits)]
         for part in range(4)
     ]
-    return TrainingTimes(batch_size, torch.get_num_threads(), *(tuple(one) for one in medians))
+    return TrainingTimes(batch_size, torch.get_num_threads(), *map(tuple, medians))

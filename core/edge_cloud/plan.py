@@ -159,10 +159,10 @@ def plans(
         )
     size = times.batch_size
     forward, backward = times.forward(0, exits), times.backward(0, exits)
-    found = [Plan("all on the edge", "edge", size, forward, backward, 0, 0.0)]
+    every = [Plan("all on the edge", "edge", size, forward, backward, 0, 0.0)]
     for index, name in enumerate(exit_names[:-1]):
         here = index + 1
-        found.append(
+        every.append(
             Plan(
                 name=name,
                 kind="split",
@@ -176,8 +176,8 @@ def plans(
         )
     images = image_bytes(size, image_shape) + label_bytes(size, num_classes)
     whole = (forward + backward) / cloud_speed
-    found.append(Plan("all in the cloud", "cloud", size, 0.0, 0.0, images, whole))
-    return tuple(found)
+    every.append(Plan("all in the cloud", "cloud", size, 0.0, 0.0, images, whole))
+    return tuple(every)
 
 
 def rate_grid(slowest: float, fastest: float, per_decade: int = _PER_DECADE) -> list[float]:
@@ -206,14 +206,14 @@ def stretches(
 ) -> tuple[Stretch, ...]:
     """Return which plan is the quickest from which rate on, from slow to fast."""
     rates = rate_grid(slowest, fastest)
-    found = [Stretch(best(choices, rates[0], batches), slowest, fastest)]
+    ranges = [Stretch(best(choices, rates[0], batches), slowest, fastest)]
     for before, after in pairwise(rates):
-        last, now = found[-1], best(choices, after, batches)
+        last, now = ranges[-1], best(choices, after, batches)
         if now != last.plan:
             crossing = _crossing(choices, batches, last.plan, before, after)
-            found[-1] = replace(last, fastest=crossing)
-            found.append(Stretch(now, crossing, fastest))
-    return tuple(found)
+            ranges[-1] = replace(last, fastest=crossing)
+            ranges.append(Stretch(now, crossing, fastest))
+    return tuple(ranges)
 
 
 def _crossing(

@@ -160,7 +160,9 @@ def _introduce(
         theirs = link.hear()
         link.tell(ours)
     if theirs["recipe"] != ours["recipe"]:
-        fields = [name for name, one in ours["recipe"].items() if theirs["recipe"].get(name) != one]
+        fields = [
+            name for name in ours["recipe"] if theirs["recipe"].get(name) != ours["recipe"][name]
+        ]
         raise UserError(
             f"expected both workers to have the same recipe, but theirs differs in "
             f"{', '.join(fields) or 'what it may say'}: start both with the same recipe and "

@@ -94,6 +94,8 @@ class EdgeCloudFacts(Traffic):
 
 def mean_traffic(chosen: "EdgeCloud", traffic: Sequence[EpochTraffic]) -> EdgeCloudFacts:
     """Return means over all epochs, as a card keeps them, with what was chosen."""
-    means = {name: fmean(getattr(one, name) for one in traffic) for name in Traffic.model_fields}
+    means = {
+        name: fmean(getattr(epoch, name) for epoch in traffic) for name in Traffic.model_fields
+    }
     whole = {name: round(value) for name, value in means.items() if name.endswith("_bytes")}
     return EdgeCloudFacts(**(chosen.model_dump() | means | whole))

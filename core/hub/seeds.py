@@ -72,13 +72,13 @@ def spreads(cards: Sequence[Card]) -> dict[str, Spread]:
     Accuracies and costs are shares. An operating point that a seed's model cannot reach is None
     there.
     """
-    found: dict[str, Spread] = {}
+    figures: dict[str, Spread] = {}
     plains = [card.plain.test_accuracy for card in cards if card.plain is not None]
     against = len(plains) == len(cards)
     if against:
-        found["plain network, accuracy"] = Spread(tuple(plains))
+        figures["plain network, accuracy"] = Spread(tuple(plains))
     for index, name in enumerate(cards[0].exit_names):
-        found[f"exit {index + 1} ({name}), accuracy"] = Spread(
+        figures[f"exit {index + 1} ({name}), accuracy"] = Spread(
             tuple(card.per_exit_accuracy["test"][index] for card in cards)
         )
     names = {
@@ -89,30 +89,30 @@ def spreads(cards: Sequence[Card]) -> dict[str, Spread]:
     }
     for max_drop in sorted(names):
         reached = [
-            next((one.test for one in card.operating_points if one.max_drop == max_drop), None)
+            next((p.test for p in card.operating_points if p.max_drop == max_drop), None)
             for card in cards
         ]
-        accuracies = [None if one is None else one.accuracy for one in reached]
+        accuracies = [None if point is None else point.accuracy for point in reached]
         label = f"{names[max_drop]} (≤ {max_drop * 100:g} points)"
-        found[f"{label}, accuracy"] = Spread(tuple(accuracies))
+        figures[f"{label}, accuracy"] = Spread(tuple(accuracies))
         if against:
-            found[f"{label}, against the plain network"] = Spread(
+            figures[f"{label}, against the plain network"] = Spread(
                 tuple(
                     None if accuracy is None else accuracy - plain
                     for accuracy, plain in zip(accuracies, plains, strict=True)
                 )
             )
-        found[f"{label}, relative cost"] = Spread(
-            tuple(None if one is None else one.relative_cost for one in reached)
+        figures[f"{label}, relative cost"] = Spread(
+            tuple(None if point is None else point.relative_cost for point in reached)
         )
-    return found
+    return figures
 
 
-def spread_table(name: str, seeds: Sequence[int], found: dict[str, Spread]) -> str:
-    """Return a Markdown table of what `spreads` found, in percent."""
+def spread_table(name: str, seeds: Sequence[int], figures: dict[str, Spread]) -> str:
+    """Return a Markdown table of what `spreads` figures, in percent."""
     head = [f"`{name}`", "mean", "standard deviation", *(f"seed {seed}" for seed in seeds)]
     rows = []
-    for label, spread in found.items():
+    for label, spread in figures.items():
         sign = "+" if "against" in label else ""
         values = (_percent(value, sign) for value in spread.values)
         mean, deviation = f"**{_percent(spread.mean, sign)}**", _percent(spread.deviation)

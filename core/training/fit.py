@@ -99,7 +99,9 @@ def fit(
         _source(data, name, reading, spec, settings, place, workers)
         for name, data in (("train", train), ("calibration", calibration))
     )
-    if isinstance(training, StreamedImages) and any(one.loss == "v4" for one in settings.phases):
+    if isinstance(training, StreamedImages) and any(
+        phase.loss == "v4" for phase in settings.phases
+    ):
         raise UserError(
             "expected a loss that needs one batch at a time, but v4 compares all training images "
             "after every epoch: pass them as an ImageSet, or choose v2."

@@ -367,7 +367,9 @@ class Trainer:
         candidates = [report for report in self.history if report.epoch > first_of_last_phase]
         # On the calibration split; of equals the later one, which has seen more.
         candidates = candidates or self.history[-1:]
-        self.best_epoch = max(candidates, key=lambda one: (sum(one.accuracy), one.epoch)).epoch
+        self.best_epoch = max(
+            candidates, key=lambda report: (sum(report.accuracy), report.epoch)
+        ).epoch
 
     def checkpoint(self) -> Checkpoint:
         """Everything that `restore` needs."""

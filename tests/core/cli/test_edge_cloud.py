@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from core.cli.main import main
-from core.data.prepared import write_prepared
 from core.edge_cloud import measure
 from core.edge_cloud.link import GlooWire
 from core.edge_cloud.plan import TrainingTimes
 from core.hub.model import load
 from core.training.checkpoint import load_checkpoint
 from tests.core.edge_cloud.wires import free_address
-from tests.core.training.tiny import bars
+from tests.core.training.tiny import write_bars
 
 ROOT = Path(__file__).resolve().parents[3]
 RECIPE = """
@@ -48,9 +47,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True)
 def bars_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for file, count in (("train", 60), ("test", 20)):
-        made = bars(count, seed=count)
-        write_prepared("bars", file, made.images, made.labels, made.classes, tmp_path / "data")  # type: ignore[arg-type]
+    write_bars(tmp_path / "data", 60, 20)
     monkeypatch.setenv("EENET_DATA", str(tmp_path / "data"))
 
 

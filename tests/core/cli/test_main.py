@@ -25,7 +25,7 @@ from core.hub.model import load
 from core.hub.registry import card_of, shipped_models, shipped_table
 from core.training import loop
 from core.tuning.risk import METHODS, RISKS
-from tests.core.training.tiny import bars
+from tests.core.training.tiny import write_bars
 
 MODEL, PLAIN = "eenet8-mnist", "resnet8-mnist"
 RECIPE = """
@@ -94,9 +94,7 @@ def mnist_root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bars_root(tmp_path: Path) -> Path:
-    for file, count in (("train", 200), ("test", 60)):
-        made = bars(count, seed=count)
-        write_prepared("bars", file, made.images, made.labels, made.classes, tmp_path / "root")  # type: ignore[arg-type]
+    write_bars(tmp_path / "root")
     (tmp_path / "tiny.toml").write_text(RECIPE)
     return tmp_path / "root"
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from core.data.prepared import write_prepared
 from core.data.splits import load_split
 from core.edge_cloud.halves import hollow_network
 from core.edge_cloud.run import answer_seconds, run_cloud, run_edge
@@ -22,16 +21,14 @@ from core.training.optimizer import learning_rate
 from core.training.progress import EpochReport
 from core.training.recipe import Recipe
 from tests.core.edge_cloud.wires import meeting, run_both, split_recipe, trained, wires
-from tests.core.training.tiny import bars, same_weights, tiny_recipe
+from tests.core.training.tiny import same_weights, tiny_recipe, write_bars
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for file, count, seed in (("train", 100, 0), ("test", 40, 1)):
-        images = bars(count, seed)
-        write_prepared("bars", file, images.images, images.labels, images.classes, tmp_path)  # type: ignore[arg-type]
+    write_bars(tmp_path, 100, 40)
     return tmp_path
 
 

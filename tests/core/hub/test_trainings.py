@@ -5,13 +5,12 @@ from threading import Semaphore
 import numpy as np
 import pytest
 
-from core.data.prepared import write_prepared
 from core.exits.report import evaluate
 from core.foundation.errors import UserError
 from core.hub.model import load
 from core.hub.registry import models_in, shipped_table
 from core.hub.trainings import TrainingJob
-from tests.core.training.tiny import bars, tiny_recipe
+from tests.core.training.tiny import tiny_recipe, write_bars
 
 LONG = 600.0
 PATIENCE = 120.0
@@ -19,11 +18,7 @@ PATIENCE = 120.0
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for file, count, seed in (("train", 200, 0), ("test", 60, 1)):
-        images = bars(count, seed)
-        write_prepared(
-            "bars", file, images.images, images.labels, images.classes, tmp_path / "data"
-        )  # type: ignore[arg-type]
+    write_bars(tmp_path / "data")
     return tmp_path
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from core.data.prepared import write_prepared
 from core.foundation.errors import UserError
 from core.networks.backbones.airbench import airbench
 from core.networks.trunk import TRUNKS
@@ -18,7 +17,7 @@ from core.training.checkpoint import load_checkpoint, save_checkpoint
 from core.training.loop import Trainer, train
 from core.training.optimizer import set_rate
 from core.training.recipe import Recipe
-from tests.core.training.tiny import bars, same_weights, tiny_recipe
+from tests.core.training.tiny import bars, same_weights, tiny_recipe, write_bars
 
 CPU = torch.device("cpu")
 SETS = bars(128, 0), bars(64, 1)
@@ -47,9 +46,7 @@ PHASES = {
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for file, count, seed in (("train", 200, 0), ("test", 60, 1)):
-        images = bars(count, seed)
-        write_prepared("bars", file, images.images, images.labels, images.classes, tmp_path)  # type: ignore[arg-type]
+    write_bars(tmp_path)
     return tmp_path
 
 

@@ -1,12 +1,13 @@
 """Short recipes on generated images, for tests of training."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from core.data.prepared import ImageSet
+from core.data.prepared import ImageSet, write_prepared
 from core.training.recipe import Recipe, parse_recipe
 
 
@@ -42,6 +43,12 @@ def bars(count: int, seed: int) -> ImageSet:
     return ImageSet.counted(
         "bars", "train", images.astype(np.uint8), labels, ("horizontal", "vertical")
     )
+
+
+def write_bars(root: Path, train: int = 200, test: int = 60) -> None:
+    """Write the data set of the recipes under a data root."""
+    for images, file in ((bars(train, 0), "train"), (bars(test, 1), "test")):
+        write_prepared("bars", file, images.images, images.labels, images.classes, root)  # type: ignore[arg-type]
 
 
 def same_weights(network: nn.Module, other: nn.Module) -> None:
