@@ -57,7 +57,7 @@ def method(name: str, title: str, description: str) -> Callable[[Map], Map]:
 def grad_cam(
     network: ExitNetwork, image: Tensor, exit_index: int, target: int
 ) -> NDArray[np.float32]:
-    """Return Grad-CAM of one exit: which parts of the image speak for a class there.
+    """Return Grad-CAM of an exit: which parts of the image speak for a class there.
 
     ReLU(Σ_c α_c A_c), with A the features that the exit's head reads and α_c the mean gradient
     of the class's logit with respect to channel c (Selvaraju et al., 2017). The features are at
@@ -94,8 +94,8 @@ def gradient(
 ) -> NDArray[np.float32]:
     """Return max_c |∂ logit / ∂ x_c| (Simonyan et al., 2014). Arguments as `grad_cam`."""
     forward = _forward(network, image, exit_index, target)
-    found = Saliency(forward).attribute(image.clone().requires_grad_(), target=target)
-    return _scaled(found[0].amax(dim=0))
+    gradients = Saliency(forward).attribute(image.clone().requires_grad_(), target=target)
+    return _scaled(gradients[0].amax(dim=0))
 
 
 @method(
@@ -112,8 +112,8 @@ def smooth_grad(
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn((NOISY_COPIES, *image.shape[1:]), generator=generator)
     copies = (image + NOISE * noise.to(image.device)).requires_grad_()
-    found = Saliency(forward).attribute(copies, target=target)
-    return _scaled(found.mean(dim=0).amax(dim=0))
+    gradients = Saliency(forward).attribute(copies, target=target)
+    return _scaled(gradients.mean(dim=0).amax(dim=0))
 
 
 @method(
@@ -126,10 +126,10 @@ def integrated_gradients(
 ) -> NDArray[np.float32]:
     """Return the positive part of Σ_c IG_c (Sundararajan et al., 2017), from the data's mean."""
     forward = _forward(network, image, exit_index, target)
-    found = IntegratedGradients(forward).attribute(
+    attributions = IntegratedGradients(forward).attribute(
         image.clone().requires_grad_(), target=target, n_steps=STEPS, internal_batch_size=STEPS
     )
-    return _scaled(found[0].sum(dim=0).relu())
+    return _scaled(attributions[0].sum(dim=0).relu())
 
 
 @method(
@@ -144,14 +144,14 @@ def occlusion(
     forward = _forward(network, image, exit_index, target)
     side = max(min(image.shape[2:]) // PATCHES, 1)
     with torch.no_grad():
-        found = Occlusion(forward).attribute(
+        attributions = Occlusion(forward).attribute(
             image,
             sliding_window_shapes=(image.shape[1], side, side),
             strides=(image.shape[1], max(side // 2, 1), max(side // 2, 1)),
             target=target,
             perturbations_per_eval=64,
         )
-    return _scaled(found[0].sum(dim=0).relu())
+    return _scaled(attributions[0].sum(dim=0).relu())
 
 
 def _with_gradient(

@@ -1,4 +1,4 @@
-"""What a confidence branch reads before it says whether to stop.
+"""What a confidence branch reads to decide whether to stop.
 
 EENet's reads the features alone (Demir & Akbas, arXiv 2409.05336); being linear, it cannot even
 tell how sure the softmax branch is. JEI-DNN's reads nothing but that (arXiv 2310.09163).

@@ -20,7 +20,7 @@ from core.networks.residual import ResidualPair, unit
 
 @dataclass(frozen=True)
 class HeadOutput:
-    """What a head says.
+    """The outputs of a head.
 
     Attributes:
         logits: (B, K).
@@ -144,9 +144,9 @@ def reader(kind: str) -> Reader:
     Raises:
         UserError: there is no such kind.
     """
-    found = WIDTHS.fullmatch(kind)
-    if found:
-        return SIZED[found[1]]([int(width) for width in found[2].split("-")])
+    match = WIDTHS.fullmatch(kind)
+    if match:
+        return SIZED[match[1]]([int(width) for width in match[2].split("-")])
     return HEADS[kind]
 
 

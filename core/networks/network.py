@@ -15,7 +15,7 @@ from core.networks.trunk import Trunk, key
 
 @dataclass(frozen=True)
 class Outputs:
-    """What every exit says.
+    """The outputs of every exit.
 
     Attributes:
         logits: (B, E, K).

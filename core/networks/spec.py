@@ -1,4 +1,4 @@
-"""What a network is made of, as a card and a recipe say it."""
+"""Specifications of networks, as cards and recipes hold them."""
 
 from typing import Any
 

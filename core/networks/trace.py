@@ -37,7 +37,7 @@ class Trace:
     """What a module computes in eval mode.
 
     Attributes:
-        graph: nothing in it works in place; drop-outs ask for the mode of the module that runs it.
+        graph: nothing in it works in place; dropout follows the mode of the module that runs it.
         outputs: by node, paths of the modules whose output it is, innermost first.
         calls: how often the module of each path is called.
         opaque: by the path of a module that cannot be traced and is run as a whole, the reason.
@@ -76,7 +76,7 @@ def trace(module: nn.Module) -> Trace:
             continue
         _make_out_of_place(module, graph)
         _allow_any_memory_format(graph)
-        _ask_for_mode(graph)
+        _follow_mode(graph)
         return Trace(graph, tracer.outputs, tracer.num_calls, opaque)
 
 
@@ -131,14 +131,14 @@ class _Tracer(fx.Tracer):
 
 
 def _one_layer_after_another(encoder: nn.TransformerEncoder, tokens: Any) -> Any:
-    """Do what an encoder does without masks; its own forward method asks much else on the way."""
+    """Compute what an encoder does without masks; its own forward method has control flow."""
     for layer in encoder.layers:
         tokens = layer(tokens)
     return tokens if encoder.norm is None else encoder.norm(tokens)
 
 
 def _reason(error: Exception) -> str:
-    """Say in one line where in the user's code tracing failed, and why."""
+    """Return in one line where in the user's code tracing failed, and why."""
     ours = (str(Path(torch.__file__).parent), __file__)
     frames = [
         frame
@@ -167,7 +167,7 @@ def _make_out_of_place(module: nn.Module, graph: fx.Graph) -> None:
 
 
 def _goes_out_of_place(module: nn.Module, node: fx.Node) -> bool:
-    """Replace an operation that works in place. Tell whether it was one."""
+    """Replace an operation that works in place. Return whether it was one."""
     if node.op == "call_module":
         return bool(getattr(module.get_submodule(str(node.target)), "inplace", False))
     if node.op == "call_method":
@@ -197,7 +197,7 @@ def _allow_any_memory_format(graph: fx.Graph) -> None:
             node.target = "reshape"
 
 
-def _ask_for_mode(graph: fx.Graph) -> None:
+def _follow_mode(graph: fx.Graph) -> None:
     """Undo what tracing in eval mode has fixed: ``training=False`` becomes ``self.training``."""
     for node in graph.nodes:
         if node.op == "call_function" and _argument(node, "training") is False:

@@ -21,7 +21,7 @@ class Block:
         module: maps features to features, (B, C, H, W) if the layout is a map.
         exit_allowed: whether an early exit may follow this block.
         layout: of the features that it puts out.
-        aliases: other names by which an exit may ask for the place after it.
+        aliases: other names for the place after it.
     """
 
     name: str
@@ -60,7 +60,9 @@ class Trunk(nn.Module):
     ) -> None:
         """Put blocks in a row, with fresh convolutions unless ``initialise`` is false."""
         super().__init__()
-        self.blocks = nn.Sequential(OrderedDict((key(one.name), one.module) for one in blocks))
+        self.blocks = nn.Sequential(
+            OrderedDict((key(block.name), block.module) for block in blocks)
+        )
         self.names = tuple(block.name for block in blocks)
         self.exit_allowed = tuple(block.exit_allowed for block in blocks)
         self.layouts = tuple(block.layout for block in blocks)

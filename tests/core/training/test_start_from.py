@@ -194,17 +194,17 @@ def imagenet() -> tuple[ExitNetwork, NetworkSpec]:
 def test_torchvisions_weights_bring_their_normalisation(
     choice: str, served: Callable[[Download], None]
 ) -> None:
-    asked = []
+    requests = []
 
     def download(url: str, *, weights_only: bool, **others: object) -> State:
-        asked.append((url, weights_only))
+        requests.append((url, weights_only))
         return hollow("resnet18", 1000)
 
     served(download)
     known = start_from(*imagenet(), f"torchvision:{choice}")
     assert known is not None
     assert (known.mean, known.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    ((url, nothing_else),) = asked
+    ((url, nothing_else),) = requests
     assert "resnet18" in url
     assert nothing_else
 
@@ -267,9 +267,9 @@ WRONG: dict[str, tuple[Callable[[State], Any], str]] = {
 def test_weights_that_do_not_fit_are_refused(
     wrong: str, shapes: ExitNetwork, tmp_path: Path
 ) -> None:
-    spoil, message = WRONG[wrong]
+    change, message = WRONG[wrong]
     path = tmp_path / "mine.pth"
-    torch.save(spoil(hollow()), path)
+    torch.save(change(hollow()), path)
     with pytest.raises(UserError, match=message):
         start_from(shapes, SPEC, str(path))
 
