@@ -1,6 +1,5 @@
 """A network of the user's own gets early exits: chosen, filled with weights, trained, saved."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from core.networks.spec import NetworkSpec
 from core.networks.weights import fill, read_weights
 from core.training.fit import fit
 from core.training.preset import load_preset
-from core.training.progress import EpochReport
+from core.training.progress import EpochReport, seconds_left
 
 MOST_PARAMETERS = 30_000_000
 """Of a constructor that is offered: larger networks take long to train on a CPU."""
@@ -209,6 +208,7 @@ class OwnNetworkJob(Job[OwnModel]):
                 *splits[:2],
                 training.preset,
                 workers=0,
+                progress=False,
                 epochs=training.epochs,
                 batch_size=BATCH_SIZE,
                 on_epoch=_watch(training.epochs, seconds, reports, tell),
@@ -225,8 +225,7 @@ class OwnNetworkJob(Job[OwnModel]):
     @property
     def seconds_left(self) -> float:
         """How long the remaining epochs will take, if they take as long as those before; or NaN."""
-        reports = list(self.reports)
-        return _seconds_left(reports, self.training.epochs)
+        return seconds_left(list(self.reports), self.training.epochs)
 
 
 def least_epochs(preset: str) -> int:
@@ -266,8 +265,7 @@ def _watch(
 
     def on_epoch(report: EpochReport) -> None:
         reports.append(report)
-        left = _seconds_left(reports, epochs)
-        if time.monotonic() + left > end:
+        if time.monotonic() + seconds_left(reports, epochs) > end:
             raise UserError(
                 f"expected {epochs} epochs within {seconds / 60:.0f} minutes, but one takes "
                 f"{report.seconds:.0f} s: choose fewer epochs or pictures, smaller pictures, or a "
@@ -276,10 +274,3 @@ def _watch(
         tell(len(reports) / epochs, f"Epoch {len(reports)} of {epochs}")
 
     return on_epoch
-
-
-def _seconds_left(reports: Sequence[EpochReport], epochs: int) -> float:
-    if not reports:
-        return math.nan
-    spent = sum(report.seconds for report in reports)
-    return spent / len(reports) * (epochs - len(reports))

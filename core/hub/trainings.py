@@ -1,6 +1,5 @@
 """Training in the background: a job that trains a recipe and publishes its model."""
 
-import math
 import shutil
 import threading
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 from core.foundation.jobs import Job, Stopped, Tell
 from core.hub.card import Card
 from core.hub.train_model import train_model
-from core.training.progress import EpochReport
+from core.training.progress import EpochReport, seconds_left
 from core.training.recipe import Recipe
 
 APOLOGY = "The training broke off, and the reason has been written to the log: try other settings."
@@ -96,11 +95,7 @@ class TrainingJob(Job[Card]):
     @property
     def seconds_left(self) -> float:
         """How long the remaining epochs will take, if they take as long as those before; or NaN."""
-        reports = list(self.reports)
-        if not reports:
-            return math.nan
-        spent = sum(report.seconds for report in reports)
-        return spent / len(reports) * (self.recipe.epochs - len(reports))
+        return seconds_left(list(self.reports), self.recipe.epochs)
 
     def stop(self) -> None:
         """Leave it at the epoch under way; what was learned so far becomes the model."""

@@ -46,6 +46,7 @@ def fit(
     resume: bool = False,
     device: str = "cpu",
     workers: int = 2,
+    progress: bool = True,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     **fields: Any,
 ) -> ExitNetwork:
@@ -69,6 +70,7 @@ def fit(
             run (bit for bit on a CPU with the same number of threads and workers).
         device: "cpu" or "cuda".
         workers: processes that read the images of a Dataset.
+        progress: whether to show a bar and a line for each epoch on stderr.
         on_epoch: called with a report on each epoch.
         fields: of `Settings` and of every `Phase`, instead of the preset's: ``epochs`` (of all
             phases together), ``learning_rate`` (the highest), ``batch_size``, ``seed``,
@@ -129,7 +131,7 @@ def fit(
         _check_better_than_chance(trainer, spec.num_classes)
     with (
         tempfile.TemporaryDirectory() if out is None else nullcontext(out) as folder,
-        epoch_bar(recipe, settings.epochs) as show,
+        epoch_bar(recipe, settings.epochs, progress) as show,
     ):
 
         def tell(report: EpochReport) -> None:

@@ -51,6 +51,14 @@ class EpochReport:
         return cls(**(row | lists))
 
 
+def seconds_left(reports: Sequence[EpochReport], epochs: int) -> float:
+    """Return how long the remaining epochs take if they are as long as those before, or NaN."""
+    if not reports:
+        return math.nan
+    spent = sum(report.seconds for report in reports)
+    return spent / len(reports) * (epochs - len(reports))
+
+
 def warning_about(phase: Phase, loss: float, share: list[float], learned: bool) -> str | None:
     """Say what is going wrong: a loss that is no number, or all samples leaving at one exit."""
     if not math.isfinite(loss):
@@ -84,10 +92,12 @@ class Show(Protocol):
 
 @contextmanager
 def epoch_bar(name: str, epochs: int, shown: bool = True) -> Iterator[Show]:
-    """Yield what shows each epoch on stderr: a line, and a bar where somebody looks."""
+    """Yield what shows each epoch on stderr: a line, and a bar where it is a terminal."""
     with tqdm(total=epochs, desc=name, unit=" epochs", disable=None if shown else True) as bar:
 
         def show(report: EpochReport, more: str = "") -> None:
+            if not shown:
+                return
             line = (
                 f"epoch {report.epoch}/{epochs}  loss {report.loss:.4f}  "
                 f"accuracy {_percents(report.accuracy)}  leave {_percents(report.exit_share)}  "
