@@ -78,7 +78,7 @@ Pass = Callable[[], None]  # once over the images
 def ours(backbone: str, train: ImageSet, device: torch.device) -> Pass:
     """The project's loop."""
     trainer = Trainer.of_recipe(recipe(backbone), train, train.select(np.arange(100)), device)
-    phase, _ = trainer.recipe.phase_at(0)
+    phase, _ = trainer.settings.phase_at(0)
 
     def once() -> None:
         trainer._pass_over_data(phase, 0)
