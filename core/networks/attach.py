@@ -121,6 +121,8 @@ def _copy(module: nn.Module, example: Tensor) -> tuple[nn.Module, Tensor]:
     module = getattr(module, "_orig_mod", module)  # of torch.compile
     if isinstance(module, nn.DataParallel | DistributedDataParallel):
         module = module.module
+    if not isinstance(module, nn.Module):
+        raise UserError(f"expected `module` to be an nn.Module, but got {type(module).__name__}.")
     own = copy.deepcopy(module).cpu().float().eval()
     return own, example[:1].detach().cpu().float()
 

@@ -505,10 +505,11 @@ def without_classifier() -> nn.Module:
         (Functional, {"num_classes": 1}, "option `num_classes` is not valid"),
         (without_classifier, {"num_classes": 3}, "1×1 convolution with 16 outputs, one per class"),
         (lambda: nn.Sequential(Functional(), Noise()), {}, "draws random numbers"),
+        (lambda: "resnet18", {}, "nn.Module, but got str"),
     ],
 )
 def test_what_cannot_be_cut_is_refused(
-    make: Callable[[], nn.Module], options: dict[str, Any], message: str
+    make: Callable[[], Any], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         attach(make(), images(1, 32), **options)
