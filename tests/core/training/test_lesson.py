@@ -10,7 +10,6 @@ from core.networks.trunk import TRUNKS
 from core.training import lesson, losses, progress
 from core.training.lesson import LOSSES, MOST_EPOCHS, PLACES, Lesson
 from core.training.recipe import load_recipe
-from tests.core.hub.test_model import write_model
 
 
 def test_every_loss_is_described_and_lambda_has_a_say_where_it_should() -> None:
@@ -46,10 +45,9 @@ def test_what_is_out_of_range_is_refused() -> None:
 
 def test_a_recipe_can_be_read_from_a_card(tmp_path: Path) -> None:
     recipe = Lesson(seed=7).recipe("mine-1", "Mine")
-    path = write_model(tmp_path / "tiny") / "card.json"
-    card = json.loads(path.read_text())
-    card["training"]["recipe"] = recipe.model_dump(mode="json", exclude_none=True)
-    path.write_text(json.dumps(card))
+    path = tmp_path / "card.json"
+    facts = {"recipe": recipe.model_dump(mode="json", exclude_none=True)}
+    path.write_text(json.dumps({"training": facts}))
     assert load_recipe(str(path)) == recipe
 
 

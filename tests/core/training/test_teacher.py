@@ -1,6 +1,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,14 +26,14 @@ def pupil(*phases: dict[str, Any]) -> Recipe:
 
 
 def test_exits_learn_from_a_teacher_without_any_labels() -> None:
-    digits = load_split("mnist-samples", "train")
+    digits = load_split("mnist-samples", "train").select(np.arange(0, 4000, 2))
     unknown = replace(digits, labels=digits.labels * 0)
     made = Trainer.of_recipe(
         pupil(), unknown, load_split("mnist-samples", "calibration"), CPU, find=trained
     )
     *_, last = made.epochs()
-    assert last.accuracy[0] > 0.4  # of ten classes
-    assert min(last.accuracy[1:]) > 0.8
+    assert last.accuracy[0] > 0.25  # of ten classes
+    assert min(last.accuracy[1:]) > 0.7
     assert made.teacher is not None
     assert not any(name.startswith("teacher") for name in made.checkpoint().tensors)
 
@@ -58,7 +59,8 @@ def test_a_phase_may_do_without_the_teacher() -> None:
     phase = {"epochs": 1, "learning_rate": 0.1, "distillation": 1.0, "self_taught": True}
     apart = pupil(phase, phase | {"self_taught": False})
     alone = apart.model_copy(update={"teacher": None})
-    digits = load_split("mnist-samples", "train"), load_split("mnist-samples", "calibration")
+    few = np.arange(0, 400, 2)
+    digits = [load_split("mnist-samples", split).select(few) for split in ("train", "calibration")]
     expected = Trainer.of_recipe(alone, *digits, CPU, find=trained).train_epoch()
     made = Trainer.of_recipe(apart, *digits, CPU, find=trained)
     assert made.train_epoch().loss == expected.loss
