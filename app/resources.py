@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from core.hub.scoring import Scored
     from core.networks.cut import CutPoint
     from core.networks.outline import StageOutline
-    from core.tuning.guarantee import Controlled, Rehearsal
+    from core.tuning.guarantee import Controlled, Simulation
 
 EXAMPLES = 200
 """How many test images stand in where no samples ship."""
@@ -161,8 +161,8 @@ def scoring(name: str, collection: Collection) -> "Job[Scored]":
     scorer, turns = model(name), _turns()
     light_on_dark = scorer.card.dataset in ("mnist", SAMPLES_ONLY)
     return Job(
-        lambda tell: score(
-            scorer, collection, tell, light_on_dark=light_on_dark, turn=lambda: turns
+        lambda on_progress: score(
+            scorer, collection, on_progress, light_on_dark=light_on_dark, turn=lambda: turns
         ),
         "Scoring the images broke off, and the reason has been written to the log: try fewer, or "
         "other ones.",
@@ -240,12 +240,12 @@ def guaranteed(name: str, criterion: str, epsilon: float, delta: float, risk: st
 
 
 @_per_model(st.cache_resource(max_entries=32, show_spinner="Choosing thresholds 200 times …"))
-def rehearsed(name: str, criterion: str, epsilon: float, samples: int) -> "Rehearsal":
+def simulated(name: str, criterion: str, epsilon: float, samples: int) -> "Simulation":
     """Return what 200 calibration sets of a model's lead to, with risk control and without."""
-    from core.tuning.guarantee import careful_to_bold, rehearse
+    from core.tuning.guarantee import agreement_path, simulate
 
-    path = careful_to_bold(table_on(name, "calibration"), criterion)
-    return rehearse(path, shown_table(name), epsilon, samples=samples)
+    path = agreement_path(table_on(name, "calibration"), criterion)
+    return simulate(path, shown_table(name), epsilon, samples=samples)
 
 
 def samples(dataset: str) -> ImageSet | None:

@@ -1,6 +1,6 @@
-"""Early-exit networks for images: exact, really skipping, and easy to look into.
+"""Early-exit networks for images: attach exits, train them, choose thresholds, run and skip.
 
-Names are loaded when they are first used, so that what needs no torch does not wait for it.
+Names are imported when they are first used, so that code without torch starts at once.
 """
 
 from importlib import import_module

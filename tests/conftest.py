@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # no test may depend on the machine's speed
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -202,20 +202,20 @@ def _guarantee(card: Card, view: state.View) -> None:
             f"be proven about that; here {CRITERIA[criterion].title.lower()} decides."
         )
     with sentences():
-        trials = resources.rehearsed(view.model, criterion, epsilon / 100, samples)
+        trials = resources.simulated(view.model, criterion, epsilon / 100, samples)
         st.html(
             readings(
                 [
                     Reading(
                         "naive",
                         "Looks good on calibration",
-                        text.percent(trials.naive_broken, 0),
+                        text.percent(trials.naive_violation_rate, 0),
                         "of the guarantees broken, naively",
                     ),
                     Reading(
                         "proven",
                         "Proven on calibration",
-                        text.percent(trials.broken, 0),
+                        text.percent(trials.violation_rate, 0),
                         "of the guarantees broken; 10 % would be allowed",
                         strong=True,
                     ),

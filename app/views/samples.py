@@ -159,12 +159,12 @@ def _selection(card: Card, source: SampleSource, routing: Routing) -> None:
     selection = now.selection(card, source.labelled)
     positions = select(routing, selection)
     shown, number, pages = page_of(positions, now.page - 1, ON_A_PAGE)
-    many = "All" if selection.whole else f"{len(positions):,} of"
+    many = "All" if selection.selects_all else f"{len(positions):,} of"
     told = (now.verdict or now.flip) if source.labelled else now.agreement
     lead = _summary(source, routing, positions) if len(positions) and not told else ""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.html(section(f"{many} {len(routing):,} images", lead))
-        if not selection.whole:
+        if not selection.selects_all:
             st.button(
                 "Clear the filters",
                 icon=":material/filter_alt_off:",

@@ -1,1 +1,1 @@
-"""What can be learned from tables and networks: comparisons, selections, saliency."""
+"""Analysis of tables and networks: comparison, selection of samples, saliency, corruptions."""

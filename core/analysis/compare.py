@@ -1,4 +1,4 @@
-"""Two configurations on the same samples: what changed, and whether it could be chance."""
+"""Comparison of two configurations on the same samples: what changed, and whether by chance."""
 
 import math
 from collections.abc import Sequence
@@ -49,23 +49,23 @@ class Comparison:
 
     @property
     def same_exits(self) -> bool:
-        """Whether A and B have as many exits; else they have none in common."""
+        """Whether A and B have equally many exits; else no exit of one matches one of the other."""
         return self.a.table.num_exits == self.b.table.num_exits
 
     @cached_property
     def exits(self) -> IntArray:
-        """``(E of A, E of B)`` how many samples leave at this exit of A and that one of B."""
+        """``(E of A, E of B)`` number of samples that leave at an exit of A and an exit of B."""
         counts = np.zeros((self.a.table.num_exits, self.b.table.num_exits), np.int64)
         np.add.at(counts, (self.a.exits, self.b.exits), 1)
         return counts
 
     @cached_property
     def changes(self) -> IntArray:
-        """``(N,)`` place in `CHANGES`, or -1 where exit and answer stay.
+        """``(N,)`` index in `CHANGES`, or -1 where exit and answer are the same.
 
-        ``to_wrong``: A is right and B wrong; ``to_right``: the other way round; ``other_answer``:
-        neither is right, or it is not known; ``other_exit``: the same answer from another exit,
-        where the two have `same_exits`.
+        ``to_wrong``: A is right and B wrong; ``to_right``: A is wrong and B right;
+        ``other_answer``: the answers differ, and neither is right or the label is unknown;
+        ``other_exit``: the same answer from another exit, where the two have `same_exits`.
         """
         changes = np.full(len(self), -1, np.int64)
         if self.same_exits:
@@ -76,37 +76,37 @@ class Comparison:
         return changes
 
     def change(self, position: int) -> Change | None:
-        """Return how a sample changes, if it does."""
-        place = int(self.changes[position])
-        return None if place < 0 else CHANGES[place]
+        """Return the change of a sample, or None."""
+        index = int(self.changes[position])
+        return None if index < 0 else CHANGES[index]
 
     def count(self, change: Change | None = None) -> int:
-        """Return how many samples change in this way, or in any."""
+        """Return the number of samples with this change, or with any."""
         return len(self.changed(change, "data"))
 
     @property
     def to_right(self) -> int:
-        """How many samples A answers wrongly and B rightly."""
+        """Number of samples that A answers wrongly and B rightly."""
         return self.count("to_right")
 
     @property
     def to_wrong(self) -> int:
-        """How many samples A answers rightly and B wrongly."""
+        """Number of samples that A answers rightly and B wrongly."""
         return self.count("to_wrong")
 
     @property
     def changed_exit(self) -> int | None:
-        """How many samples leave at another exit; None unless the two have `same_exits`."""
+        """Number of samples that leave at another exit; None unless the two have `same_exits`."""
         return int((self.a.exits != self.b.exits).sum()) if self.same_exits else None
 
     @property
     def changed_answer(self) -> int:
-        """How many samples get another answer."""
+        """Number of samples that get another answer."""
         return int((self.a.answers != self.b.answers).sum())
 
     @property
     def p_value(self) -> float:
-        """Of `sign_test` on the samples that only one of the two answers rightly."""
+        """The p-value of `sign_test` on the samples that only A or only B answers rightly."""
         return sign_test(self.to_right, self.to_wrong)
 
     def changed(
@@ -118,12 +118,11 @@ class Comparison:
         """Return the positions ``(M,)`` of the samples that change, in order.
 
         Args:
-            change: in this way only; None: in any.
-            order: "surest" goes change by change as in `CHANGES`, each with the most probable
-                answers of B first, "least_sure" with those last; "compute" begins where most
-                compute lies between A and B; "data" keeps the order of the table. Equal ones stay
-                as in the table.
-            plain_macs: MACs of the plain networks of A and B, which their costs are in units of.
+            change: of the samples; None: any.
+            order: "surest" sorts by change as in `CHANGES`, then by falling probability of B's
+                answer; "least_sure" by rising probability; "compute" by falling difference in
+                compute between A and B; "data" keeps the order of the table. The sorts are stable.
+            plain_macs: MACs of the plain networks of A and B, the units of their costs.
 
         Raises:
             UserError: an unknown change or order.
@@ -139,8 +138,8 @@ class Comparison:
             return positions
         if order == "compute":
             macs_a, macs_b = plain_macs
-            apart = np.abs(self.b.costs * macs_b - self.a.costs * macs_a)
-            return positions[np.argsort(-apart[positions], kind="stable")]
+            difference = np.abs(self.b.costs * macs_b - self.a.costs * macs_a)
+            return positions[np.argsort(-difference[positions], kind="stable")]
         probable = self.b.probabilities[positions]
         keys = (probable if order == "least_sure" else -probable, changes[positions])
         return positions[np.lexsort(keys)]
@@ -184,9 +183,9 @@ FIELDS = (
 
 
 def to_csv(comparison: Comparison, positions: IntArray) -> str:
-    """Return these samples as CSV with the columns `FIELDS`, one line each.
+    """Return samples as CSV with the columns `FIELDS`, one line each.
 
-    ``change`` is one of `CHANGES`; the rest as in `core.analysis.samples.columns`.
+    ``change`` is one of `CHANGES`; the other columns are as in `core.analysis.samples.columns`.
     """
     values: dict[str, Sequence[object]] = {
         "change": [comparison.change(position) or "" for position in positions.tolist()]
@@ -201,9 +200,9 @@ def to_csv(comparison: Comparison, positions: IntArray) -> str:
 def sign_test(better: int, worse: int) -> float:
     """Return the exact two-sided p-value of McNemar's test (McNemar, 1947).
 
-    If both configurations were equally good, each of the ``better + worse`` samples on which just
-    one of them is right would be a toss of a fair coin. This is the probability of a split at
-    least as uneven; 1 when there are none.
+    Under the null hypothesis of equally good configurations, each of the ``better + worse``
+    samples on which only one is right is a toss of a fair coin. The p-value is the probability of
+    a split at least as uneven; 1 without such samples.
     """
     from scipy.stats import binomtest  # takes a second to import
 
@@ -215,17 +214,17 @@ Costs = TypeVar("Costs", float, CostArray)
 
 
 def in_macs(relative_cost: Costs, plain_macs: int) -> Costs:
-    """Return relative costs as MACs: networks of other sizes share no plain network."""
+    """Return relative costs as MACs, which are comparable between networks of different size."""
     return relative_cost * plain_macs
 
 
 @dataclass(frozen=True)
 class Differences:
-    """By how much B differs from A.
+    """Differences of B from A.
 
     Attributes:
         accuracy: B − A, in [-1, 1].
-        relative_cost: B − A; NaN where the plain networks differ, as one is no unit for the other.
+        relative_cost: B − A; NaN where the plain networks, the units of the costs, differ.
         macs: B − A, per image.
         times: B / A, of the MACs per image.
     """
@@ -237,14 +236,14 @@ class Differences:
 
 
 def differences(comparison: Comparison, plain_macs_a: int, plain_macs_b: int) -> Differences:
-    """Return how B differs from A, given the MACs of their plain networks."""
+    """Return the differences of B from A, given the MACs of their plain networks."""
     a, b = comparison.first, comparison.second
     macs_a = in_macs(a.relative_cost, plain_macs_a)
     macs_b = in_macs(b.relative_cost, plain_macs_b)
-    one_unit = plain_macs_a == plain_macs_b
+    same_unit = plain_macs_a == plain_macs_b
     return Differences(
         accuracy=b.accuracy - a.accuracy,
-        relative_cost=b.relative_cost - a.relative_cost if one_unit else math.nan,
+        relative_cost=b.relative_cost - a.relative_cost if same_unit else math.nan,
         macs=macs_b - macs_a,
         times=macs_b / macs_a,
     )

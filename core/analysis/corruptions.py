@@ -1,4 +1,4 @@
-"""Corruptions: the same image, harder and harder to recognise."""
+"""Corruptions of an image by severity: noise, blur, rotation, occlusion, contrast, resolution."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ CORRUPTIONS: Registry[Corruption] = Registry("corruption")
 
 
 def corrupt(pixels: Pixels, name: str, severity: float) -> Pixels:
-    """Return the corrupted image; at severity 0 as it was. The same arguments give the same image.
+    """Return the corrupted image; at severity 0 the image itself. Deterministic.
 
     Args:
         pixels: (H, W, C) uint8.

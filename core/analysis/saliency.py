@@ -1,7 +1,7 @@
-"""Saliency maps: which parts of an image speak for a class at an exit.
+"""Saliency maps: the parts of an image that raise the score of a class at an exit.
 
-Every method runs only the stages up to that exit. None registers hooks, so
-threads may share a network.
+Every method runs only the stages up to that exit. No method registers hooks, so threads may share
+a network.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Map = Callable[[ExitNetwork, Tensor, int, int], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class SaliencyMethod:
-    """A named map: ``function(network, image, exit_index, target)``, as `grad_cam` takes them."""
+    """A named saliency map: ``function`` has the arguments and the result of `grad_cam`."""
 
     name: str
     title: str
@@ -52,17 +52,15 @@ def method(name: str, title: str, description: str) -> Callable[[Map], Map]:
 @method(
     "grad_cam",
     "Grad-CAM",
-    "Which parts of the exit's features spoke for its answer. Coarse, and robust.",
+    "The parts of the exit's features that raise the answer's score. Coarse, and robust.",
 )
 def grad_cam(
     network: ExitNetwork, image: Tensor, exit_index: int, target: int
 ) -> NDArray[np.float32]:
-    """Return Grad-CAM of an exit: which parts of the image speak for a class there.
+    """Return Grad-CAM of an exit: the parts of the image that raise the logit of a class there.
 
     ReLU(Σ_c α_c A_c), with A the features that the exit's head reads and α_c the mean gradient
-    of the class's logit with respect to channel c (Selvaraju et al., 2017). The features are at
-    hand, so no hooks are needed and threads may share the network; only the stages up to the
-    exit are run.
+    of the class's logit with respect to channel c (Selvaraju et al., 2017).
 
     Args:
         network: in eval mode; its weights get no gradients.
@@ -71,7 +69,7 @@ def grad_cam(
         target: the class, from 0 to K−1.
 
     Returns:
-        (H, W) in [0, 1], its largest value 1 unless nothing speaks for the class.
+        (H, W) in [0, 1], its largest value 1 unless no part raises the logit.
 
     Raises:
         UserError: no such exit or class.
@@ -88,7 +86,7 @@ def grad_cam(
     return _scaled(F.interpolate(relevance, size=size, mode="bilinear", align_corners=False)[0, 0])
 
 
-@method("saliency", "Gradient", "Which pixels would change the answer's score the most.")
+@method("saliency", "Gradient", "The pixels that would change the answer's score the most.")
 def gradient(
     network: ExitNetwork, image: Tensor, exit_index: int, target: int
 ) -> NDArray[np.float32]:
@@ -108,7 +106,7 @@ def smooth_grad(
 ) -> NDArray[np.float32]:
     """Return the mean gradient map of noisy copies (Smilkov et al., 2017), the same every time."""
     forward = _forward(network, image, exit_index, target)
-    # A generator of its own: captum's noise comes from the one that all threads share.
+    # A local generator, as captum's noise comes from the global one that all threads share.
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn((NOISY_COPIES, *image.shape[1:]), generator=generator)
     copies = (image + NOISE * noise.to(image.device)).requires_grad_()
@@ -140,7 +138,7 @@ def integrated_gradients(
 def occlusion(
     network: ExitNetwork, image: Tensor, exit_index: int, target: int
 ) -> NDArray[np.float32]:
-    """Return by how much covering each patch with the data's mean lowers the logit, if it does."""
+    """Return the drop of the logit, at least 0, when each patch is covered with the data's mean."""
     forward = _forward(network, image, exit_index, target)
     side = max(min(image.shape[2:]) // PATCHES, 1)
     with torch.no_grad():
@@ -157,7 +155,7 @@ def occlusion(
 def _with_gradient(
     network: ExitNetwork, image: Tensor, exit_index: int, target: int, block: int
 ) -> tuple[Tensor, Tensor]:
-    """Return maps (1, C, H, W) after so many blocks, and what an exit's logit gains by them."""
+    """Return maps (1, C, H, W) after so many blocks, and the gradient there of an exit's logit."""
     trunk, stop = network.trunk, network.stage_ranges[exit_index][1]
     to_map = trunk.layouts[block - 1].to_map
     with torch.no_grad():
@@ -171,21 +169,17 @@ def _with_gradient(
     return to_map(features.detach()), to_map(gradient)
 
 
-def _features_at(network: ExitNetwork, images: Tensor, exit_index: int) -> Tensor:
-    features = images
-    for index in range(exit_index + 1):
-        features = network.stage(index, features)
-    return features
-
-
 def _forward(
     network: ExitNetwork, image: Tensor, exit_index: int, target: int
 ) -> Callable[[Tensor], Tensor]:
-    """Return images (B, C, H, W) → logits (B, K) of one exit."""
+    """Return the function from images (B, C, H, W) to the logits (B, K) of one exit."""
     _check_exit(network, exit_index)
 
     def forward(images: Tensor) -> Tensor:
-        return network.head(exit_index, _features_at(network, images, exit_index)).logits
+        features = images
+        for index in range(exit_index + 1):
+            features = network.stage(index, features)
+        return network.head(exit_index, features).logits
 
     with torch.no_grad():
         _check_target(forward(image), target)

@@ -1,4 +1,4 @@
-"""Single samples of a routing: chosen by exit, class, answer and score, ordered, written out."""
+"""Samples of a routing: filtered by exit, class, answer and score; ordered; exported as CSV."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,18 +21,19 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 
 @dataclass(frozen=True)
 class Selection:
-    """A filter and an order of samples. A filter that is None lets every sample pass.
+    """Filters and an order of samples. A filter that is None lets every sample pass.
 
     Args:
-        exit_index: the exit where it leaves.
+        exit_index: the exit where the sample leaves.
         label: its true class.
-        right: whether its answer is right. Samples without a label are neither.
-        flip: "rescued" (right early, wrong at the last exit) or "ruined" (the other way round).
-        answer: the class that is answered.
+        right: whether its answer is right; samples without a label pass neither.
+        flip: "rescued" (right early, wrong at the last exit) or "ruined" (wrong early, right at
+            the last exit).
+        answer: the class of its answer.
         agrees: whether the last exit gives the same answer.
-        low: the lowest score at the exit where it leaves, in [0, 1].
-        high: the highest.
-        order: "data" as in the table, else by that score; equal ones stay as in the table.
+        low: lowest score, at the exit where the sample leaves, in [0, 1].
+        high: highest score there.
+        order: "data" as in the table, else by that score; the sort is stable.
 
     Raises:
         UserError: an unknown flip or order, or a range that does not lie in [0, 1].
@@ -60,8 +61,8 @@ class Selection:
             )
 
     @property
-    def whole(self) -> bool:
-        """Whether no sample is filtered out, in whatever order."""
+    def selects_all(self) -> bool:
+        """Whether no sample is filtered out."""
         return replace(self, order="data") == Selection()
 
 
@@ -95,13 +96,13 @@ def select(routing: Routing, selection: Selection) -> IntArray:
 def extremes(routing: Routing, exit_index: int, most: int) -> tuple[IntArray, IntArray]:
     """Return the positions of the samples with the highest and the lowest scores at an exit.
 
-    Of those that leave there, at most ``most`` each, the most extreme first. A sample is never in
-    both: of too few, the upper half is in the first.
+    At most ``most`` each of the samples that leave there, the most extreme first. No sample is in
+    both: of fewer than ``2 * most`` samples, the first array has the upper half.
     """
     order = select(routing, Selection(exit_index=exit_index, order="most_sure"))
-    surest = order[: min(most, (len(order) + 1) // 2)]
-    rest = order[len(surest) :]
-    return surest, rest[::-1][:most]
+    highest = order[: min(most, (len(order) + 1) // 2)]
+    rest = order[len(highest) :]
+    return highest, rest[::-1][:most]
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,10 @@ class ExitGroup:
     """The samples that leave at one exit.
 
     Attributes:
-        count: how many.
+        count: number of samples.
         share: of all samples.
-        accuracy: over those with a label.
-        agreement: share of them whose answer is the last exit's.
-
-    A share of nothing is NaN.
+        accuracy: over the labelled ones; NaN without any.
+        agreement: share of the group whose answer is the last exit's; NaN for an empty group.
     """
 
     count: int
@@ -136,19 +135,19 @@ def score_bars(routing: Routing, positions: IntArray, bins: int) -> tuple[IntArr
     """Return two histograms ``(bins,)`` of the scores of samples, and whether they are by label.
 
     Returns:
-        Right and wrong answers and True, where every sample has a label; else the answers that are
-        the last exit's, those that are not, and False.
+        Of right answers, of wrong answers, and True, where every sample has a label; else of
+        answers that are the last exit's, of other answers, and False.
     """
     by_label = bool(routing.table.labelled.all())
-    fine = routing.right if by_label else routing.agrees
-    return *score_histogram(routing.scores[positions], fine[positions], bins), by_label
+    correct = routing.right if by_label else routing.agrees
+    return *score_histogram(routing.scores[positions], correct[positions], bins), by_label
 
 
 SCORE_STEPS = 100
 
 
 def within_steps(scores: FloatArray) -> tuple[IntArray, IntArray]:
-    """Return how many scores are below, and how many at most, each multiple of 1/100.
+    """Return the number of scores below, and of scores at most, each multiple of 1/100.
 
     So ``at_most[b] - below[a]`` samples are selected by ``low = a / 100`` and ``high = b / 100``.
 
@@ -167,9 +166,9 @@ def within_steps(scores: FloatArray) -> tuple[IntArray, IntArray]:
 
 
 def page_of(positions: IntArray, number: int, size: int) -> tuple[IntArray, int, int]:
-    """Return one page of positions, its number from 0, and how many pages there are.
+    """Return one page of positions, its number from 0, and the number of pages, at least 1.
 
-    A number beyond the last page gives the last one. There is always one page, if an empty one.
+    A number beyond the last page gives the last page.
     """
     pages = max(-(-len(positions) // size), 1)
     number = min(max(number, 0), pages - 1)
@@ -212,9 +211,9 @@ def columns(routing: Routing, positions: IntArray) -> dict[str, Sequence[object]
 
 
 def to_csv(routing: Routing, positions: IntArray, names: Sequence[str] | None = None) -> str:
-    """Return these samples as CSV with the `columns` `FIELDS`, one line each.
+    """Return samples as CSV with the `columns` `FIELDS`, one line each.
 
-    With ``names`` of all N samples there is one more column, ``file``.
+    ``names`` of all N samples become another column, ``file``.
     """
     values = columns(routing, positions)
     written = [values[field] for field in FIELDS]
@@ -224,13 +223,12 @@ def to_csv(routing: Routing, positions: IntArray, names: Sequence[str] | None = 
 
 
 def belongs(table: ExitTable, images: ImageSet, by_ids: bool) -> bool:
-    """Tell whether ``images`` are the samples of a table, by their labels.
+    """Return whether ``images`` are the samples of a table, judged by their labels.
 
     Args:
         table: with a label for every sample.
-        images: a whole file (``by_ids``: a sample's id says which image is its), or the same
-            samples in the same order.
-        by_ids: which of the two.
+        images: all images of a data set's file, or the samples in the table's order.
+        by_ids: whether the table's ids are indices into ``images``.
     """
     if table.classes != images.classes or not len(table):
         return False
@@ -242,7 +240,7 @@ def belongs(table: ExitTable, images: ImageSet, by_ids: bool) -> bool:
 
 
 def place_of(image: NDArray[np.uint8], images: ImageSet) -> int | None:
-    """Return which of ``images`` has exactly the pixels of ``image`` (H, W, C), or None."""
+    """Return the index in ``images`` of the pixels of ``image`` (H, W, C), or None."""
     if image.shape != images.images.shape[1:]:
         return None
     same = np.flatnonzero((images.images == image).all(axis=(1, 2, 3)))

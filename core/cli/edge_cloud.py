@@ -1,7 +1,4 @@
-"""The commands of hierarchical training: one network, an edge worker and a cloud worker.
-
-They are part of `core.cli.main`.
-"""
+"""Commands of hierarchical training: one network, an edge worker and a cloud worker."""
 
 import os
 import shlex
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
     from core.training.recipe import Recipe
 
 FILE = "file:"
-"""Begins an --address that is a file on this machine where the workers meet."""
+"""Prefix of an --address that is a file on this machine instead of HOST:PORT."""
 
 app = typer.Typer(
     help="Train one network in two places: an edge worker with the images and the first stages, "
@@ -90,25 +87,25 @@ def train(
     GLOO_SOCKET_IFNAME says which to use.
     """
     plan = _chosen_recipe(recipe, split, bits, rate)
-    place = _checked_role(role, address)
+    worker = _checked_role(role, address)
     from core.hub.registry import card_of
     from core.training.device import checked_device
 
-    if plan.plain is not None and place != "cloud":
-        card_of(plan.plain)  # better missed now than after hours
+    if plan.plain is not None and worker != "cloud":
+        card_of(plan.plain)  # fail now rather than after the training
     checked_device(device)
-    if place is None and threads is None:
+    if worker is None and threads is None:
         threads = max((os.cpu_count() or 2) // 2, 1)  # two processes share the machine
     use_threads(threads)
     folder = out or Path("runs") / plan.name
     try:
-        if place == "cloud":
+        if worker == "cloud":
             from core.edge_cloud.run import run_cloud
 
             meeting = _meeting("cloud", str(address), plan, patience)
             run_cloud(plan, folder / "cloud", meeting, resume=resume, device=device)
             return None
-        if place == "edge":
+        if worker == "edge":
             meeting = _meeting("edge", str(address), plan, patience)
         else:
             options = ["--out", str(folder), "--device", device, "--patience", f"{patience:g}"]
@@ -167,7 +164,7 @@ def _spent(traffic: "EpochTraffic") -> str:
 
 
 def _command(plan: "Recipe") -> str:
-    """Return how to do it again, with the options that were chosen."""
+    """Return the command that trains the model again, with the chosen options."""
     return shlex.join(["python", "-m", "core", "edge-cloud", "train", plan.name, *_options(plan)])
 
 
@@ -179,7 +176,7 @@ def _options(plan: "Recipe") -> list[str]:
 
 
 def _chosen_recipe(recipe: str, split: str | None, bits: int | None, rate: str | None) -> "Recipe":
-    """Return the recipe with the split, the bits and the rate that were asked for, checked."""
+    """Return the recipe with the given split, bits and rate, checked."""
     if bits is not None:
         check_bits(bits)
     speed = None if rate is None else parse_rate(rate)
@@ -193,7 +190,7 @@ def _chosen_recipe(recipe: str, split: str | None, bits: int | None, rate: str |
         chosen = plan.edge_cloud.model_dump() | chosen
     if "split" in chosen:
         plan = plan.model_copy(update={"edge_cloud": EdgeCloud.model_validate(chosen)})
-    hollow_network(plan)  # it can be split there
+    hollow_network(plan)  # raises unless the network can be split there
     return plan
 
 
@@ -238,25 +235,26 @@ def _with_cloud_worker(
 
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "cloud.log"
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, log.open("wb") as told:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, log.open("wb") as file:
         meet = Path(scratch) / "meeting"
         command = [sys.executable, "-m", "core", "edge-cloud", "train", *arguments]
         command += ["--role", "cloud", "--address", f"{FILE}{meet}"]
-        worker = subprocess.Popen(command, stdout=told, stderr=told, stdin=subprocess.DEVNULL)
+        worker = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL)
 
-        def look() -> None:
+        def check_running() -> None:
             if worker.poll() is not None:
                 lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-                reason = lines[-1].removeprefix("error: ") if lines else "it left no message"
+                reason = lines[-1].removeprefix("error: ") if lines else "no message"
                 raise UserError(f"the cloud worker could not start: {reason}")
 
         try:
-            with gloo("edge", meet, patience, answer_seconds(plan, patience), look) as wire:
+            seconds = answer_seconds(plan, patience)
+            with gloo("edge", meet, patience, seconds, check_running) as wire:
                 yield wire
             with suppress(subprocess.TimeoutExpired):
                 worker.wait(patience)
         except PeerLostError as lost:
-            raise UserError(f"{lost} ({log} may say why.)") from None
+            raise UserError(f"{lost} ({log} may have the reason.)") from None
         finally:
             worker.terminate()
             worker.wait()

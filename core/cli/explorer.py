@@ -1,4 +1,4 @@
-"""The command that opens the explorer in a browser; part of `core.cli.main`."""
+"""The command that starts the explorer's web server."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ def app(
         str | None, typer.Option(metavar="HOST", help="Address to listen at; by default all.")
     ] = None,
 ) -> None:
-    """Open the explorer: a web server, until it is interrupted."""
+    """Start the explorer's web server; it runs until it is interrupted."""
     settings = tomllib.loads(STREAMLIT_CONFIG.read_text(encoding="utf-8"))
     settings["server"] |= {"port": port} | ({"address": address} if address else {})
     flags = [f"--{name}={_shown(value)}" for name, value in _flat(settings)]

@@ -1,7 +1,7 @@
 """The command line: one function per command.
 
-A command returns what belongs on stdout and `main` prints it, so that nothing is half-printed;
-progress, notes and errors go to stderr. What needs torch is imported by the commands that use it.
+A command returns its output and `main` prints it, so that no partial output is printed; progress,
+notes and errors go to stderr. Modules that need torch are imported by the commands that use them.
 """
 
 import os
@@ -21,7 +21,7 @@ from core.foundation.errors import UserError
 from core.foundation.plugins import load_plugins, set_factory
 
 TRACEBACK = "EENET_TRACEBACK"
-"""Environment variable; when set, a fault of ours shows where it happened."""
+"""Environment variable; when set, internal errors print their traceback."""
 
 app = typer.Typer(
     help="Early-exit networks: look at them, run, tune, train and time them.",
@@ -60,19 +60,19 @@ def load_own_files(
         ),
     ] = None,
 ) -> None:
-    """Run the user's own files before any command; processes begun by it do, too."""
+    """Run the user's own files before any command, also in child processes."""
     load_plugins(plugin or ())
     if factory is not None:
         set_factory(factory)
 
 
 def program() -> str:
-    """Return how this command line was started."""
+    """Return the name by which this command line was started."""
     return "early-exit" if Path(sys.argv[0]).stem == "early-exit" else "python -m core"
 
 
 def own_files_first(arguments: Sequence[str]) -> list[str]:
-    """Move ``--plugin`` and ``--factory`` before the command, where options of all commands are."""
+    """Return the arguments with ``--plugin`` and ``--factory`` moved before the command."""
     first, rest = [], []
     remaining = iter(arguments)
     for argument in remaining:
@@ -89,7 +89,7 @@ def own_files_first(arguments: Sequence[str]) -> list[str]:
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command line, by default this process's; return the exit status.
 
-    0: done. 2: a mistake of the user's, in one line. 1: a fault of ours. 130: interrupted.
+    0: done. 2: the user's mistake, in one line. 1: an internal error. 130: interrupted.
     """
     arguments = own_files_first(sys.argv[1:] if args is None else args)
     try:
@@ -100,7 +100,7 @@ def main(args: Sequence[str] | None = None) -> int:
             sys.stdout.write(output + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is still buffered must have somewhere to go when the interpreter ends.
+        # The interpreter flushes the rest of the buffer when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except (KeyboardInterrupt, typer.Abort):
@@ -124,6 +124,6 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def fail(sentence: str) -> int:
-    """Tell the mistake in one line; return the status for it."""
+    """Print an error in one line; return the exit status 2."""
     note(f"error: {' '.join(sentence.split())}")
     return 2

@@ -1,4 +1,4 @@
-"""The command that compares all methods on one data set; part of `core.cli.main`."""
+"""The command that compares all methods on one data set."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from core.cli.options import DataRoot, Device, Json, Threads, use_threads
 from core.cli.text import note, percents, to_json
 from core.foundation.markdown import markdown_table, replace_between
 from core.hub.card import Card
-from core.hub.leaderboard import BUDGETS, DROPS, Entry, Figures, leaderboard, rivals
+from core.hub.leaderboard import BUDGETS, DROPS, Entry, Figures, early_exit_cards, leaderboard
 from core.hub.methods import title_of
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def methods(
     threads: Threads = None,
     as_json: Json = False,
 ) -> str:
-    """Compare the methods: chosen on calibration, reported on test."""
-    cards = rivals(dataset)
+    """Compare the methods: thresholds chosen on calibration, results on test."""
+    cards = early_exit_cards(dataset)
     results = leaderboard(cards)
     timings: dict[str, Timing] = {}
     if time:
@@ -54,7 +54,7 @@ def methods(
 def methods_text(
     cards: Sequence[Card], results: Sequence[Entry], timings: "Mapping[str, Timing]"
 ) -> str:
-    """Return the comparison as two Markdown tables, which can be read as they are, too."""
+    """Return the comparison as two Markdown tables."""
     pairs = sorted(zip(cards, results, strict=True), key=lambda pair: pair[1].plain)
     head = ["method", "model", "decides by", *(f"at most {budget:.0%}" for budget in BUDGETS)]
     head += [f"{100 * drop:g} point{'' if drop == 0.01 else 's'}" for drop in DROPS]
@@ -84,18 +84,18 @@ def methods_text(
 
 
 def trained_for(card: Card) -> str:
-    """Return how long the weights were trained here, if they were."""
+    """Return epochs and minutes of the training of the weights, if known."""
     training = card.training
     return f"{training.epochs} epochs, {training.seconds / 60:.0f} min" if training else "–"
 
 
 def accuracy_and_cost(figures: Figures | None) -> str:
-    """Return "90.1% (at 59.8%)": what counts first."""
+    """Return accuracy and relative cost: "90.1% (at 59.8%)"."""
     return "–" if figures is None else f"{figures.accuracy:.1%} (at {figures.relative_cost:.1%})"
 
 
 def cost_and_accuracy(figures: Figures | None) -> str:
-    """Return "59.8% (90.1%)": what counts first."""
+    """Return relative cost and accuracy: "59.8% (90.1%)"."""
     return "–" if figures is None else f"{figures.relative_cost:.1%} ({figures.accuracy:.1%})"
 
 

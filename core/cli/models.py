@@ -1,4 +1,4 @@
-"""The commands that list models and prepare data sets; part of `core.cli.main`."""
+"""The commands that list models and prepare data sets."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +24,7 @@ def models(
         note(f"The result tables in {update} are up to date.")
     cards = {}
     for name, folders in model_folders().items():
-        for folder in folders:  # where several have the name, the folder is what to pass
+        for folder in folders:  # of several models of one name, list the folders to pass instead
             cards[name if len(folders) == 1 else str(folder)] = card_of(folder)
         if len(folders) > 1:
             note(f"warning: {ambiguous(name, folders)}")

@@ -24,7 +24,7 @@ INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells have
 
 
 def use_threads(count: int | None) -> None:
-    """Let torch use so many CPU threads; None leaves it to torch."""
+    """Set torch's number of CPU threads; None keeps its default."""
     if count is not None:
         import torch
 

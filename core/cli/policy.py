@@ -1,4 +1,4 @@
-"""The options that say which policy a model runs with."""
+"""Options that choose the policy a model runs with."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ Thresholds = Annotated[
 def choose_policy(
     card: Card, file: Path | None, criterion: str | None, thresholds: str | None
 ) -> Policy:
-    """Return the policy that the options ask for, by default the card's, checked for the model."""
+    """Return the policy of the options, by default the card's, checked against the model."""
     default = card.default_policy
     if file is not None:
         if criterion is not None or thresholds is not None:

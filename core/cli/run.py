@@ -1,4 +1,4 @@
-"""The commands that run a network: predict, evaluate and bench; part of `core.cli.main`."""
+"""The commands that run a network: predict, evaluate and bench."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,7 +39,7 @@ def predict(
     threads: Threads = None,
     as_json: Json = False,
 ) -> str:
-    """Answer images, skipping what each does not need."""
+    """Classify images, without the stages after each image's exit."""
     from core.data.images import open_image
     from core.data.likeness import hint
     from core.data.samples import load_samples, sample_names
@@ -96,9 +96,9 @@ def evaluate(
 ) -> str:
     """Measure accuracy and cost on a split.
 
-    Where the data set is on disk, the network runs: once with the policy, skipping for real
-    (accuracy, cost, shares, time), and once through every exit (accuracy per exit, --out). Without
-    a data set, the table that came with the model is used.
+    With the data set on disk, the network runs twice: with the policy (accuracy, cost, shares,
+    time), and through every exit (accuracy per exit, --out). Without it, the model's stored table
+    is used.
     """
     card = card_of(model)
     chosen = choose_policy(card, policy, criterion, thresholds)
@@ -111,7 +111,7 @@ def evaluate(
         use_threads(threads)
         figures, table = run_network(model, split, chosen, data, device, batch_size)
     else:
-        note(f"The data set {card.dataset} is not on disk: using the table that came with {model}.")
+        note(f"The data set {card.dataset} is not on disk: using the stored table of {model}.")
         table = shipped_table(model, split)
         no_times = dict.fromkeys(("seconds", "images_per_second", "device"))
         figures = {"source": "table", **brief(report_of(table, chosen)), **no_times}
@@ -136,7 +136,7 @@ def evaluate(
 def run_network(
     model: str, split: str, policy: "Policy", data: Path | None, device: str, batch_size: int
 ) -> tuple[dict[str, Any], "ExitTable"]:
-    """Return what a real run achieved, and the table of all exits on the same images."""
+    """Return the figures of a run with the policy, and the table of all exits on these images."""
     from tqdm import tqdm
 
     from core.data.splits import load_split
@@ -181,7 +181,7 @@ def bench(
     ] = "1,256",
     as_json: Json = False,
 ) -> str:
-    """Time the network with early exits against the whole network without."""
+    """Time the network with early exits against the full network without."""
     card = card_of(model)
     chosen = choose_policy(card, policy, criterion, thresholds)
     sizes = comma_separated("--batch-size", batch_size, int, "whole numbers like 1,256")
@@ -221,7 +221,7 @@ def bench(
 
 
 def images_to_time(card: Card, data: Path | None) -> tuple[str, NDArray[np.uint8]]:
-    """Return test images where the data set is on disk, else the samples that ship."""
+    """Return test images if the data set is on disk, else the shipped samples, and their name."""
     from core.data.samples import load_samples, sample_names
     from core.data.splits import load_split
 
@@ -231,7 +231,7 @@ def images_to_time(card: Card, data: Path | None) -> tuple[str, NDArray[np.uint8
 
 
 def is_prepared(dataset: str, split: str) -> bool:
-    """Tell whether the file with a split of a data set lies under the default root."""
+    """Return whether a split of a data set is on disk under the default root."""
     from core.data.prepared import prepared_path
 
     return prepared_path(dataset, "test" if split == "test" else "train").is_file()

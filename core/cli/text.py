@@ -1,4 +1,4 @@
-"""How the command line shows things: aligned text for people, JSON for programs."""
+"""Output of the command line: aligned text for people, JSON for programs."""
 
 import json
 import math
@@ -18,7 +18,7 @@ _WIDEST = 10_000  # columns; a table is as wide as it needs to be
 
 
 def models_text(cards: Mapping[str, Card]) -> str:
-    """Return the list of models by name as a person reads it."""
+    """Return the list of models by name as text."""
     rows = [("model", "title", "data set", "M MACs", "accuracy at each exit", "policy", "cost")]
     for name, card in cards.items():
         facts = model_facts(name, card)
@@ -41,7 +41,7 @@ def models_text(cards: Mapping[str, Card]) -> str:
 
 
 def answers_text(answers: Sequence[dict[str, Any]], card: Card) -> str:
-    """Return the answers to images as a person reads them."""
+    """Return the answers to images as text."""
     rows = [("image", "answer", "probability", "exit", "relative cost")]
     for row in answers:
         place = f"{row['exit_index'] + 1} of {card.num_exits} ({row['exit_name']})"
@@ -51,7 +51,7 @@ def answers_text(answers: Sequence[dict[str, Any]], card: Card) -> str:
 
 
 def evaluation_text(figures: dict[str, Any], card: Card, policy: Policy) -> str:
-    """Return an evaluation as a person reads it."""
+    """Return an evaluation as text."""
     source = "really run" if figures["source"] == "network" else "from the shipped table"
     rows = [
         ("policy", describe_policy(policy, card)),
@@ -77,11 +77,11 @@ def evaluation_text(figures: dict[str, Any], card: Card, policy: Policy) -> str:
 
 
 def model_facts(name: str, card: Card) -> dict[str, Any]:
-    """Return what the list of models tells about one, figures on the test split."""
+    """Return a model's entry in the list of models, with figures on the test split."""
     point = card.default_point
     per_exit_accuracy = card.per_exit_accuracy.get("test")
     accuracy, cost = None, None
-    if point is None:  # everything is run
+    if point is None:  # the default policy has all early exits off
         accuracy, cost = per_exit_accuracy and per_exit_accuracy[-1], 1.0
     elif point.test is not None:
         accuracy, cost = point.test.accuracy, point.test.relative_cost
@@ -129,7 +129,7 @@ def describe_policy(policy: Policy, card: Card) -> str:
 
 
 def tuned_rows(card: Card, reports: Mapping[str, Report]) -> list[Sequence[str]]:
-    """Return a heading and a row per split: what a policy achieves beside the plain network."""
+    """Return a heading and a row per split: figures of a policy beside the plain network's."""
     rows: list[Sequence[str]] = [
         ("split", "accuracy", "plain network", "relative cost", "leave at each exit")
     ]
@@ -153,12 +153,12 @@ def percents(values: Sequence[float]) -> str:
 
 
 def table_text(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as text, columns one under the other, never cut off."""
+    """Return rows as text in aligned columns, never cut off."""
     grid = Table.grid(*rows[0], padding=(0, 2))
     for column in grid.columns:
         column.no_wrap = True
     for row in rows:
-        grid.add_row(*map(Text, row))  # a Text: brackets in a file's name are no markup
+        grid.add_row(*map(Text, row))  # a Text, as brackets in a file's name are no markup
     console = Console(width=_WIDEST, color_system=None)
     with console.capture() as captured:
         console.print(grid)
@@ -166,7 +166,7 @@ def table_text(rows: Sequence[Sequence[str]]) -> str:
 
 
 def to_json(value: dict[str, Any]) -> str:
-    """Return one JSON object; what is undefined or infinite becomes null."""
+    """Return one JSON object; undefined and infinite numbers become null."""
 
     def finite(item: Any) -> Any:
         if isinstance(item, dict):
@@ -179,5 +179,5 @@ def to_json(value: dict[str, Any]) -> str:
 
 
 def note(text: str) -> None:
-    """Tell the person something that is not the answer."""
+    """Print a note on stderr."""
     typer.echo(text, err=True)

@@ -1,4 +1,4 @@
-"""The commands that train: once, or with several seeds; part of `core.cli.main`."""
+"""The commands that train a recipe: once, or with several seeds."""
 
 import os
 from pathlib import Path
@@ -116,7 +116,7 @@ def _train(
     command: str | None = None,
     again: str = "add --resume to go on.",
 ) -> Card | None:
-    """Train and publish; None in a process that does not lead. An interrupt says how to go on."""
+    """Train and publish; None in a process that does not lead. Handles an interrupt."""
     from core.hub.train_model import leads, train_model
     from core.training.checkpoint import LATEST
     from core.training.progress import epoch_bar

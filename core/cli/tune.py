@@ -1,4 +1,4 @@
-"""The command that chooses thresholds; part of `core.cli.main`."""
+"""The command that chooses thresholds."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ from core.foundation.errors import UserError
 from core.hub.registry import card_of, shipped_table, tables_of
 from core.tuning.guarantee import Controlled, control, risk_on
 from core.tuning.tune import check_one_goal
-from core.tuning.tune import tune as find
+from core.tuning.tune import tune as tuned
 
 
 def tune(
@@ -26,14 +26,14 @@ def tune(
         typer.Option(metavar="X", help="Cheapest losing at most this accuracy; 0.01 is a point."),
     ] = None,
     max_risk: Annotated[
-        float | None, typer.Option(metavar="EPS", help="Cheapest with a risk proven to be so low.")
+        float | None, typer.Option(metavar="EPS", help="Cheapest with a risk proven at most this.")
     ] = None,
     min_accuracy: Annotated[
         float | None,
-        typer.Option(metavar="A", help="Leave where samples as sure were right so often."),
+        typer.Option(metavar="A", help="Leave at scores whose samples have this accuracy."),
     ] = None,
     delta: Annotated[
-        float, typer.Option(metavar="D", help="Probability of a wrong promise, for --max-risk.")
+        float, typer.Option(metavar="D", help="Probability of a wrong guarantee, for --max-risk.")
     ] = 0.1,
     risk: Annotated[
         str, typer.Option(metavar="R", help="accuracy_gap, ruined, consistency or brier_gap.")
@@ -77,7 +77,7 @@ def tune(
         policy = controlled.policy
         risk_on_test = None if test is None else risk_on(test, policy, risk)
     else:
-        policy = find(
+        policy = tuned(
             calibration,
             max_cost=max_cost,
             max_drop=max_drop,
@@ -90,7 +90,7 @@ def tune(
         note(f"Saved the policy to {out}.")
     reports = {name: evaluate(table, policy) for name, table in tables.items()}
     if as_json:
-        promise = controlled and controlled.to_dict() | {"risk_on_test": risk_on_test}
+        guarantee = controlled and controlled.to_dict() | {"risk_on_test": risk_on_test}
         return to_json(
             {
                 "model": card.name,
@@ -98,7 +98,7 @@ def tune(
                 **goals,
                 "reference_accuracy": reference,
                 "policy": policy.to_dict(),
-                "promise": promise,
+                "promise": guarantee,
                 **{name: brief(report) for name, report in reports.items()},
             }
         )

@@ -1,1 +1,1 @@
-"""Images with labels: prepared sets, their splits, shipped samples, and their sources."""
+"""Labelled images: prepared data sets, splits, shipped samples, folders, uploads, transforms."""

@@ -18,9 +18,9 @@ from core.data.uploads import (
 from core.foundation.errors import UserError
 
 MOST_UNPACKED = 512 * 2**20
-_DIRECTORY = 256 * MOST_FILES  # bytes that the list of so many files takes, with names to spare
+_DIRECTORY = 256 * MOST_FILES  # bytes, enough for the list of so many files
 _ENCRYPTED = 0x1  # bit of a file's flags
-# Others may allocate gigabytes for a few bytes, before anyone can count them.
+# Other methods may allocate gigabytes for a few bytes, before their output can be counted.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -29,7 +29,7 @@ class _TooManyFilesError(Exception):
 
 
 class _Bounded(io.BytesIO):
-    """An archive whose list of files is not read when it is long enough to fill the memory."""
+    """An archive whose list of files is refused, unread, when it is longer than ``most`` bytes."""
 
     most: int | None = _DIRECTORY
 
@@ -40,18 +40,18 @@ class _Bounded(io.BytesIO):
 
 
 def files_in_zip(content: bytes, name: str) -> Collection:
-    """Return the pictures in a zip archive; each is unpacked when it is read, into memory.
+    """Return the pictures in a zip archive; each is unpacked into memory when it is read.
 
-    Names in the archive are only ever shown, so they lead nowhere. What is damaged in itself
-    shows when it is read.
+    Names in the archive are only shown, never used as paths. Damaged pictures raise when they are
+    read.
 
     Args:
-        content: of the archive, at most `MOST_BYTES`.
+        content: bytes of the archive, at most `MOST_BYTES`.
         name: of the archive, for messages.
 
     Raises:
-        UserError: it is no zip, empty, encrypted, or larger than `MOST_FILES`, `MOST_PICTURES` or
-            `MOST_UNPACKED` allow.
+        UserError: the archive is no zip, empty, encrypted, or larger than `MOST_FILES`,
+            `MOST_PICTURES` or `MOST_UNPACKED` allow.
     """
     called = repr(name)
     if len(content) > MOST_BYTES:
@@ -72,15 +72,8 @@ def files_in_zip(content: bytes, name: str) -> Collection:
         raise UserError(f"expected pictures in {called}, but it is empty: choose another one.")
     if len(members) > MOST_FILES:
         raise too_many(called)
-    found = collected(
-        (OwnFile(plain_path(one.filename), partial(_read, archive, one)) for one in members),
-        called,
-    )
-    _check(members, called)
-    return found
-
-
-def _check(members: list[zipfile.ZipInfo], called: str) -> None:
+    files = (OwnFile(plain_path(file.filename), partial(_read, archive, file)) for file in members)
+    pictures = collected(files, called)
     if any(member.flag_bits & _ENCRYPTED for member in members):
         raise UserError(
             f"expected {called} to open without a password, but it is encrypted: pack the pictures "
@@ -89,9 +82,10 @@ def _check(members: list[zipfile.ZipInfo], called: str) -> None:
     unpacked = sum(member.file_size for member in members)
     if unpacked > MOST_UNPACKED:
         raise UserError(
-            f"expected {called} to unpack to at most {MOST_UNPACKED / 2**20:.0f} MB, but it says "
+            f"expected {called} to unpack to at most {MOST_UNPACKED / 2**20:.0f} MB, but it lists "
             f"{unpacked / 2**20:,.0f} MB: choose fewer pictures, or scale them down first."
         )
+    return pictures
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -103,7 +97,7 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(member) as stream:
             return stream.read(MAX_BYTES + 1)
-    except Exception as error:  # bad checksums, cut-off data, lying headers: each its own
+    except Exception as error:  # bad checksums, cut-off data and wrong headers raise many types
         raise UserError(
-            f"expected it to be whole, but it is damaged in the archive ({error}): pack it again."
+            f"expected an intact file, but it is damaged in the archive ({error}): pack it again."
         ) from None

@@ -1,4 +1,4 @@
-"""Data sets that are being downloaded on this machine, whoever asked for them."""
+"""Downloads of data sets in the background, shared by all sessions of a process."""
 
 import threading
 from pathlib import Path
@@ -16,38 +16,40 @@ APOLOGY = (
 
 
 class Downloads:
-    """One data set at a time, for everybody who watches it."""
+    """Background downloads, one data set at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: dict[Path, Job[Path]] = {}
 
     def start(self, name: str, root: Path | None = None) -> Job[Path]:
-        """Download and prepare a data set; return the one under way if there is one already.
+        """Return the running download of a data set, or start one that prepares it, too.
 
         Args:
             name: of the data set.
             root: folder of prepared data sets, see `data_root`.
 
         Raises:
-            UserError: another data set is on its way.
+            UserError: another data set is being downloaded.
         """
         folder, root = _folder(name, root), data_root(root)
         with self._lock:
-            for place, job in self._jobs.items():
-                if job.running and place == folder:
+            for other, job in self._jobs.items():
+                if job.running and other == folder:
                     return job
                 if job.running:
                     raise UserError(
-                        f"expected nothing else to be on its way, but {place.name} is being "
-                        "downloaded on this machine: wait until it is there."
+                        f"expected one download at a time, but {other.name} is being downloaded on "
+                        "this machine: wait until it is there."
                     )
-            started = Job(lambda tell: prepare(name, root, progress=False, tell=tell), APOLOGY)
+            started = Job(
+                lambda report: prepare(name, root, progress=False, on_progress=report), APOLOGY
+            )
             self._jobs[folder] = started
         return started
 
     def of(self, name: str, root: Path | None = None) -> Job[Path] | None:
-        """Return the download of a data set that is under way, or else the last one, if any."""
+        """Return the running or else the last download of a data set; None if there was none."""
         return self._jobs.get(_folder(name, root))
 
 

@@ -1,4 +1,4 @@
-"""Downloads: in pieces, with a checksum, and possible to stop."""
+"""Downloads of files: in pieces, with a checksum, and stopped by an exception."""
 
 import errno
 import hashlib
@@ -15,7 +15,7 @@ _PIECE = 2**16
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file that is to lie at ``path``: where it may be had, and its MD5 in hexadecimal."""
+    """A file to download to ``path``: its addresses, and its MD5 in hexadecimal."""
 
     path: Path
     urls: Sequence[str]
@@ -23,28 +23,28 @@ class RemoteFile:
 
 
 def fetch(file: RemoteFile, on_bytes: Callable[[int, int | None], None]) -> None:
-    """Download a file from the first address that gives it whole.
+    """Download a file from the first address that gives it with the right checksum.
 
     Args:
-        file: what to download.
+        file: the file.
         on_bytes: called after each piece with the bytes so far and, where the server gives it,
-            the whole length. What it raises ends the download.
+            the total. An exception from it ends the download.
 
     Raises:
-        ConnectionError: no address gave it whole; the message has the reason for each.
-        OSError: it cannot be written.
+        ConnectionError: no address gave the right file; the message has the reason for each.
+        OSError: the file cannot be written.
     """
     file.path.parent.mkdir(parents=True, exist_ok=True)
     reasons = []
     for url in file.urls:
         try:
-            got = _download(url, file.path, on_bytes)
+            checksum = _download(url, file.path, on_bytes)
         except (OSError, HTTPException) as error:
             if isinstance(error, OSError) and error.errno in FULL:
                 raise
             reasons.append(f"{url}: {error or type(error).__name__}")
             continue
-        if got == file.md5:
+        if checksum == file.md5:
             return
         reasons.append(f"{url}: {file.path.name} arrived corrupted")
     file.path.unlink(missing_ok=True)
@@ -57,10 +57,10 @@ def _download(url: str, path: Path, on_bytes: Callable[[int, int | None], None])
     request = urllib.request.Request(url, headers={"User-Agent": "early-exit-explorer"})
     with urllib.request.urlopen(request, timeout=PATIENCE) as answer, path.open("wb") as stream:
         length = answer.headers.get("Content-Length", "")
-        whole = int(length) if length.isdecimal() else None
+        total = int(length) if length.isdecimal() else None
         while piece := answer.read(_PIECE):
             stream.write(piece)
             digest.update(piece)
             done += len(piece)
-            on_bytes(done, whole)
+            on_bytes(done, total)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Folders of pictures, one folder per class, as a data set."""
+"""Data sets from folders of pictures, one folder per class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,7 +99,7 @@ def _classes(folder: Path) -> list[str]:
 
 
 def _in_classes(folder: Path, classes: Sequence[str], *, complete: bool = True) -> Labelled:
-    found: Labelled = []
+    labelled: Labelled = []
     for path in _folders(folder):
         if path.name not in classes:
             raise UserError(
@@ -116,20 +116,20 @@ def _in_classes(folder: Path, classes: Sequence[str], *, complete: bool = True) 
                 f"expected images ({', '.join(FORMATS)}) in {path}, but there are none;"
                 " add some, or remove the folder."
             )
-        found += [(picture, classes.index(path.name)) for picture in pictures]
-    return found
+        labelled += [(picture, classes.index(path.name)) for picture in pictures]
+    return labelled
 
 
-def _split(whole: Labelled) -> tuple[Labelled, Labelled]:
+def _split(pictures: Labelled) -> tuple[Labelled, Labelled]:
     random = np.random.RandomState(0)
-    labels = np.array([label for _, label in whole])
+    labels = np.array([label for _, label in pictures])
     held_out: set[int] = set()
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))
         count = max(round(len(members) / 5), 1 if len(members) > 1 else 0)
         held_out.update(members[:count].tolist())
-    train = [one for index, one in enumerate(whole) if index not in held_out]
-    return train, [whole[index] for index in sorted(held_out)]
+    train = [pair for index, pair in enumerate(pictures) if index not in held_out]
+    return train, [pictures[index] for index in sorted(held_out)]
 
 
 def _tiny_imagenet(source: Path) -> tuple[Labelled, Labelled, tuple[str, ...]]:
@@ -179,7 +179,7 @@ def _common_side(paths: Sequence[Path], progress: bool) -> int | None:
         try:
             with Image.open(path, formats=FORMATS) as picture:
                 sizes.add(picture.size)
-        except Exception:  # reading the picture will say what is wrong with it
+        except Exception:  # `open_image` raises an error sentence for it later
             return None
         if len(sizes) > 1:
             return None

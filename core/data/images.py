@@ -1,4 +1,4 @@
-"""Untrusted pictures: opened safely, and brought to a network's input size."""
+"""Untrusted pictures: open them safely, and bring them to a network's input size."""
 
 import io
 from contextlib import suppress
@@ -24,7 +24,7 @@ class OpenedImage:
 
     Attributes:
         image: mode ``L`` or ``RGB``, upright, nothing transparent, at most `MAX_PIXELS`.
-        notes: whole sentences about what had to be changed, to be shown beside it.
+        notes: sentences on what had to be changed, to be shown beside the picture.
     """
 
     image: Image.Image
@@ -40,7 +40,7 @@ def open_image(source: Path | str | bytes | BinaryIO, name: str | None = None) -
 
     Args:
         source: a path, the file's bytes, or an open binary file (read from its beginning).
-        name: what to call it in messages; by default the file's own name.
+        name: for messages; by default the file's own name.
 
     Raises `UserError` for a file that is missing, too large, damaged or not a picture.
     """
@@ -61,9 +61,9 @@ def open_image(source: Path | str | bytes | BinaryIO, name: str | None = None) -
             f"expected {called} to be an image ({', '.join(FORMATS)}),"
             " but it is none of these; save it as PNG or JPEG."
         ) from None
-    except Exception as error:  # fed with hostile bytes, a decoder may raise anything
+    except Exception as error:  # a decoder may raise anything for hostile bytes
         raise UserError(
-            f"expected {called} to be a whole image, but it is damaged or of an unusual kind"
+            f"expected {called} to be an intact image, but it is damaged or of an unusual kind"
             f" ({str(error) or type(error).__name__}); save it again as PNG or JPEG."
         ) from None
 
@@ -71,10 +71,10 @@ def open_image(source: Path | str | bytes | BinaryIO, name: str | None = None) -
 def fit(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
     """Return the picture as a network's input: (size, size, channels) uint8.
 
-    The largest square in the middle is cut out, then resized with an antialiasing filter: objects
-    keep their proportions and no bars are added, at the price of the ends of the longer side. A
-    picture that already has the right size keeps its pixels. Colour becomes grey by luminance
-    (ITU-R 601), grey becomes colour by repetition.
+    The largest central square is cropped, then resized with an antialiasing filter: objects keep
+    their proportions and no bars are added, but the ends of the longer side are lost. A picture of
+    the right size keeps its pixels. Colour becomes grey by luminance (ITU-R 601), grey becomes
+    colour by repetition.
 
     Args:
         image: mode ``L`` or ``RGB``, as `open_image` returns it.
@@ -92,7 +92,7 @@ def fit(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
 
 
 def central_square(image: Image.Image, size: int) -> Image.Image:
-    """Return the largest square in the middle of a picture, resized to (size, size)."""
+    """Return the largest central square of a picture, resized to (size, size)."""
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
@@ -101,13 +101,13 @@ def central_square(image: Image.Image, size: int) -> Image.Image:
 
 
 def centred_digit(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """Return a drawing, light on dark, placed as MNIST's digits are: (size, size, 1) uint8.
+    """Return a drawing, light on dark, scaled and centred like MNIST's digits.
 
     Its longer side becomes 20/28 of the size, and its centre of mass the middle (LeCun et al.,
-    1998). An empty drawing stays empty.
+    1998). An empty drawing stays empty. The result is (size, size, 1) uint8.
     """
     grey = image.convert("L")
-    box = grey.point([255 * (level > 32) for level in range(256)]).getbbox()
+    box = grey.point([255 * (value > 32) for value in range(256)]).getbbox()
     if box is None:
         return np.zeros((size, size, 1), np.uint8)
     ink = grey.crop(box)
@@ -124,7 +124,7 @@ def centred_digit(image: Image.Image, size: int) -> NDArray[np.uint8]:
 
 
 def has_light_edge(pixels: NDArray[np.uint8]) -> bool:
-    """Tell whether most of a picture's edge is lighter than middle grey, as ink on paper is.
+    """Return whether most of a picture's edge is lighter than middle grey, as on white paper.
 
     Args:
         pixels: (H, W, C).
@@ -182,7 +182,7 @@ def _cleaned(picture: Image.Image) -> OpenedImage:
         opaque = _rescaled(upright, notes)
     else:
         opaque = _opaque(upright, notes)
-    # last, as looking for a second frame moves on from the first
+    # Last, as the search for a second frame moves on from the first.
     with suppress(Exception):
         if getattr(picture, "is_animated", False):
             notes.append("It has several frames; only the first is used.")
@@ -192,7 +192,7 @@ def _cleaned(picture: Image.Image) -> OpenedImage:
 def _upright(picture: Image.Image, notes: list[str]) -> Image.Image:
     try:
         return ImageOps.exif_transpose(picture)
-    except Exception:  # the tags are untrusted bytes, too
+    except Exception:  # tags are untrusted bytes, too
         notes.append("Its rotation tag cannot be read, so it is shown as it was stored.")
         return picture.copy()
 

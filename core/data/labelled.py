@@ -1,4 +1,4 @@
-"""Labelled pictures of anybody's: a torch Dataset or DataLoader, read batch by batch."""
+"""Labelled pictures in a torch Dataset or DataLoader of the user's, read batch by batch."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,11 +1,11 @@
-"""Whether a picture looks like those that a network has learned from."""
+"""A warning for pictures that look unlike the images a network was trained on."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 
-_MARGIN = 0.25  # how far outside of what the examples show, in parts of their range
+_MARGIN = 0.25  # allowed distance from the examples' range, in units of that range
 _WORDS = {
     "brightness": ("darker", "brighter"),
     "contrast": ("flatter", "harsher"),
@@ -15,14 +15,14 @@ _WORDS = {
 
 
 def hint(pixels: Pixels, examples: Pixels) -> str | None:
-    """Return a sentence on how a picture is unlike all examples, or None.
+    """Return a sentence on how a picture differs from all examples, or None.
 
-    A coarse look at brightness, contrast, half-tones and colour. It catches a photo that is given
-    to a network for digits, not a digit of an unusual hand.
+    Compares brightness, contrast, half-tones and colour only: this detects a photo that is given
+    to a network for digits, not a digit in unusual handwriting.
 
     Args:
         pixels: (H, W, C) uint8.
-        examples: (N, H, W, C), some of what the network reads.
+        examples: (N, H, W, C) uint8, images like those that the network was trained on.
     """
     own = _traits(pixels[None])
     known = _traits(examples)
@@ -44,11 +44,11 @@ def hint(pixels: Pixels, examples: Pixels) -> str | None:
 
 
 def _traits(images: Pixels) -> dict[str, NDArray[np.float64]]:
-    levels = images.astype(np.float64) / 255  # (N, H, W, C)
-    grey = levels.mean(axis=3)
+    values = images.astype(np.float64) / 255  # (N, H, W, C)
+    grey = values.mean(axis=3)
     return {
         "brightness": grey.mean(axis=(1, 2)),
         "contrast": grey.std(axis=(1, 2)),
         "half-tones": ((grey > 0.2) & (grey < 0.8)).mean(axis=(1, 2)),
-        "colour": (levels.max(axis=3) - levels.min(axis=3)).mean(axis=(1, 2)),
+        "colour": (values.max(axis=3) - values.min(axis=3)).mean(axis=(1, 2)),
     }

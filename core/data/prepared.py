@@ -1,4 +1,4 @@
-"""A prepared data set: `<root>/<name>/{train,test}.npz`, and what is in one of its files."""
+"""Prepared data sets: `<root>/<name>/{train,test}.npz`, and the images in one such file."""
 
 import re
 import zipfile
@@ -24,8 +24,8 @@ class ImageSet:
     """Labelled images of one size, all in memory.
 
     Attributes:
-        name: name of the data set, for example ``cifar10``.
-        split: what part of it this is, for example ``calibration``.
+        name: of the data set, for example ``cifar10``.
+        split: of the data set, for example ``calibration``.
         images: (N, H, W, C) uint8, C is 1 or 3.
         labels: (N,) int64 in [0, K).
         classes: K class names, indexed by label.
@@ -58,7 +58,7 @@ class ImageSet:
         labels: NDArray[np.int64],
         classes: tuple[str, ...],
     ) -> "ImageSet":
-        """Return a set that is a whole file: its ``ids`` count from 0."""
+        """Return the set of all images in a file: its ``ids`` count from 0."""
         ids = np.arange(len(labels), dtype=np.int64)
         return cls(name, split, images, labels, classes, ids)
 
@@ -67,7 +67,7 @@ class ImageSet:
 
     @property
     def num_classes(self) -> int:
-        """K, how many classes there are."""
+        """K."""
         return len(self.classes)
 
     def select(self, index: ArrayLike) -> "ImageSet":
@@ -81,7 +81,7 @@ class ImageSet:
 
 
 def check_name(name: str) -> None:
-    """Raise `UserError` unless a data set may be called so: it becomes a folder's name."""
+    """Raise `UserError` unless this is a valid name of a data set, which a folder gets."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
         raise UserError(
             "expected the name of a data set in lower-case letters, digits, '.', '_' and '-',"
@@ -90,7 +90,7 @@ def check_name(name: str) -> None:
 
 
 def prepared_path(name: str, file: File, root: Path | None = None) -> Path:
-    """Return where ``file`` of the data set ``name`` belongs; it need not exist.
+    """Return the path of ``file`` of the data set ``name``; it need not exist.
 
     Raises `UserError` for a name that is not lower-case letters, digits, `.`, `_` and `-`.
     """
@@ -101,7 +101,7 @@ def prepared_path(name: str, file: File, root: Path | None = None) -> Path:
 
 
 def prepared_names(root: Path | None = None) -> list[str]:
-    """Return the names of the data sets that lie prepared under the root, sorted."""
+    """Return the names of the prepared data sets under the root, sorted."""
     return sorted(path.parent.name for path in data_root(root).glob("*/train.npz"))
 
 
@@ -124,8 +124,7 @@ def load_prepared(name: str, file: File, root: Path | None = None) -> ImageSet:
 
 def read_image_set(path: Path, name: str, split: str) -> ImageSet:
     """Read an `.npz` of images, labels and classes; never unpickles. Raises `UserError`."""
-    found = _read_fields(path)
-    images, labels, classes = (found[field] for field in FIELDS)
+    images, labels, classes = _read_fields(path)
     if classes.ndim != 1 or classes.dtype.kind != "U":
         raise UserError(
             f"expected `classes` in {path} to be a list of strings,"
@@ -136,7 +135,7 @@ def read_image_set(path: Path, name: str, split: str) -> ImageSet:
 
 
 def _first_synonyms(names: list[str]) -> tuple[str, ...]:
-    """Of the synonyms by which WordNet names a class, "ladybug, lady beetle", keep the first."""
+    """Return the first of WordNet's synonyms for each class: of "ladybug, lady beetle", ladybug."""
     short = tuple(name.partition(",")[0].strip() or name for name in names)
     return short if len(set(short)) == len(names) else tuple(names)
 
@@ -149,7 +148,7 @@ def write_prepared(
     classes: tuple[str, ...],
     root: Path | None = None,
 ) -> Path:
-    """Write one file of a prepared data set, whole or not at all, and return its path.
+    """Write one file of a prepared data set, atomically, and return its path.
 
     Args:
         images: (N, H, W, C) uint8, C is 1 or 3.
@@ -165,8 +164,8 @@ def write_prepared(
     return path
 
 
-def _read_fields(path: Path) -> dict[str, NDArray[Any]]:
-    found: dict[str, NDArray[Any]] = {}
+def _read_fields(path: Path) -> list[NDArray[Any]]:
+    arrays = []
     field = "the archive"
     try:
         archive = np.load(path, allow_pickle=False)
@@ -174,7 +173,7 @@ def _read_fields(path: Path) -> dict[str, NDArray[Any]]:
             raise ValueError("it holds a single array")
         with archive:
             for field in FIELDS:
-                found[field] = archive[field]
+                arrays.append(archive[field])
     except KeyError:
         raise UserError(
             f"expected the field `{field}` in {path}, but it is missing;"
@@ -185,7 +184,7 @@ def _read_fields(path: Path) -> dict[str, NDArray[Any]]:
             f"expected {path} to be an .npz of {', '.join(FIELDS)},"
             f" but {field} cannot be read: {error}. Prepare the data set again."
         ) from None
-    return found
+    return arrays
 
 
 def _check(

@@ -1,4 +1,4 @@
-"""The images that ship with the repository, so that everything works with no data set at all."""
+"""Sample images that ship with the project, for use without any data set on disk."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ CLASSES = "classes.txt"
 
 
 def sample_names(folder: Path = SAMPLES) -> list[str]:
-    """Return the names of the data sets of which samples are shipped, sorted."""
+    """Return the names of the data sets with shipped samples, sorted."""
     archives = [path.stem for path in folder.glob("*.npz")]
     folders = [path.parent.name for path in folder.glob(f"*/{CLASSES}")]
     return sorted(archives + folders)
 
 
 def load_samples(dataset: str, folder: Path = SAMPLES) -> ImageSet:
-    """Load the shipped samples of a data set, in shipped order; ``ids`` count them from 0.
+    """Load the shipped samples of a data set, in their order on disk; ``ids`` count from 0.
 
     Samples are either `<dataset>.npz` in the prepared form, or a folder `<dataset>/` of PNGs
     named `<number>_<class>.png` beside a `classes.txt` with one class name per line.

@@ -1,6 +1,6 @@
-"""Where data sets come from, and how each becomes a prepared one.
+"""Sources of data sets: downloads and folders that become prepared data sets.
 
-A further data set is one function registered in `DATASETS`.
+Another data set is one function registered in `DATASETS`.
 """
 
 import contextlib
@@ -20,13 +20,13 @@ from core.data.fetch import FULL, RemoteFile, fetch
 from core.data.folders import read_folder
 from core.data.prepared import ImageSet, prepared_path, write_prepared
 from core.foundation.errors import UserError, nearest
-from core.foundation.jobs import Tell
+from core.foundation.jobs import OnProgress
 from core.foundation.places import data_root
 from core.foundation.registry import Registry
 
 DIGITS = tuple("0123456789")
-BY_HAND = ("tiny-imagenet",)  # known, but nothing to download from here
-_FETCHED = 0.9  # of all the work, once the files are there
+BY_HAND = ("tiny-imagenet",)  # has to be downloaded by the user
+_FETCHED = 0.9  # progress when all files are downloaded
 
 
 def _silent(fraction: float, message: str) -> None:
@@ -35,15 +35,15 @@ def _silent(fraction: float, message: str) -> None:
 
 @dataclass(frozen=True)
 class Request:
-    """What a data set's function gets to work with.
+    """Arguments of a function in `DATASETS`.
 
     Attributes:
-        name: name of the data set.
-        workspace: an empty folder that is removed afterwards, for downloads.
+        name: of the data set.
+        workspace: an empty temporary folder for downloads.
         source: the user's own folder of files or pictures, if any.
         size: height and width that pictures are resized to, in pixels.
         progress: whether to draw bars on stderr.
-        tell: called with how far it is in [0, 1] and a sentence; what it raises ends the work.
+        on_progress: see `prepare`.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Request:
     source: Path | None
     size: int | None
     progress: bool
-    tell: Tell = _silent
+    on_progress: OnProgress = _silent
 
 
 # makes (train, test)
@@ -65,12 +65,12 @@ def prepare(
     source: Path | None = None,
     size: int | None = None,
     progress: bool = True,
-    tell: Tell = _silent,
+    on_progress: OnProgress = _silent,
 ) -> Path:
     """Make the prepared data set `<root>/<name>/{train,test}.npz`; return its folder.
 
-    An existing one is replaced, and only when the new one is complete. Whatever goes wrong,
-    nothing half-made is left behind.
+    An existing one is replaced only when the new one is complete. After any error nothing partial
+    is left.
 
     Args:
         name: one of `DATASETS`, or any name for the pictures in ``source``.
@@ -79,7 +79,8 @@ def prepare(
             pictures in class folders (see `read_folder`).
         size: height and width for pictures from class folders, in pixels.
         progress: whether to draw bars on stderr.
-        tell: called with how far it is in [0, 1] and a sentence; what it raises ends the work.
+        on_progress: called with the completed fraction in [0, 1] and a sentence; an exception from
+            it ends the work.
 
     Raises `UserError` when there is no connection, no room, a damaged download, nothing usable
     in ``source``, or no such data set.
@@ -93,8 +94,8 @@ def prepare(
         ) as temporary:
             workspace, made = Path(temporary, "work"), Path(temporary, "made")
             workspace.mkdir()
-            train, test = make(Request(name, workspace, source, size, progress, tell))
-            tell(0.95, "Writing it …")
+            train, test = make(Request(name, workspace, source, size, progress, on_progress))
+            on_progress(0.95, "Writing it …")
             write_prepared(name, "train", train.images, train.labels, train.classes, made)
             write_prepared(name, "test", test.images, test.labels, test.classes, made)
             _move(made / name, folder)
@@ -104,7 +105,7 @@ def prepare(
 
 
 def can_download(name: str) -> bool:
-    """Tell whether `prepare` can make a data set without a folder to read."""
+    """Return whether `prepare` can make a data set without a folder to read."""
     return name in DATASETS and name not in BY_HAND
 
 
@@ -134,8 +135,8 @@ def _from_torchvision(name: str, own_files: str, request: Request) -> tuple[Imag
 
     Args:
         name: of its class in `torchvision.datasets`.
-        own_files: what lies in the user's folder where that holds torchvision's files.
-        request: what is wanted.
+        own_files: file or folder that marks the user's folder as one of torchvision's files.
+        request: names the data set, the folder and the size.
     """
     source = request.source
     if source is not None and not (source / own_files).exists():
@@ -154,22 +155,22 @@ def _from_torchvision(name: str, own_files: str, request: Request) -> tuple[Imag
 
     kind = getattr(datasets, name)
     sets = []
-    with _told_as_a_sentence(request):
+    with _errors_as_sentences(request):
         if source is None:
             _fetch_all(request, _remote_files(kind, request.workspace))
-        request.tell(_FETCHED, "Unpacking and checking …")
+        request.on_progress(_FETCHED, "Unpacking and checking …")
         with _quiet_stdout(request.progress):
             for split in ("train", "test"):
-                # what was fetched before, torchvision does not download again
-                found = _open(kind, source or request.workspace, split, download=source is None)
-                pixels = np.asarray(found.data)
+                # torchvision does not download again what `_fetch_all` has downloaded
+                data_set = _open(kind, source or request.workspace, split, download=source is None)
+                pixels = np.asarray(data_set.data)
                 if pixels.ndim == 3:  # MNIST's are grey
                     pixels = pixels[..., None]
                 elif pixels.shape[1] == 3:  # SVHN's have their channels first
                     pixels = np.transpose(pixels, (0, 2, 3, 1))
-                targets = found.labels if name == "SVHN" else found.targets
+                targets = data_set.labels if name == "SVHN" else data_set.targets
                 labels = np.asarray(targets).astype(np.int64)
-                classes = tuple(found.classes) if name.startswith("CIFAR") else DIGITS
+                classes = tuple(data_set.classes) if name.startswith("CIFAR") else DIGITS
                 images = np.ascontiguousarray(pixels)
                 sets.append(ImageSet.counted(request.name, split, images, labels, classes))
     return sets[0], sets[1]
@@ -219,18 +220,18 @@ def _fetch_all(request: Request, files: Sequence[RemoteFile]) -> None:
         ) as bar:
 
             def on_bytes(
-                done: int, whole: int | None, number: int = number, bar: tqdm = bar
+                done: int, total: int | None, number: int = number, bar: tqdm = bar
             ) -> None:
-                bar.total = whole
+                bar.total = total
                 bar.update(done - bar.n)
-                share = (number + (done / whole if whole else 0)) / len(files)
-                of = f" of {whole / 1e6:.1f}" if whole else ""
-                request.tell(
+                share = (number + (done / total if total else 0)) / len(files)
+                of = f" of {total / 1e6:.1f}" if total else ""
+                request.on_progress(
                     _FETCHED * share,
                     f"Downloading file {number + 1} of {len(files)}: {done / 1e6:.1f}{of} MB",
                 )
 
-            request.tell(_FETCHED * number / len(files), "Waiting for the server to answer …")
+            request.on_progress(_FETCHED * number / len(files), "Waiting for the server …")
             fetch(file, on_bytes)
 
 
@@ -243,21 +244,21 @@ def _quiet_stdout(progress: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told_as_a_sentence(request: Request) -> Iterator[None]:
-    """Turn what torchvision raises about downloads and files into a `UserError`."""
+def _errors_as_sentences(request: Request) -> Iterator[None]:
+    """Turn torchvision's exceptions about downloads and files into a `UserError`."""
     try:
         yield
-    except Exception as error:  # parsers of foreign files may raise anything
+    except Exception as error:  # parsers may raise anything for untrusted files
         full = isinstance(error, OSError) and error.errno in FULL
         if isinstance(error, UserError) or full:
             raise
         if request.source is not None:
             raise UserError(
-                f"expected the files of {request.name} in {request.source} to be whole,"
+                f"expected the files of {request.name} in {request.source} to be complete,"
                 f" but got: {_line(error)}; replace them."
             ) from None
         raise UserError(
-            f"expected to download {request.name} whole, but got: {_line(error)};"
+            f"expected to download {request.name}, but got: {_line(error)};"
             " check the connection and try again, or name a folder of its files with `--from`."
         ) from None
 

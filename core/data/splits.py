@@ -1,10 +1,11 @@
 """The train, calibration and test splits of a data set.
 
-Networks learn on train; thresholds, temperatures and the like are chosen on calibration; test is
-only ever reported on. Train and calibration are disjoint parts of `train.npz`.
+Networks are trained on train; thresholds and temperatures are chosen on calibration; results are
+reported on test. Train and calibration are disjoint parts of `train.npz`.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -20,9 +21,9 @@ Split = Literal["train", "calibration", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 SAMPLES_ONLY = "mnist-samples"
-"""A data set that is always at hand: the 5,000 digits that ship as samples, and nothing else."""
+"""Data set that needs no files: the 5,000 digits that ship as samples."""
 _FEW_DUPLICATES = 0.01
-_HELD_OUT_SHARE = 10  # one in so many is kept for calibration, and one for test
+_HELD_OUT_SHARE = 10  # a tenth each for calibration and test
 
 # data set → (its train.npz) → indices of the calibration images
 CALIBRATIONS: Registry[Callable[[ImageSet], NDArray[np.int64]]] = Registry("calibration split")
@@ -51,39 +52,38 @@ def load_split(name: str, split: Split, root: Path | None = None) -> ImageSet:
         return _part_of_samples(split)
     if split == "test":
         return load_prepared(name, "test", root)
-    whole = load_prepared(name, "train", root)
-    order, calibration = _calibration(whole)
+    images = load_prepared(name, "train", root)
+    order, calibration = _calibration(images)
     chosen = calibration if split == "calibration" else order[~np.isin(order, calibration)]
-    part = whole.select(chosen)
-    return ImageSet(name, split, part.images, part.labels, part.classes, part.ids)
+    return replace(images.select(chosen), split=split)
 
 
 def check_disjoint(calibration: ImageSet, test: ImageSet) -> None:
     """Raise `UserError` when calibration images are test images, too.
 
-    What is chosen on images that it is reported on looks better than it is. Equal pixels mean equal
-    image; a duplicate in a hundred, as large collections have them, is let pass.
+    Figures on the images that thresholds were chosen on are too good. Images with equal pixels are
+    equal; up to 1 % of duplicates, as large collections have them, are accepted.
     """
     seen = {image.tobytes() for image in test.images}
     shared = sum(image.tobytes() in seen for image in calibration.images)
     if shared > _FEW_DUPLICATES * len(calibration):
         raise UserError(
-            f"expected the calibration and the test images of {test.name} to be others, but "
+            f"expected the calibration and the test images of {test.name} to be disjoint, but "
             f"{shared:,} of {len(calibration):,} calibration images are in both: prepare the data "
             "set again from images that are divided into train and test."
         )
 
 
-def _calibration(whole: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    order = np.random.RandomState(0).permutation(len(whole)).astype(np.int64)  # (N,)
-    if whole.name in CALIBRATIONS:
-        return order, CALIBRATIONS[whole.name](whole)
-    if len(whole) < 2:
+def _calibration(images: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    order = np.random.RandomState(0).permutation(len(images)).astype(np.int64)  # (N,)
+    if images.name in CALIBRATIONS:
+        return order, CALIBRATIONS[images.name](images)
+    if len(images) < 2:
         raise UserError(
-            f"expected at least 2 training images in {whole.name}, one of them for calibration,"
-            f" but got {len(whole)}; add images and prepare it again."
+            f"expected at least 2 training images in {images.name}, one of them for calibration,"
+            f" but got {len(images)}; add images and prepare it again."
         )
-    count = 5_000 if len(whole) >= 50_000 else max(1, len(whole) // 10)
+    count = 5_000 if len(images) >= 50_000 else max(1, len(images) // 10)
     return order, order[-count:]
 
 
@@ -97,24 +97,23 @@ def _part_of_samples(split: Split) -> ImageSet:
         ends = {"test": (0, held_out), "calibration": (held_out, 2 * held_out)}
         start, stop = ends.get(split, (2 * held_out, len(own)))
         chosen.append(shuffled[start:stop])
-    part = digits.select(np.sort(np.concatenate(chosen)))
-    return ImageSet(SAMPLES_ONLY, split, part.images, part.labels, part.classes, part.ids)
+    return replace(digits.select(np.sort(np.concatenate(chosen))), name=SAMPLES_ONLY, split=split)
 
 
 @CALIBRATIONS.register("mnist")
-def find_shipped_digits(whole: ImageSet) -> NDArray[np.int64]:
-    """Return where the shipped digits lie in ``whole``, in shipped order: (5000,) indices.
+def find_shipped_digits(train: ImageSet) -> NDArray[np.int64]:
+    """Return the indices (5000,) in ``train`` of the shipped digits, in their order.
 
-    Equal pixels mean equal image; of duplicates, the first not yet taken.
+    Images with equal pixels are equal; of duplicates, the first not yet taken.
     """
-    places: dict[bytes, list[int]] = {}
-    for index in range(len(whole) - 1, -1, -1):
-        places.setdefault(whole.images[index].tobytes(), []).append(index)
+    indices: dict[bytes, list[int]] = {}
+    for index in range(len(train) - 1, -1, -1):
+        indices.setdefault(train.images[index].tobytes(), []).append(index)
     digits = load_samples("mnist")
-    found = [left.pop() for image in digits.images if (left := places.get(image.tobytes()))]
-    if len(found) != len(digits):
+    chosen = [left.pop() for image in digits.images if (left := indices.get(image.tobytes()))]
+    if len(chosen) != len(digits):
         raise UserError(
-            f"expected the {len(digits)} shipped digits among MNIST's training images, but found"
-            f" {len(found)}; prepare the original again with `python -m core data prepare mnist`."
+            f"expected the {len(digits)} shipped digits among MNIST's training images, but got"
+            f" {len(chosen)}; prepare the original again with `python -m core data prepare mnist`."
         )
-    return np.array(found, dtype=np.int64)
+    return np.array(chosen, dtype=np.int64)

@@ -1,8 +1,8 @@
-"""The evaluation transform: how a picture becomes what a network reads, as a value on its card.
+"""Evaluation transforms: the steps from a picture to a network's input, as a value on its card.
 
 A transform has two halves. The first works on pixels (resize, crop, greyscale) and gives unsigned
 bytes, which can be shown and stored; the second divides by 255 and normalises every channel.
-Nothing here imports torch before a picture needs it.
+Torch is imported only when a picture is transformed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ Transform = Callable[[Image.Image], "Tensor"]
 
 
 class UnstorableTransformError(UserError):
-    """A transform that works in memory, but cannot be written on a card."""
+    """A transform that works in memory, but that a card cannot store."""
 
 
 class _Frozen(BaseModel):
@@ -36,7 +36,7 @@ class _Frozen(BaseModel):
 
 
 class CentralSquare(_Frozen):
-    """Cut out the largest square in the middle and resize it to (size, size)."""
+    """Crop to the largest central square and resize it to (size, size)."""
 
     kind: Literal["central_square"] = "central_square"
     size: int = Field(ge=1)
@@ -49,7 +49,7 @@ class CentralSquare(_Frozen):
 
 
 class Resize(_Frozen):
-    """Resize to (H, W), or with one number in ``size`` so that the shorter side has it."""
+    """Resize to (H, W), or the shorter side to the only number in ``size``."""
 
     kind: Literal["resize"] = "resize"
     size: tuple[int, ...] = Field(min_length=1, max_length=2)
@@ -57,7 +57,7 @@ class Resize(_Frozen):
     max_size: int | None = None
     """Largest length of the longer side."""
     antialias: bool | None = True
-    """Only matters after `ToTensor`: pictures are always resized with antialiasing."""
+    """Used after `ToTensor` only: before, pictures are always resized with antialiasing."""
 
     def apply(self, picture: Any) -> Any:
         from torchvision.transforms import InterpolationMode
@@ -72,7 +72,7 @@ class Resize(_Frozen):
 
 
 class CenterCrop(_Frozen):
-    """Cut (H, W) out of the middle; what is missing at the edges is filled with zeros."""
+    """Crop to the central (H, W); missing edges are filled with zeros."""
 
     kind: Literal["center_crop"] = "center_crop"
     size: tuple[int, int]
@@ -102,7 +102,7 @@ class Grayscale(_Frozen):
 
 
 class ToTensor(_Frozen):
-    """Make the picture a tensor of bytes: steps that follow compute in another way."""
+    """Convert the picture to a tensor of bytes: later steps then compute differently."""
 
     kind: Literal["to_tensor"] = "to_tensor"
 
@@ -124,14 +124,14 @@ class EvaluationTransform(_Frozen):
     """Steps on pixels, then division by 255 and normalisation.
 
     Equal, to the bit, to the torchvision transform that it was made `of`, for every picture that
-    this brings to the network's size. Other pictures are cut to their largest central square
-    first, and resized where that is not enough.
+    the latter brings to the network's size. Other pictures are cropped to their largest central
+    square first, and resized where that is not enough.
     """
 
     size: tuple[int, int]
     """(H, W) that the network reads."""
     channels: Literal[1, 3]
-    """Of the pictures before the first step: others are converted, colour to grey by luminance."""
+    """Of pictures before the first step; pictures of another mode are converted."""
     steps: tuple[Step, ...]
     mean: tuple[float, ...]
     """Per channel, of pixels in [0, 1]."""
@@ -162,17 +162,17 @@ class EvaluationTransform(_Frozen):
     def of(cls, transform: Transform, shape: Shape) -> "EvaluationTransform":
         """Return a torchvision transform as a value.
 
-        Known are torchvision's presets (``weights.transforms()``) and compositions, old (v1) or new
+        Supports torchvision's presets (``weights.transforms()``) and compositions, old (v1) or new
         (v2), of Resize, CenterCrop, Grayscale, ToTensor, PILToTensor, ToImage, ConvertImageDtype,
         ToDtype and Normalize. The value is checked to give the same bits on a picture.
 
         Args:
-            transform: what the network was trained to be evaluated with.
+            transform: the network's evaluation transform.
             shape: (C, H, W) that the network reads.
 
         Raises:
-            UnstorableTransformError: it has a step that cannot be stored; names the step.
-            UserError: it raises, or yields another shape than the network reads.
+            UnstorableTransformError: a step that a card cannot store; names the step.
+            UserError: the transform raises, or yields another shape than the network reads.
         """
         apply(transform, _probe(shape[1:], shape[0]), shape)
         if isinstance(transform, cls):
@@ -182,11 +182,11 @@ class EvaluationTransform(_Frozen):
             picture = _probe((shape[1] + larger, shape[2] + larger // 2), value.channels)
             try:
                 expected = apply(transform, picture, shape)
-            except UserError:  # it is for pictures of one size, or for square ones
+            except UserError:  # a transform for pictures of one size, or for squares
                 continue
             if not value(picture).equal(expected):
                 raise UnstorableTransformError(
-                    f"expected `transform` to do what its steps say, but "
+                    f"expected `transform` to apply its steps in order, but "
                     f"{type(transform).__name__} gives other numbers than its Resize, crop and "
                     f"Normalize in this order: {_ADVICE}"
                 )
@@ -238,10 +238,10 @@ _ADVICE = (
 
 
 def apply(transform: Transform, picture: Image.Image, shape: Shape) -> "Tensor":
-    """Apply somebody's transform to a picture: float32 (C, H, W).
+    """Apply a user's transform to a picture; return float32 (C, H, W).
 
     Raises:
-        UserError: it raises, or yields something else than the network reads.
+        UserError: the transform raises, or yields another type or shape than the network reads.
     """
     import torch
 
@@ -250,7 +250,7 @@ def apply(transform: Transform, picture: Image.Image, shape: Shape) -> "Tensor":
         result = transform(picture)
     except UserError:
         raise
-    except Exception as error:  # it is the user's own code
+    except Exception as error:  # the user's own code
         raise UserError(
             f"expected `transform` to take a picture (PIL, mode {picture.mode}), but {name} raised "
             f"{type(error).__name__}: {error}; mend it, or pass another one."
@@ -269,13 +269,13 @@ def apply(transform: Transform, picture: Image.Image, shape: Shape) -> "Tensor":
 
 
 def _probe(size: tuple[int, int], channels: int) -> Image.Image:
-    """A picture of noise, (H, W)."""
+    """Return a picture of noise, (H, W)."""
     pixels = np.random.default_rng(0).integers(0, 256, (*size, channels), np.uint8)
     return Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
 
 
 def _leaves(transform: Any) -> Iterator[Any]:
-    """Every single step of a transform, inside compositions, too."""
+    """Yield the single steps of a transform, inside compositions, too."""
     inner = getattr(transform, "transforms", None)
     if inner is None and type(transform).__name__ == "Sequential":
         inner = list(transform)

@@ -1,4 +1,4 @@
-"""Somebody's own pictures: files from wherever, opened one by one as a network reads them."""
+"""Pictures of the user: files from an archive, an upload or a folder, read one by one."""
 
 import os
 import re
@@ -27,8 +27,8 @@ class OwnFile:
     """A file that may be a picture.
 
     Attributes:
-        name: its path inside the archive or folder, with ``/``; only ever shown.
-        read: gives its bytes, of larger files than `MAX_BYTES` one more than that.
+        name: its path inside the archive or folder, with ``/``; only shown, never opened.
+        read: returns its bytes, at most `MAX_BYTES` + 1 of them.
     """
 
     name: str
@@ -37,7 +37,7 @@ class OwnFile:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that was left out, and the reason in one sentence."""
+    """A file that was left out, and the reason in a sentence."""
 
     name: str
     reason: str
@@ -45,7 +45,13 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Collection:
-    """Files of pictures, at most `MOST_PICTURES`, and those that are none by their names."""
+    """Files to read as pictures.
+
+    Attributes:
+        called: name of the collection, for messages.
+        files: at most `MOST_PICTURES`, whose names end like a picture's.
+        skipped: the other files.
+    """
 
     called: str
     files: tuple[OwnFile, ...]
@@ -56,16 +62,16 @@ class Collection:
 
 
 def collected(files: Iterable[OwnFile], called: str) -> Collection:
-    """Return those files that are pictures by their names, sorted, and the others as skipped.
+    """Return the collection of some files, sorted by name.
 
-    Hidden files and what operating systems add are passed over.
+    Hidden files and files that operating systems add are ignored.
 
     Args:
         files: in any order.
-        called: what they are together, for messages.
+        called: name of the collection, for messages.
 
     Raises:
-        UserError: there is no picture, or there are more than `MOST_PICTURES`.
+        UserError: no picture, or more than `MOST_PICTURES`.
     """
     pictures, skipped = [], []
     for file in files:
@@ -89,15 +95,15 @@ def collected(files: Iterable[OwnFile], called: str) -> Collection:
             "choose fewer."
         )
     pictures.sort(key=lambda file: file.name)
-    skipped.sort(key=lambda one: one.name)
+    skipped.sort(key=lambda file: file.name)
     return Collection(called, tuple(pictures), tuple(skipped))
 
 
 def uploaded_files(files: Sequence[tuple[str, bytes]], called: str) -> Collection:
-    """Return the pictures among files that were uploaded one by one: names and bytes.
+    """Return the collection of files that were uploaded one by one, as names and bytes.
 
     Raises:
-        UserError: as `collected`, and for more than `MOST_BYTES` together.
+        UserError: as `collected`; or more than `MOST_BYTES` in all.
     """
     size = sum(len(content) for _, content in files)
     if size > MOST_BYTES:
@@ -116,7 +122,7 @@ def files_in_folder(folder: str, below: Path) -> Collection:
         below: only folders in here may be read.
 
     Raises:
-        UserError: as `collected`, and for a folder that is not there, or not below ``below``.
+        UserError: as `collected`; or a folder that does not exist, or is not below ``below``.
     """
     try:
         root = below.resolve(strict=True)
@@ -156,14 +162,14 @@ def _first_bytes(content: bytes) -> bytes:
 
 
 def too_many(called: str) -> UserError:
-    """Return the mistake of bringing more than `MOST_FILES`."""
+    """Return the error for a collection of more than `MOST_FILES`."""
     return UserError(
         f"expected at most {MOST_FILES:,} files in {called}, but there are more: choose fewer."
     )
 
 
 def too_large(called: str, size: int) -> UserError:
-    """Return the mistake of bringing more than `MOST_BYTES`."""
+    """Return the error for a collection of more than `MOST_BYTES`."""
     return UserError(
         f"expected {called} to have at most {MOST_BYTES / 2**20:.0f} MB, but it has "
         f"{size / 2**20:.0f} MB: choose fewer pictures, or scale them down first."
@@ -171,14 +177,14 @@ def too_large(called: str, size: int) -> UserError:
 
 
 def plain_path(name: str) -> str:
-    """Return a path with ``/`` between its parts, whatever system it comes from."""
+    """Return a path of any operating system with ``/`` between its parts."""
     return "/".join(
         part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")
     )
 
 
 def shown(name: str) -> str:
-    """Return a name of a file as it can be shown: printable, and not too long."""
+    """Return a file's name for display: printable, and not too long."""
     text = "".join(sign if sign.isprintable() else "�" for sign in name)
     return text if len(text) <= _LONGEST_NAME else f"…{text[-_LONGEST_NAME + 1 :]}"
 
@@ -189,12 +195,12 @@ class OwnPictures:
 
     Attributes:
         pixels: (N, H, W, C) uint8.
-        labels: (N,) from the folders they lie in, -1 where no folder is called like a class.
-        names: N, as they can be shown.
+        labels: (N,) classes that their folders are named after; -1 where no folder is.
+        names: N names for display.
         skipped: files that were left out.
-        strange_folders: folders that are called like no class, and how many pictures of unknown
-            label lie in each, the most first.
-        exchanged: how many had light and dark exchanged.
+        strange_folders: folders that are named after no class, with the number of unlabelled
+            pictures in each, largest first.
+        exchanged: number of pictures whose light and dark were exchanged.
     """
 
     pixels: NDArray[np.uint8]
@@ -209,23 +215,23 @@ class OwnPictures:
 
     @property
     def labelled(self) -> int:
-        """How many have a label."""
+        """Number of pictures with a label."""
         return int(np.count_nonzero(self.labels >= 0))
 
 
 class OwnReader:
-    """Reads a collection picture by picture, so that whoever reads may stop or look on."""
+    """Reader of a collection, picture by picture, so that the caller may stop or show progress."""
 
     def __init__(
         self, classes: Sequence[str], transform: EvaluationTransform, light_on_dark: bool
     ) -> None:
-        """Begin with nothing.
+        """Start with no pictures.
 
         Args:
-            classes: the K names that a network knows.
-            transform: how a picture becomes what it reads.
-            light_on_dark: whether it reads light ink on dark paper; pictures with a light edge
-                are then turned into their negatives.
+            classes: the K names of a network's classes.
+            transform: the network's evaluation transform.
+            light_on_dark: whether the network reads light ink on dark paper; pictures with a light
+                edge are then turned into their negatives.
         """
         self._labels_of = {_normalised(name): label for label, name in enumerate(classes)}
         self._transform, self._light_on_dark = transform, light_on_dark
@@ -237,7 +243,7 @@ class OwnReader:
         self._exchanged = 0
 
     def read(self, file: OwnFile) -> NDArray[np.uint8] | None:
-        """Return the pixels (H, W, C) of one more picture, or None when it has to be skipped."""
+        """Return the pixels (H, W, C) of another picture, or None when it has to be skipped."""
         name = shown(file.name)
         try:
             pixels = self._transform.pixels(open_image(file.read(), name).image)
@@ -268,7 +274,7 @@ class OwnReader:
         return -1
 
     def all_read(self, before: Sequence[Skipped] = ()) -> OwnPictures:
-        """Return everything that was read; ``before`` was skipped earlier."""
+        """Return all pictures read so far; ``before`` are files skipped earlier."""
         return OwnPictures(
             pixels=np.stack(self._pixels) if self._pixels else np.zeros((0, 0, 0, 0), np.uint8),
             labels=np.array(self._labels, np.int64),

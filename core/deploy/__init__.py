@@ -1,1 +1,1 @@
-"""Measured time."""
+"""Benchmarks: measured time."""

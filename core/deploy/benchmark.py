@@ -1,4 +1,4 @@
-"""Measured time: the whole network without exits, and the same network with a policy."""
+"""Benchmarks: wall time of a network with a policy, without early exits, and of its parts."""
 
 import statistics
 import time
@@ -17,11 +17,11 @@ from core.exits.policy import Policy
 from core.networks.network import ExitNetwork
 
 FEWEST_IMAGES = 128
-"""However small the batch, so many images are run, or easy ones would decide the time."""
+"""Least number of images to time, whatever the batch size: few images may all be easy ones."""
 
 
 class Model(Protocol):
-    """What is timed: a network on its device that reads images; `core.hub.model.Model` is one."""
+    """A network on its device that reads images, for example `core.hub.model.Model`."""
 
     @property
     def network(self) -> ExitNetwork:
@@ -29,29 +29,29 @@ class Model(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Device of the network."""
 
     def normalised(self, images: NDArray[np.uint8]) -> Tensor:
         """Return images uint8 (N, H, W, C) as the network reads them."""
 
     def predict(self, images: NDArray[np.uint8], policy: Policy, batch_size: int, /) -> Prediction:
-        """Answer with early exits in use."""
+        """Run the network with early exits."""
 
 
 def median_seconds_of_each(runs: Sequence[Callable[[], object]], repeats: int = 5) -> list[float]:
-    """Call each of ``runs`` once to warm up, then in turns; return each one's median wall time.
+    """Return the median wall time of each function, called in turns after a warm-up.
 
-    Whatever else the machine does meanwhile then slows all of them alike, so their ratio holds.
+    In turns, other work on the machine slows all functions alike, so that their ratio holds.
     """
     for run in runs:
         run()
     times: list[list[float]] = [[] for _ in runs]
     for _ in range(repeats):
-        for run, own in zip(runs, times, strict=True):
+        for run, seconds in zip(runs, times, strict=True):
             start = time.perf_counter()
             run()
-            own.append(time.perf_counter() - start)
-    return [statistics.median(own) for own in times]
+            seconds.append(time.perf_counter() - start)
+    return [statistics.median(seconds) for seconds in times]
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Timing:
 
     Attributes:
         batch_size: B.
-        images: how many were run each time.
-        seconds: per image, of each; normalising and copying included.
+        images: number of images in each run.
+        seconds: per image, of each model; normalising and copying included.
     """
 
     batch_size: int
@@ -70,7 +70,7 @@ class Timing:
 
     @property
     def ratio(self) -> float:
-        """Time of the last in units of the first's."""
+        """Time of the last model in units of the first model's."""
         return self.seconds[-1] / self.seconds[0]
 
 
@@ -84,9 +84,9 @@ def time_models(
 
     Args:
         entries: models that read the same size of image, each with the policy it runs with.
-        images: uint8 (N, H, W, C); taken evenly spaced, and repeated where there are too few.
+        images: uint8 (N, H, W, C); evenly spaced ones are run, repeated if too few.
         batch_size: at least 1.
-        repeats: how many runs the median is taken of.
+        repeats: number of runs that the median is taken of.
 
     Raises:
         UserError: a policy for another number of exits, or images of another shape.
@@ -94,16 +94,16 @@ def time_models(
     chosen = evenly_spaced(images, max(batch_size, FEWEST_IMAGES))
     runs = [partial(model.predict, chosen, policy, batch_size) for model, policy in entries]
     seconds = median_seconds_of_each(runs, repeats)
-    return Timing(batch_size, len(chosen), tuple(whole / len(chosen) for whole in seconds))
+    return Timing(batch_size, len(chosen), tuple(total / len(chosen) for total in seconds))
 
 
 @dataclass(frozen=True)
 class Speedup:
-    """A model with its policy beside the same model without early exits.
+    """Times of a model without early exits and with a policy.
 
     Attributes:
-        timing: of the model without early exits, then with.
-        relative_cost: what the policy costs on these images in MACs, in units of the plain network.
+        timing: of the model without early exits, then with the policy.
+        relative_cost: MACs of the policy on these images, in units of the plain network.
     """
 
     timing: Timing
@@ -133,7 +133,7 @@ def measure_speedup(
 
 
 def evenly_spaced(images: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
-    """Return so many images, evenly spaced, and repeated where there are too few."""
+    """Return ``count`` images, evenly spaced, repeated if there are fewer."""
     return images[np.arange(count) * len(images) // count]
 
 
@@ -143,10 +143,10 @@ class PartTimes:
 
     Attributes:
         batch_size: B.
-        threads: how many the processor's part of the work could use.
-        stages: (E).
-        heads: (E).
-        plain: of the plain network: all stages and the last head, in one go.
+        threads: number of CPU threads.
+        stages: (E,) each stage by itself.
+        heads: (E,) each head by itself.
+        plain: the plain network, all stages and the last head in one run.
     """
 
     batch_size: int
@@ -165,13 +165,13 @@ class PartTimes:
 def time_parts(
     model: Model, images: NDArray[np.uint8], batch_size: int, repeats: int = 15
 ) -> PartTimes:
-    """Time every stage and head by itself, and the plain network as a whole, in turns.
+    """Time every stage and head by itself, and the plain network, in turns.
 
     Args:
         model: on the device to measure.
-        images: uint8 (N, H, W, C); taken evenly spaced, and repeated where there are too few.
+        images: uint8 (N, H, W, C); evenly spaced ones are run, repeated if too few.
         batch_size: at least 1.
-        repeats: how many runs each median is taken of.
+        repeats: number of runs that each median is taken of.
 
     Raises:
         UserError: images of another shape.
@@ -182,13 +182,10 @@ def time_parts(
     for index in range(exits):
         inputs.append(network.stage(index, inputs[-1]))
 
-    def synchronised(run: Callable[[], object]) -> Callable[[], object]:
-        def whole() -> None:
-            run()
-            if model.device.type == "cuda":
-                torch.cuda.synchronize(model.device)
-
-        return whole
+    def synchronised(run: Callable[[], object]) -> None:
+        run()
+        if model.device.type == "cuda":
+            torch.cuda.synchronize(model.device)
 
     def plain() -> None:
         features = batch
@@ -200,12 +197,12 @@ def time_parts(
     for index in range(exits):
         parts.append(partial(network.stage, index, inputs[index]))
         parts.append(partial(network.head, index, inputs[index + 1]))
-    seconds = median_seconds_of_each([synchronised(part) for part in parts], repeats)
-    whole, *each = [batch_seconds / batch_size for batch_seconds in seconds]
+    seconds = median_seconds_of_each([partial(synchronised, part) for part in parts], repeats)
+    plain_seconds, *each = [batch_seconds / batch_size for batch_seconds in seconds]
     return PartTimes(
         batch_size=batch_size,
         threads=torch.get_num_threads(),
         stages=tuple(each[0::2]),
         heads=tuple(each[1::2]),
-        plain=whole,
+        plain=plain_seconds,
     )

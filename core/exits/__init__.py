@@ -1,1 +1,1 @@
-"""Tables of what every exit answers, and policies that decide who leaves where."""
+"""Exit tables, criteria, policies, routing, reports and inference with early exits."""

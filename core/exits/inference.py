@@ -1,4 +1,4 @@
-"""Running a network: every exit for a table, or only the stages that a policy needs."""
+"""Inference: all exits for a table, or only the stages that a policy needs."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -16,22 +16,21 @@ from core.networks.network import ExitNetwork
 
 BATCH_SIZE = 256
 COMPACTION_SHARE = 1 / 8
-"""Finished samples are carried along until they make up this share of the rows.
+"""Samples that left are dropped from the batch once they make up this share of its rows.
 
-Copying the rest to the front takes time too: where no sample leaves, doing it at every exit takes
-a sixth of the whole run.
+Copying the other rows takes time: at every exit, where few samples leave, a sixth of the run.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The answers of a network with early exits in use, in the order of the images.
+    """Answers of a network run with early exits, in the order of the images.
 
     Attributes:
-        labels: (N,) the answers, class indices.
+        labels: (N,) class indices of the answers.
         exits: (N,) the exit at which each sample left.
         costs: (N,) in units of the plain network.
-        probabilities: (N, K) of the exit that answered.
+        probabilities: (N, K) class probabilities at that exit.
         seconds: wall time of the run, copies to and from the device included.
     """
 
@@ -83,9 +82,9 @@ def run_with_skipping(
 ) -> Prediction:
     """Run each stage only for the samples that are still inside, at any batch size.
 
-    Gives the answers, exits and costs that `core.exits.routing.route` gives on the table of
-    the same images (but for scores within float tolerance of a threshold). Heads of disabled
-    exits are not computed.
+    Answers, exits and costs equal those of `core.exits.routing.route` on the table of the same
+    images, except for scores within float tolerance of a threshold. Heads of disabled exits are
+    not computed.
 
     Args:
         network: in eval mode.
@@ -123,8 +122,8 @@ def _run_batch(
     last = network.num_exits - 1
     exits: IntArray = np.full(len(images), last, np.int64)
     answers: FloatArray | None = None  # (B, K)
-    rows: IntArray = np.arange(len(images))  # which samples the features belong to
-    inside: BoolArray = np.ones(len(images), bool)  # which of these are still undecided
+    rows: IntArray = np.arange(len(images))  # sample of each row of the features
+    inside: BoolArray = np.ones(len(images), bool)  # rows whose sample has not left
     evaluated: list[int] = []
     probabilities: list[FloatArray] = []  # of the exits evaluated so far, (rows, K) each
     confidences: list[FloatArray] = []
@@ -169,7 +168,7 @@ def _run_batch(
 
 
 def _without(probabilities: FloatArray, excluded: BoolArray) -> FloatArray:
-    """Return probabilities (rows, K) of the classes that are left, adding up to 1 again."""
+    """Return probabilities (rows, K) without the excluded classes, normalised to add up to 1."""
     left = np.where(excluded, 0, np.maximum(probabilities, np.finfo(np.float32).tiny))
     kept: FloatArray = left / left.sum(axis=1, keepdims=True)
     return kept

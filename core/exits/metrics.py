@@ -38,7 +38,7 @@ def reliability(
     Args:
         probability: ``(N,)`` of the answers, in [0, 1].
         right: ``(N,)``.
-        bins: how many.
+        bins: number of bins.
 
     Returns:
         Three arrays ``(bins,)``; an empty bin has NaN, NaN and 0.
@@ -56,7 +56,7 @@ def calibration_error(
 ) -> float:
     """Return Σ_b n_b/N · |accuracy_b − mean probability_b| over the bins of `reliability`.
 
-    NaN of nothing.
+    NaN without answers.
     """
     if not len(right):
         return math.nan
@@ -65,7 +65,7 @@ def calibration_error(
 
 
 def confusion(table: ExitTable, exit_index: int) -> IntArray:
-    """Return how often class k was answered with class j at an exit: ``(K, K)``, [k, j].
+    """Return the confusion matrix ``(K, K)`` of an exit: [k, j] counts answers j to class k.
 
     Samples without a label are left out.
     """
@@ -76,7 +76,7 @@ def confusion(table: ExitTable, exit_index: int) -> IntArray:
 
 
 def most_confused(counts: IntArray, limit: int) -> IntArray:
-    """Return up to ``limit`` classes, in order: the pairs confused with each other most often.
+    """Return up to ``limit`` classes, ascending: those of the pairs confused most often.
 
     Args:
         counts: ``(K, K)`` as `confusion` gives them.
@@ -95,7 +95,7 @@ def most_confused(counts: IntArray, limit: int) -> IntArray:
 def score_histogram(
     scores: NDArray[np.floating], right: BoolArray, bins: int
 ) -> tuple[IntArray, IntArray]:
-    """Return how many right and how many wrong answers fall in each of ``bins`` parts of [0, 1].
+    """Return histograms of the scores of right and of wrong answers, over equal bins of [0, 1].
 
     Args:
         scores: ``(N,)`` in [0, 1]; exactly 1 falls in the last bin.

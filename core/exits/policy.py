@@ -1,4 +1,4 @@
-"""When to leave: a criterion, a threshold and a switch per early exit."""
+"""Policies: a criterion, and a threshold and an on/off switch per early exit."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from core.foundation.files import read_json, write_json
 
 @dataclass(frozen=True, init=False)
 class Policy:
-    """A value object: leave at the first enabled exit whose score exceeds its threshold.
+    """The rule to leave at the first enabled exit whose score exceeds its threshold; a value.
 
     Args:
         criterion: a name in `core.exits.criteria.CRITERIA`.
@@ -78,7 +78,7 @@ class Policy:
 
     @classmethod
     def never(cls, criterion: str, num_exits: int) -> "Policy":
-        """Return the policy that sends everything to the end: all E-1 early exits off."""
+        """Return the policy with all E-1 early exits off: every sample runs to the final exit."""
         early = num_exits - 1
         return cls(criterion, (1.0,) * early, (False,) * early)
 
@@ -94,7 +94,7 @@ class Policy:
         """Return ``table`` with probabilities softmax(ln p / T), T the temperature of each exit.
 
         Raises:
-            UserError: the table keeps just the top classes; the rest is needed to normalise.
+            UserError: the table has only the top classes; all are needed to normalise.
         """
         self.check(table.num_exits)
         if self.temperatures is None or set(self.temperatures) == {1}:
@@ -114,10 +114,10 @@ class Policy:
         return replace(table, probabilities=probabilities, entropy=None)
 
     def scores(self, table: ExitTable) -> FloatArray:
-        """Return the scores ``(N, E-1)`` that this policy's thresholds are compared with.
+        """Return the scores ``(N, E-1)`` that the thresholds are compared with.
 
         Raises:
-            UserError: another number of exits, or a criterion the table cannot give.
+            UserError: another number of exits, or a criterion that the table cannot give.
         """
         return CRITERIA[self.criterion].scores(self.apply_temperatures(table), self.enabled)
 
@@ -127,7 +127,7 @@ class Policy:
 
     @classmethod
     def from_dict(cls, value: Any) -> "Policy":
-        """Return the policy that `to_dict` gave.
+        """Return the policy with the fields that `to_dict` gave.
 
         Raises:
             UserError: a field is missing, unknown or of the wrong type; names it.
@@ -145,7 +145,7 @@ class Policy:
                 )
         for field in ("criterion", "thresholds"):
             if field not in value:
-                raise UserError(f"expected a policy to have the field `{field}`, but it has not.")
+                raise UserError(f"expected a policy with the field `{field}`, but it is missing.")
         return cls(**value)
 
     def save(self, path: Path | str) -> None:
@@ -154,10 +154,10 @@ class Policy:
 
     @classmethod
     def from_json(cls, content: str | bytes, name: str) -> "Policy":
-        """Return the policy in a JSON text from elsewhere, called ``name`` in messages.
+        """Return the policy in an uploaded JSON text; ``name`` stands for it in messages.
 
         Raises:
-            UserError: it is not JSON, or not a policy; names it and the field.
+            UserError: it is not JSON, or not a policy; the message has ``name`` and the field.
         """
         try:
             value = json.loads(content)
@@ -166,26 +166,26 @@ class Policy:
                 f"expected {name} to be a policy in JSON, but it cannot be read as JSON; "
                 "choose a file that was saved here or by `python -m core tune`."
             ) from None
-        try:
-            return cls.from_dict(value)
-        except UserError as error:
-            raise UserError(f"{name}: {error}") from None
+        return cls._named(value, name)
 
     @classmethod
     def load(cls, path: Path | str) -> "Policy":
         """Read a policy from JSON. Raises `UserError` naming the file and the field."""
-        value = read_json(Path(path))
+        return cls._named(read_json(Path(path)), str(path))
+
+    @classmethod
+    def _named(cls, value: Any, name: str) -> "Policy":
         try:
             return cls.from_dict(value)
         except UserError as error:
-            raise UserError(f"{path}: {error}") from None
+            raise UserError(f"{name}: {error}") from None
 
 
 OFF = "off"
 
 
 def write_thresholds(policy: Policy) -> str:
-    """Return thresholds and switches as a person writes them: "0.9, off, 0.8"."""
+    """Return thresholds and switches as text: "0.9, off, 0.8"."""
     return ", ".join(
         f"{threshold:.6g}" if on else OFF
         for threshold, on in zip(policy.thresholds, policy.enabled, strict=True)
@@ -195,10 +195,10 @@ def write_thresholds(policy: Policy) -> str:
 def read_thresholds(text: str, policy: Policy) -> Policy:
     """Return ``policy`` with the thresholds of a text like "0.9, off, 0.8", one per early exit.
 
-    An exit that is off keeps its threshold for when it is switched on again.
+    An exit that is switched off keeps its threshold.
 
     Raises:
-        UserError: another number of thresholds, or one that is no number in [0, 1].
+        UserError: another number of thresholds, or a threshold that is no number in [0, 1].
     """
     words = text.replace(",", " ").replace(";", " ").lower().split()
     if len(words) != len(policy.thresholds):

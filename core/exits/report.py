@@ -1,4 +1,4 @@
-"""The figures of a policy on a table: accuracy, cost, shares, quality of the scores."""
+"""Report of a policy on a table: accuracy, cost, exit shares, quality of the scores."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -15,18 +15,18 @@ from core.exits.table import CostArray, ExitTable
 
 @dataclass(frozen=True)
 class Report:
-    """The figures of one policy on one table. Every figure that is undefined is NaN.
+    """The figures of one policy on one table. Undefined figures are NaN.
 
     Attributes:
         samples: N.
-        accuracy: of the answers given, in [0, 1], over the labelled samples.
+        accuracy: of the policy's answers, in [0, 1], over the labelled samples.
         relative_cost: mean cost per sample, in units of the plain network.
-        exit_share: ``(E,)`` part of the samples that leaves at each exit.
-        accuracy_of_left: ``(E,)`` accuracy of those who left there.
-        per_exit_accuracy: ``(E,)`` accuracy had all left there.
+        exit_share: ``(E,)`` share of the samples that leave at each exit.
+        accuracy_of_left: ``(E,)`` accuracy over the samples that leave there.
+        per_exit_accuracy: ``(E,)`` accuracy if all samples left there.
         per_exit_agreement: ``(E,)`` share of the samples with the last exit's answer there.
         auroc: ``(E,)`` probability that a right answer scores higher than a wrong one, over all
-            samples. A learned confidence ends before the last exit: there it is max probability.
+            samples. The last exit has no learned confidence: there it is of max probability.
         calibration_error: ``(E,)`` expected calibration error of the answer's probability, 15 bins.
         rescued: samples answered rightly that the last exit gets wrong.
         ruined: samples answered wrongly that the last exit gets right.
@@ -84,10 +84,10 @@ def evaluate(table: ExitTable, policy: Policy) -> Report:
 
 
 def classes_left(table: ExitTable, policy: Policy) -> tuple[CostArray, CostArray] | None:
-    """Return for each early exit and class how often it is still possible after that exit.
+    """Return shares ``(E-1, K)`` of samples for which a class is possible after an early exit.
 
-    Of the samples that reach the exit, ``(E-1, K)`` in [0, 1], and how many classes are left on
-    average, ``(E-1,)``; NaN where no sample arrives. None unless the criterion rules classes out.
+    Of the samples that reach the exit; NaN where none does. The second array ``(E-1,)`` is the
+    mean number of classes left. None unless the criterion rules classes out.
     """
     routing = route(table, policy)
     possible = routing.possible_classes

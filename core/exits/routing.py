@@ -1,4 +1,4 @@
-"""Routing: which sample leaves at which exit under a policy, and what follows from it."""
+"""Routing: the exit at which each sample leaves under a policy, its answer and its cost."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Routing:
 
     Attributes:
         table: the outputs of the exits.
-        policy: decides who leaves where.
+        policy: applied to the table.
         early_scores: ``(N, E-1)`` the scores that the thresholds are compared with.
         exits: ``(N,)`` the exit at which each sample leaves.
     """
@@ -38,12 +38,12 @@ class Routing:
 
     @cached_property
     def exit_answers(self) -> IntArray:
-        """``(N, E)`` what each exit answers.
+        """``(N, E)`` the answer of each exit: its likeliest class.
 
-        The likeliest class; at the final exit, where the criterion rules classes out on the way
-        (class exclusion), the likeliest of those that the last enabled early exit left possible.
+        At the final exit, where the criterion rules classes out (class exclusion), the likeliest
+        of the classes that the last enabled early exit left possible.
         """
-        # A temperature never changes the answer, so it is read from the table as it came.
+        # Temperatures never change an answer, so the table is read without them.
         possible = self.possible_classes
         if possible is None:
             return self.table.answers
@@ -89,7 +89,7 @@ class Routing:
     def exit_scores(self) -> FloatArray:
         """``(N, E)`` the scores of all exits, in [0, 1].
 
-        No policy needs the last column. Where the criterion is learned it is max probability.
+        The last column, which no policy needs, is max probability where the criterion is learned.
         """
         criterion = CRITERIA[self.policy.criterion]
         final = CRITERIA["max_probability"] if criterion.needs_confidence else criterion
@@ -119,8 +119,8 @@ class Routing:
     def possible_classes(self) -> BoolArray | None:
         """``(N, E-1, K)`` which classes are still possible after each early exit.
 
-        An exit that is off rules nothing out. None where the criterion never does, or no exit is
-        on.
+        An exit that is off rules no class out. None where the criterion never does, or all exits
+        are off.
         """
         rule = CRITERIA[self.policy.criterion].ruled_out
         enabled = np.flatnonzero(self.policy.enabled)
@@ -134,7 +134,7 @@ class Routing:
         return possible
 
     def flip(self, position: int) -> Flip | None:
-        """Return how leaving early changed whether one sample is answered rightly, if it did."""
+        """Return whether a sample was rescued or ruined by leaving early; None: neither."""
         if self.rescued[position]:
             return "rescued"
         return "ruined" if self.ruined[position] else None
@@ -160,10 +160,10 @@ class Routing:
 
 
 def route(table: ExitTable, policy: Policy) -> Routing:
-    """Return which samples of ``table`` leave where under ``policy``.
+    """Return the routing of the samples of ``table`` under ``policy``.
 
     Raises:
-        UserError: the policy has another number of exits, or a criterion the table cannot give.
+        UserError: a policy for another number of exits, or a criterion that the table cannot give.
     """
     scores = policy.scores(table)
     return Routing(table, policy, scores, exits_taken(scores, policy.thresholds, policy.enabled))
@@ -202,10 +202,10 @@ def exits_taken(
 
 
 def right_at_end(table: ExitTable, policy: Policy) -> FloatArray | None:
-    """Return for which thresholds of the last enabled exit the final answer is right.
+    """Return the thresholds of the last enabled exit at which the final answer is right.
 
-    ``(N, 2)``: right when low <= threshold < high, as the label is still possible then and every
-    class that the final exit prefers to it is not; None where no classes are ever ruled out.
+    ``(N, 2)``: right when low <= threshold < high, as then the label is still possible and every
+    class that the final exit prefers is ruled out. None where no classes are ever ruled out.
 
     Args:
         table: with the final exit.
@@ -218,14 +218,14 @@ def right_at_end(table: ExitTable, policy: Policy) -> FloatArray | None:
     out = rule(policy.apply_temperatures(table).select_exits(enabled), len(enabled) - 1)
     rows, labels = np.arange(len(table)), table.labels
     final = table.probabilities[:, -1]
-    ours = final[rows, labels][:, None]
+    of_label = final[rows, labels][:, None]
     earlier = np.arange(table.num_classes) < labels[:, None]
-    preferred = (final > ours) | ((final == ours) & earlier)
+    preferred = (final > of_label) | ((final == of_label) & earlier)
     high = np.where(preferred, out, np.float32(np.inf)).min(axis=1, initial=np.inf)
     low = np.where(labels >= 0, out[rows, labels], np.float32(np.inf))
     return np.stack([low, high], axis=1).astype(np.float32)
 
 
 def mean(values: NDArray[np.generic]) -> float:
-    """Return the mean; NaN of nothing."""
+    """Return the mean; NaN of an empty array."""
     return float(values.mean()) if values.size else math.nan

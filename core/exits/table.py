@@ -1,4 +1,4 @@
-"""The outputs of every exit for every sample, as plain arrays."""
+"""Exit tables: the outputs of every exit for every sample, as plain arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +18,12 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 TOP_CLASSES = 8
-_ROUNDING = 1e-5  # how far float32 arithmetic may push a probability out of [0, 1]
+_ROUNDING = 1e-5  # tolerance in float32 for probabilities outside of [0, 1]
 
 
 @dataclass(frozen=True, eq=False)
 class ExitTable:
-    """The outputs of all E exits for N samples: every view and every tuner works on this.
+    """Outputs of all E exits for N samples.
 
     Arrays are coerced to the types below and are read-only.
 
@@ -36,12 +36,12 @@ class ExitTable:
         ids: ``(N,)`` index of each sample in its split.
         costs: of the E stages and heads, in units of the plain network.
         classes: the K names.
-        top_classes: ``(N, E, k)`` which class each kept probability belongs to; k >= 2.
-        entropy: ``(N, E)`` entropy of the whole distribution / ln K, in [0, 1]; required with
+        top_classes: ``(N, E, k)`` class of each kept probability; k >= 2.
+        entropy: ``(N, E)`` entropy of the full distribution / ln K, in [0, 1]; required with
             ``top_classes``, where it can no longer be computed.
 
-    While a network is still running a table may hold just the exits so far, all of them early:
-    ``confidence`` then has E columns and the costs do not add up to 1.
+    During inference a table may hold only the exits so far, all of them early: ``confidence`` then
+    has E columns and the costs do not add up to 1.
 
     Raises:
         UserError: an array has the wrong shape, type or range, or is not finite.
@@ -108,9 +108,9 @@ class ExitTable:
 
     @classmethod
     def unchecked(cls, **fields: Any) -> "ExitTable":
-        """Return a table of fields that are right by construction, without looking.
+        """Return a table of fields that are valid by construction, without checks.
 
-        For the inner loop of inference, which makes one after every exit.
+        For the inner loop of inference, which makes a table after every exit.
         """
         table = object.__new__(cls)
         for name, value in ({"top_classes": None, "entropy": None} | fields).items():
@@ -132,7 +132,7 @@ class ExitTable:
 
     @cached_property
     def answers(self) -> IntArray:
-        """``(N, E)`` the likeliest class; the one of lowest index where several are."""
+        """``(N, E)`` the likeliest class; of equally likely ones, that of lowest index."""
         if self.top_classes is not None:
             return self.top_classes[:, :, 0]
         answers: IntArray = self.probabilities.argmax(axis=2)
@@ -151,7 +151,7 @@ class ExitTable:
 
     @property
     def accuracy_per_exit(self) -> CostArray:
-        """``(E,)`` accuracy over the labelled samples had all left there; NaN without labels."""
+        """``(E,)`` accuracy over the labelled samples if all left there; NaN without labels."""
         labelled = np.count_nonzero(self.labelled)
         if not labelled:
             return np.full(self.num_exits, np.nan)
@@ -162,7 +162,7 @@ class ExitTable:
     def agreement_per_exit(self) -> CostArray:
         """``(E,)`` share of the samples that get the last exit's answer there; NaN without any.
 
-        Not the same as accuracy: an exit may share the mistakes of the whole network.
+        Not the same as accuracy: an exit may share the mistakes of the full network.
         """
         if not len(self):
             return np.full(self.num_exits, np.nan)
@@ -187,7 +187,7 @@ class ExitTable:
         )
 
     def select_exits(self, exits: Sequence[int] | NDArray[Any]) -> "ExitTable":
-        """Return the table of just these exits, given in order: all that a run of them knows.
+        """Return the table of these exits only, given in order, as if there were no others.
 
         Stages in between belong to the exit that follows them.
         """
@@ -207,7 +207,7 @@ class ExitTable:
         )
 
     def truncated(self, k: int = TOP_CLASSES) -> "ExitTable":
-        """Return the table with just the ``k >= 2`` likeliest classes and the stored entropy."""
+        """Return the table with only the ``k >= 2`` likeliest classes, and the full entropy."""
         if self.top_classes is not None:
             order = np.broadcast_to(np.arange(self.probabilities.shape[2]), self.top_classes.shape)
             names = self.top_classes
@@ -219,10 +219,10 @@ class ExitTable:
             self,
             probabilities=np.take_along_axis(self.probabilities, order, axis=2),
             top_classes=names[:, :, :k],
-            entropy=self.whole_entropy(),
+            entropy=self.full_entropy(),
         )
 
-    def whole_entropy(self) -> FloatArray:
+    def full_entropy(self) -> FloatArray:
         """Return the normalised entropy ``(N, E)`` of the whole distributions."""
         return normalised_entropy(self.probabilities) if self.entropy is None else self.entropy
 
@@ -231,7 +231,7 @@ def normalised_entropy(probabilities: FloatArray) -> FloatArray:
     """Return −Σ p ln p / ln K over the last axis, in [0, 1]; 0 for a single class.
 
     Args:
-        probabilities: ``(..., K)`` whole distributions.
+        probabilities: ``(..., K)`` of all classes.
     """
     classes = probabilities.shape[-1]
     if classes == 1:

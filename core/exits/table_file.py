@@ -1,4 +1,4 @@
-"""Exit tables on disk: one ``.npz`` per model, with a table per split, never unpickled."""
+"""Exit tables on disk: a ``.npz`` per model, with a table per split, never unpickled."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +18,7 @@ MOST_CLASSES_IN_FULL = 20  # with more classes only the likeliest are kept on di
 
 
 def as_stored(table: ExitTable) -> ExitTable:
-    """Return what a file keeps of a table: in 16 bits; with many classes, the likeliest."""
+    """Return a table as `load_tables` would give it: 16-bit values, of many classes the top 8."""
     if table.num_classes > MOST_CLASSES_IN_FULL:
         table = table.truncated()
     confidence = table.confidence
@@ -26,7 +26,7 @@ def as_stored(table: ExitTable) -> ExitTable:
         table,
         probabilities=_restored(_quantised_probabilities(table)),
         confidence=None if confidence is None else _restored(_quantised(confidence)),
-        entropy=_restored(_quantised(table.whole_entropy())),
+        entropy=_restored(_quantised(table.full_entropy())),
     )
 
 
@@ -46,7 +46,7 @@ def save_tables(path: Path | str, tables: Mapping[str, ExitTable]) -> None:
         fields: dict[str, NDArray[Any] | None] = {
             "probabilities": _quantised_probabilities(table),
             "confidence": None if table.confidence is None else _quantised(table.confidence),
-            "entropy": _quantised(table.whole_entropy()),
+            "entropy": _quantised(table.full_entropy()),
             "top_classes": table.top_classes,
             "labels": table.labels,
             "ids": table.ids,
@@ -77,7 +77,7 @@ def load_tables(path: Path | str) -> dict[str, ExitTable]:
                     fields.setdefault(split, {})[name] = _read(archive, key, _FIELDS[name], path)
     except UserError:
         raise
-    except Exception as error:  # a damaged archive fails in many ways, all of them the file's fault
+    except Exception as error:  # numpy, zip and zlib raise many types for a damaged archive
         raise UserError(
             f"expected an exit table in {path}, but it is damaged or of another kind ({error}); "
             "make it anew or download it again."
@@ -104,7 +104,7 @@ _OPTIONAL = {"confidence", "top_classes"}
 def _read(archive: Any, key: str, kind: str, path: Path) -> NDArray[Any]:
     try:
         array: NDArray[Any] = archive[key]
-    except Exception as error:  # zip, zlib and numpy each have their own for damaged bytes
+    except Exception as error:  # numpy, zip and zlib raise many types for damaged bytes
         raise UserError(
             f"expected field '{key}' of {path} to be readable, but it is damaged ({error}); "
             "make the file anew or download it again."
@@ -168,10 +168,10 @@ def _quantised_probabilities(table: ExitTable) -> NDArray[np.uint16]:
     fixed = np.rint(table.probabilities * FIXED_POINT).astype(np.uint16)
     if table.top_classes is not None:
         return fixed
-    # Rounding may tie the answer with a class of lower index, which would then win: lower those.
+    # Rounding may tie the answer with classes of lower index, which would then win: lower these.
     answers = table.answers[:, :, None]
     best = np.maximum(np.take_along_axis(fixed, answers, axis=2), (answers > 0).astype(np.uint16))
     np.put_along_axis(fixed, answers, best, axis=2)
-    usurpers = (fixed == best) & (np.arange(table.num_classes) < answers)
-    fixed[usurpers] -= 1
+    ties = (fixed == best) & (np.arange(table.num_classes) < answers)
+    fixed[ties] -= 1
     return fixed

@@ -1,4 +1,4 @@
-"""Relative costs: what running parts of a network takes, in units of the plain network."""
+"""Relative costs: compute of the parts of a network, in units of the plain network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ class Costs:
         return np.cumsum(self.stages + heads)
 
     def alone(self) -> CostArray:
-        """Return the cost ``(E,)`` of networks cut off at each exit, with no head but its own."""
+        """Return the cost ``(E,)`` of E networks that end at each exit and have no other head."""
         return np.cumsum(self.stages) + self.heads
 
     def select(self, exits: Sequence[int] | NDArray[Any]) -> "Costs":

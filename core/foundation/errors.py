@@ -1,13 +1,13 @@
-"""Mistakes of the user's, in one sentence each."""
+"""Errors that the user can mend, in one sentence each."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """A mistake that the person at the keyboard can mend.
+    """An error that the user can mend.
 
-    The message is one sentence: the argument, what was expected, what came, what to do. The
+    The message is one sentence: the argument, what was expected, what it got, what to do. The
     command line prints it and exits with status 2; the app shows it and goes on.
     """
 

@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or absent."""
+"""Atomic writes: a file or folder is either complete or absent."""
 
 import csv
 import io
@@ -37,9 +37,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder; it becomes ``target``, and replaces it, only when the block succeeds.
+    """Yield an empty folder that becomes ``target``, replacing it, only when the block succeeds.
 
-    Until then it lies in a hidden folder beside the target, which is removed whatever happens.
+    Until then it lies in a hidden folder beside the target, which is always removed.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(

@@ -1,4 +1,4 @@
-"""Work in the background: a thread of its own, how far it is, and a way to stop it."""
+"""Background jobs: a thread that reports its progress and can be stopped."""
 
 import logging
 import threading
@@ -10,20 +10,20 @@ from typing import Generic, Literal, TypeVar
 from core.foundation.errors import UserError
 
 Stage = Literal["running", "finished", "failed", "stopped"]
-Tell = Callable[[float, str], None]
-"""Called with how far the work is, in [0, 1], and a sentence on it."""
+OnProgress = Callable[[float, str], None]
+"""Called with the completed fraction of the work, in [0, 1], and a sentence on the current step."""
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 
 class Stopped(BaseException):
-    """Work was stopped. Not an `Exception`, so that nobody takes it for a failure."""
+    """The job was stopped. Not an `Exception`, so that no handler takes it for a failure."""
 
 
 @dataclass
 class _Shared(Generic[Result]):
-    """What the thread and those who watch it share; the thread alone writes the upper half."""
+    """State shared by the job and its thread; only the thread writes the first five fields."""
 
     fraction: float = 0.0
     message: str = ""
@@ -36,28 +36,29 @@ class _Shared(Generic[Result]):
 
 
 class Job(Generic[Result]):
-    """One piece of work in a thread. When nobody holds it any more, it is stopped."""
+    """A function that runs in a thread; stopped when the last reference to the job goes."""
 
     def __init__(
         self,
-        work: Callable[[Tell], Result],
+        work: Callable[[OnProgress], Result],
         apology: str,
         places: threading.Semaphore | None = None,
     ) -> None:
-        """Begin.
+        """Start the thread.
 
         Args:
-            work: gets a `Tell` and calls it often; the call raises `Stopped` once it is stopped.
-            apology: a sentence for a fault of ours; the log has the rest.
-            places: how many jobs like this one may run at once.
+            work: gets an `OnProgress` and calls it often; that call raises `Stopped` when the job
+                has been stopped.
+            apology: message when ``work`` raises anything but a `UserError`, which is logged.
+            places: semaphore that limits how many such jobs run at once.
 
         Raises:
             UserError: all places are taken.
         """
         if places is not None and not places.acquire(blocking=False):
             raise UserError(
-                "expected a free place on this machine, but as many others as it can take are at "
-                "work right now: try again in a minute or two."
+                "expected a free place for a job on this machine, but all of them are taken right "
+                "now: try again in a minute or two."
             )
         self._shared: _Shared[Result] = _Shared()
         self._finalizer = weakref.finalize(self, self._shared.stop.set)
@@ -66,61 +67,61 @@ class Job(Generic[Result]):
 
     @property
     def stage(self) -> Stage:
-        """Whether it is running, finished, failed or stopped."""
+        """Whether the job is running, finished, failed or stopped."""
         return self._shared.stage
 
     @property
     def running(self) -> bool:
-        """Whether its thread is still at work."""
+        """Whether the thread is still running."""
         return not self._shared.done.is_set()
 
     @property
     def fraction(self) -> float:
-        """How far it is, in [0, 1]."""
+        """Completed fraction of the work, in [0, 1]."""
         return self._shared.fraction
 
     @property
     def message(self) -> str:
-        """A sentence on what it is doing."""
+        """A sentence on the current step."""
         return self._shared.message
 
     @property
     def result(self) -> Result | None:
-        """What came of it, once it is finished."""
+        """Return value of the work; None until it is finished."""
         return self._shared.result
 
     @property
     def mistake(self) -> str:
-        """A sentence on what went wrong, if it failed."""
+        """A sentence on what went wrong; empty unless the job failed."""
         return self._shared.mistake
 
     @property
     def stopping(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether `stop` was called."""
         return self._shared.stop.is_set()
 
     def stop(self) -> None:
-        """Stop it; nothing comes of it."""
+        """Stop the job; it will have no result."""
         self._shared.stop.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it is done, but no longer than this; tell whether it is."""
+        """Wait for the thread to end, at most so many seconds; return whether it has ended."""
         return self._shared.done.wait(seconds)
 
 
 def _run(
-    work: Callable[[Tell], Result],
+    work: Callable[[OnProgress], Result],
     apology: str,
     places: threading.Semaphore | None,
     shared: _Shared[Result],
 ) -> None:
-    def tell(fraction: float, message: str) -> None:
+    def on_progress(fraction: float, message: str) -> None:
         if shared.stop.is_set():
             raise Stopped
         shared.fraction, shared.message = min(max(fraction, 0.0), 1.0), message
 
     try:
-        shared.result = work(tell)
+        shared.result = work(on_progress)
         shared.stage = "finished"
     except Stopped:
         shared.stage = "stopped"

@@ -1,6 +1,6 @@
-"""Python files of the user's: plugins that register things, and functions that make networks.
+"""Python files of the user: plugins that register methods, and functions that make networks.
 
-Only files that the person at the keyboard names are ever run, never one that a card names.
+Only files that the user names are ever run, never one that a card names.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ from core.foundation.errors import UserError, nearest
 PLUGINS = "EENET_PLUGINS"
 """Environment variable: plugins to load, separated as in `$PATH`."""
 FACTORY = "EENET_FACTORY"
-"""Environment variable: makes the module of a network of the user's own, ``FILE.py:FUNCTION``."""
+"""Environment variable: ``FILE.py:FUNCTION`` that makes the module of a user's own network."""
 _FAILURE = "__failure__"
 _importing = threading.Lock()
 
 
 def load_plugins(files: Sequence[str | Path] = ()) -> None:
-    """Run the named files and those in `$EENET_PLUGINS`, each once; processes begun later do, too.
+    """Run the named files and those in `$EENET_PLUGINS`, each once; child processes do so, too.
 
     Raises:
         UserError: a file is missing or raises; names the line.
@@ -54,12 +54,12 @@ def load_function(reference: str) -> Callable[..., Any]:
         raise UserError(
             f"expected a function {name!r} in {file}, but it has none.{nearest(name, functions)}"
         )
-    found: Callable[..., Any] = function
-    return found
+    loaded: Callable[..., Any] = function
+    return loaded
 
 
 def set_factory(reference: str) -> None:
-    """Let `own_factory` return this function, here and in processes begun later.
+    """Make `own_factory` return this function, here and in child processes.
 
     Raises:
         UserError: as `load_function`.
@@ -84,10 +84,10 @@ def import_file(path: Path, what: str) -> ModuleType:
 
     Args:
         path: of the file.
-        what: what to call it in a message.
+        what: its description in error messages.
 
     Raises:
-        UserError: it is missing, or raises; names the line.
+        UserError: the file is missing, or raises; names the line.
     """
     path = path.resolve()
     name = f"{path.stem}_{hashlib.sha256(bytes(path)).hexdigest()[:12]}"
@@ -101,17 +101,17 @@ def import_file(path: Path, what: str) -> ModuleType:
         if not path.is_file() or spec is None or spec.loader is None:
             raise UserError(f"expected {what} {path} to be a Python file, but there is none.")
         module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module  # dataclasses look their module up
+        sys.modules[name] = module  # dataclasses look up their module there
         try:
             spec.loader.exec_module(module)
         except Exception as error:
-            # Not again: what it registered before it failed would then be taken.
-            setattr(module, _FAILURE, _told(path, what, error))
+            # Never run again: the names that it registered before it failed are taken.
+            setattr(module, _FAILURE, _failure(path, what, error))
             raise UserError(getattr(module, _FAILURE)) from None
         return module
 
 
-def _told(path: Path, what: str, error: Exception) -> str:
+def _failure(path: Path, what: str, error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     line = error.lineno if isinstance(error, SyntaxError) else (lines or [None])[-1]

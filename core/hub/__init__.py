@@ -1,1 +1,1 @@
-"""Trained models: cards, files, the registry, publishing."""
+"""Trained models: cards, storage, the registry, training, publishing, results."""

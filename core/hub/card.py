@@ -1,4 +1,4 @@
-"""Cards: what is known about a trained model, measured and in one JSON file."""
+"""Cards: the facts and measured figures of a trained model, as one JSON file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ class _Strict(BaseModel):
 
 
 class SplitFigures(_Strict):
-    """What a policy achieved on one split."""
+    """Figures of a policy on one split."""
 
     accuracy: float = Field(ge=0, le=1)
     relative_cost: float = Field(ge=0)
@@ -39,16 +39,16 @@ class SplitFigures(_Strict):
 
 
 class OperatingPoint(_Strict):
-    """A policy, and what it achieved on the splits that the model has a table of.
+    """A policy, and its figures on the splits that the model has a table of.
 
-    Without limits, it is one that its owner chose as the model's default.
+    Without limits, it is the owner's choice and the model's default.
     """
 
     name: str
     max_drop: float | None = None
-    """How much accuracy, against the plain network on calibration, it was allowed to lose."""
+    """Accuracy that it may lose on calibration, against the plain network."""
     max_cost: float | None = None
-    """What it was allowed to spend on calibration, in units of the plain network."""
+    """Relative cost that it may have on calibration."""
     policy: dict[str, Any]
     calibration: SplitFigures | None = None
     test: SplitFigures | None = None
@@ -61,7 +61,7 @@ class OperatingPoint(_Strict):
 
 
 class Plain(_Strict):
-    """The plain network of the same backbone: the yardstick of every saving."""
+    """The plain network of the same backbone, the baseline of all savings."""
 
     name: str
     calibration_accuracy: float
@@ -69,7 +69,7 @@ class Plain(_Strict):
 
 
 class TrainingFacts(_Strict):
-    """How the weights came about."""
+    """Facts of the training of the weights."""
 
     recipe: dict[str, Any]
     best_epoch: int
@@ -95,12 +95,12 @@ class TrainingFacts(_Strict):
 
     @property
     def start_from(self) -> str | None:
-        """The trained network whose weights the run began with; its own training comes on top."""
+        """The trained network whose weights the run began with, if any."""
         return self.recipe.get("start_from")
 
 
 class Card(_Strict):
-    """Everything that is known about a model."""
+    """The facts and figures of a model."""
 
     name: str
     title: str
@@ -112,23 +112,23 @@ class Card(_Strict):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     transform: EvaluationTransform | None = None
-    """How pictures are prepared; without, the largest central square is resized."""
+    """None: the largest central square is resized, and normalised with `mean` and `std`."""
     stage_macs: tuple[int, ...]
     head_macs: tuple[int, ...]
     stage_parameters: tuple[int, ...]
     head_parameters: tuple[int, ...]
     per_exit_accuracy: dict[str, tuple[float, ...]] = Field(default_factory=dict)
-    """By split that the model has a table of, (E): accuracy had all samples left there."""
+    """By split that the model has a table of, (E,): accuracy if all samples left there."""
     operating_points: tuple[OperatingPoint, ...] = ()
     plain: Plain | None = None
     training: TrainingFacts | None = None
-    """None where the weights were not trained here."""
+    """None for weights that were not trained by this project."""
     command: str = ""
-    """How to train it again; empty where no recipe did."""
+    """Command that trains the model again; empty where no recipe did."""
     sha256: str = ""
-    """Of the weights' file; empty until they are saved."""
+    """Of the file with the weights; empty until they are saved."""
     versions: dict[str, str] = Field(default_factory=dict)
-    """Of Python and torch, with which they were saved."""
+    """Of Python and torch, when the weights were saved."""
 
     @model_validator(mode="after")
     def _normalises_in_one_way(self) -> "Card":
@@ -139,7 +139,7 @@ class Card(_Strict):
 
     @property
     def evaluation_transform(self) -> EvaluationTransform:
-        """How a picture becomes what the network reads."""
+        """Steps from a picture to the network's input."""
         size, channels = self.spec.image_size, self.spec.in_channels
         return self.transform or EvaluationTransform.square(size, channels, self.mean, self.std)
 
@@ -172,11 +172,12 @@ class Card(_Strict):
     def criteria(self) -> tuple[str, ...]:
         """Names of the criteria that the model can be used with."""
         learned = self.spec.confidence and self.num_exits > 1
-        whole = len(self.classes) <= MOST_CLASSES_IN_FULL
+        all_classes = len(self.classes) <= MOST_CLASSES_IN_FULL
         return tuple(
             name
-            for name, one in CRITERIA.items()
-            if (learned or not one.needs_confidence) and (whole or one.ruled_out is None)
+            for name, criterion in CRITERIA.items()
+            if (learned or not criterion.needs_confidence)
+            and (all_classes or criterion.ruled_out is None)
         )
 
     def macs(self, relative_cost: float) -> int:
@@ -184,13 +185,13 @@ class Card(_Strict):
         return round(relative_cost * self.plain_macs)
 
     def reference_accuracy(self, split: str) -> float:
-        """Return the accuracy to lose nothing against: the plain network's, else the last exit's.
+        """Return the accuracy that losses count from: the plain network's, else the last exit's.
 
         Args:
             split: "calibration" or "test".
 
         Raises:
-            UserError: the accuracy on that split is not known.
+            UserError: the card has no accuracy on that split.
         """
         if self.plain is None:
             return self.exit_accuracy(split)[-1]
@@ -201,10 +202,10 @@ class Card(_Strict):
         return figures[split]
 
     def exit_accuracy(self, split: str) -> tuple[float, ...]:
-        """Return the accuracy on a split had all samples left at each exit, (E,).
+        """Return the accuracy on a split if all samples left at each exit, (E,).
 
         Raises:
-            UserError: it was never measured on that split.
+            UserError: the card has no accuracy on that split.
         """
         if split not in self.per_exit_accuracy:
             raise UserError(
@@ -215,13 +216,13 @@ class Card(_Strict):
 
     @property
     def default_point(self) -> OperatingPoint | None:
-        """The point that the owner chose, else the one that may lose the least accuracy."""
-        free = (point for point in self.operating_points if point.max_cost is None)
-        return next(free, None)
+        """The owner's point, else the point that may lose the least accuracy."""
+        points = (point for point in self.operating_points if point.max_cost is None)
+        return next(points, None)
 
     @property
     def default_policy(self) -> Policy:
-        """That of `default_point`; where there is none, run everything."""
+        """The policy of `default_point`; without one, all early exits are off."""
         if self.default_point is not None:
             return Policy.from_dict(self.default_point.policy)
         return Policy.never("max_probability", self.num_exits)
@@ -231,14 +232,14 @@ def load_card(path: Path) -> Card:
     """Read a card.
 
     Raises:
-        UserError: it is missing or damaged; names the file and the field.
+        UserError: the file is missing or damaged; names the file and the field.
     """
     content = read_json(path)
     try:
         return Card.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the whole"
+        field = ".".join(str(part) for part in first["loc"]) or "the content"
         reason = first["msg"].removeprefix("Value error, ").rstrip(".")
         raise UserError(
             f"expected {path} to be a model's card, but `{field}` is wrong: {reason}."

@@ -28,20 +28,21 @@ class Figures:
 
 @dataclass(frozen=True)
 class Entry:
-    """One model with one criterion, chosen on calibration and measured on test.
+    """A model with its method's criterion: policies chosen on calibration, figures on test.
 
     Attributes:
         name: of the model.
         method: a name in `core.hub.methods.METHODS`.
-        criterion: the method's own.
-        plain: the plain network of the same backbone, and its accuracy on test.
-        cost: ``(M,)`` relative costs on test of the policies of the calibration front, rising.
-        accuracy: ``(M,)`` on test.
+        criterion: of the method.
+        plain: the plain network of the same backbone.
+        plain_accuracy: its accuracy.
+        cost: ``(M,)`` relative costs of the policies of the calibration front, rising.
+        accuracy: ``(M,)`` their accuracies.
         within_budget: by relative cost allowed on calibration; None where out of reach.
-        within_drop: by accuracy allowed to be lost on calibration, against the plain network.
-        policies: those of `within_budget`.
-        exit_accuracy: ``(E,)`` on test had all left there.
-        exit_agreement: ``(E,)`` with the last exit, likewise.
+        within_drop: by accuracy loss allowed on calibration, against the plain network.
+        policies: the policies of `within_budget`.
+        exit_accuracy: ``(E,)`` accuracy if all samples left there.
+        exit_agreement: ``(E,)`` share of the samples with the last exit's answer there.
         auroc: ``(E,)`` of the criterion for "this answer is right".
     """
 
@@ -65,7 +66,7 @@ class Entry:
 
 
 def leaderboard_entry(card: Card, calibration: ExitTable, test: ExitTable) -> Entry:
-    """Return what a model achieves with its method's own criterion.
+    """Return the leaderboard entry of a model.
 
     Args:
         card: of an early-exit model.
@@ -76,11 +77,11 @@ def leaderboard_entry(card: Card, calibration: ExitTable, test: ExitTable) -> En
         UserError: a table without labels.
     """
     criterion = own_criterion(card.method, card.criteria)
-    found = front(calibration, criterion)
-    cost, accuracy, _ = replay(found, test)
+    fronts = [front(calibration, criterion)]
+    cost, accuracy, _ = replay(fronts[0], test)
     reference = card.reference_accuracy("calibration")
-    policies = {budget: _reached(best_within_cost, [found], budget) for budget in BUDGETS}
-    drops = {drop: _reached(cheapest_within_drop, [found], reference, drop) for drop in DROPS}
+    policies = {budget: _reached(best_within_cost, fronts, budget) for budget in BUDGETS}
+    drops = {drop: _reached(cheapest_within_drop, fronts, reference, drop) for drop in DROPS}
     report = evaluate(test, Policy(criterion, (1.0,) * (test.num_exits - 1)))  # all exits evaluated
     return Entry(
         name=card.name,
@@ -99,24 +100,24 @@ def leaderboard_entry(card: Card, calibration: ExitTable, test: ExitTable) -> En
     )
 
 
-def rivals(dataset: str) -> list[Card]:
-    """Return the cards of the early-exit models for a data set.
+def early_exit_cards(dataset: str) -> list[Card]:
+    """Return the cards of the shipped early-exit models for a data set.
 
     Raises:
-        UserError: there is none; names the data sets that have some.
+        UserError: there is none; names the data sets with early-exit models.
     """
     cards = [card for card in map(card_of, shipped_models()) if card.num_exits > 1]
-    found = [card for card in cards if card.dataset == dataset]
-    if not found:
+    of_dataset = [card for card in cards if card.dataset == dataset]
+    if not of_dataset:
         known = ", ".join(sorted({card.dataset for card in cards}))
         raise UserError(
             f"expected a data set with early-exit models ({known}), but got {dataset!r}."
         )
-    return found
+    return of_dataset
 
 
 def leaderboard(cards: Sequence[Card]) -> list[Entry]:
-    """Return the entry of each model, from the tables that ship with them."""
+    """Return the entries of shipped models."""
     return [
         leaderboard_entry(card, *(shipped_table(card.name, split) for split in SPLITS))
         for card in cards

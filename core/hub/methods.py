@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Method:
-    """A way to make an early-exit network.
+    """A published method for early-exit networks.
 
     Attributes:
         title: name in the literature.
         source: the paper.
         idea: one sentence.
-        criterion: the score that the method's authors decide by, in `core.exits.criteria.CRITERIA`.
+        criterion: the paper's own criterion, a name in `core.exits.criteria.CRITERIA`.
     """
 
     title: str
@@ -63,12 +63,12 @@ METHODS = {
 
 
 def title_of(method: str) -> str:
-    """Return a method's title; one that is unknown here keeps its name."""
+    """Return a method's title; of a method not in `METHODS`, its name."""
     return METHODS[method].title if method in METHODS else method
 
 
 def own_criterion(method: str, available: Sequence[str]) -> str:
-    """Return the criterion a method decides by; of a method unknown here the first available."""
+    """Return a method's criterion; of a method not in `METHODS`, the first available one."""
     if method in METHODS and METHODS[method].criterion in available:
         return METHODS[method].criterion
     return available[0]

@@ -1,4 +1,4 @@
-"""Models: a network with its card, ready to answer pictures, to be saved and loaded again."""
+"""Models: a network with its card; classify pictures, make tables, save and load."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -35,12 +35,12 @@ from core.training.start_from import TrainedNetwork
 from core.training.stream import StreamedImages
 
 Images = NDArray[np.uint8] | Sequence[Image.Image]
-"""Images uint8 (N, H, W, C) of the size that the network reads, or pictures of any size."""
+"""Images uint8 (N, H, W, C) of the network's input size, or pictures of any size."""
 
 
 @dataclass(frozen=True, eq=False)
 class OwnTransform:
-    """A transform of the user's that no card can store, and a sentence on why."""
+    """A user's transform that a card cannot store, and the reason in a sentence."""
 
     function: Transform
     reason: str
@@ -48,15 +48,13 @@ class OwnTransform:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A network with what is known about it.
-
-    Nothing in it changes after loading, so threads may share one.
+    """A network with its card. Immutable after loading, so threads may share a model.
 
     Attributes:
         network: in eval mode.
-        card: what is known.
-        folder: where it was loaded from; None for one that was not saved yet.
-        device: where the network is.
+        card: facts and figures of the model.
+        folder: the folder it was loaded from; None for a model that is not saved.
+        device: of the network.
         own_transform: used instead of the card's, in memory only.
     """
 
@@ -78,18 +76,18 @@ class Model:
         dataset: str = "own-images",
         method: str = "own",
     ) -> "Model":
-        """Make a model of a network, whatever it was trained with.
+        """Make a model of a trained network.
 
         Args:
             network: as `core.attach`, `core.fit` and `build` make it; it is put into eval mode.
             classes: the K names, in the order of the network's outputs.
-            transform: how a picture becomes what the network reads, as in torchvision. By default
-                that of `core.fit`; of a network that it did not train, the largest central square
-                is resized and divided by 255.
+            transform: evaluation transform from a picture to the network's input, as in
+                torchvision. None: that of `core.fit`; for a network that `core.fit` did not train,
+                the largest central square, resized and divided by 255.
             name: by default that of the folder it is saved in.
             title: by default the name.
-            dataset: of the prepared data set that it was trained on, if it was one.
-            method: by which its exits were trained, see `core.hub.methods.METHODS`.
+            dataset: name of the prepared data set that it was trained on, if any.
+            method: of training the exits, see `core.hub.methods.METHODS`.
 
         Raises:
             UserError: class names that do not fit the outputs, a transform that yields another
@@ -148,17 +146,17 @@ class Model:
 
     @property
     def name(self) -> str:
-        """The name on the card."""
+        """Name on the card."""
         return self.card.name
 
     @cached_property
     def transform(self) -> Transform:
-        """How a picture becomes what the network reads: float32 (C, H, W)."""
+        """Evaluation transform from a picture to the network's input, float32 (C, H, W)."""
         return self.own_transform.function if self.own_transform else self.card.evaluation_transform
 
     @cached_property
     def normalisation(self) -> Normalisation:
-        """How pixels are normalised, on the network's device."""
+        """Normalisation of pixels, on the network's device."""
         return self.card.evaluation_transform.normalisation.to(self.device)
 
     def normalised(self, images: Images) -> Tensor:
@@ -167,7 +165,26 @@ class Model:
         Raises:
             UserError: an array of another type or shape.
         """
-        return self._input(images)
+        channels, height, width = self._shape
+        own = self.own_transform
+        if isinstance(images, np.ndarray):
+            if images.dtype != np.uint8 or images.shape[1:] != (height, width, channels):
+                raise UserError(
+                    f"expected `images` to be uint8 of shape (N, {height}, {width}, {channels}), "
+                    f"but got {images.dtype} of shape {images.shape}: pass pictures (PIL) to have "
+                    "them scaled."
+                )
+            if own is None:
+                pixels = to_device(images, self.device)
+                return self.normalisation(pixels)  # type: ignore[no-any-return]
+            images = [to_pil_image(image) for image in images]
+        if own is None:
+            transform = self.card.evaluation_transform
+            stacked = [transform.pixels(picture) for picture in images]
+            return self.normalised(np.array(stacked, np.uint8).reshape(-1, height, width, channels))
+        mode = "L" if channels == 1 else "RGB"
+        inputs = [apply(own.function, picture.convert(mode), self._shape) for picture in images]
+        return torch.stack(inputs).to(self.device)
 
     def table(
         self,
@@ -180,10 +197,10 @@ class Model:
 
         Args:
             images: uint8 (N, H, W, C), or pictures; an `ImageSet`; or a torch Dataset or
-                DataLoader of (image, label), of which no more than a batch is in memory. Its
-                images may be whatever `core.fit` takes.
-            labels: (N,) the right answers where known; data sets bring their own.
-            ids: (N,) the images' places in their data set; by default counted from 0.
+                DataLoader of (image, label), read batch by batch, with images that `core.fit`
+                takes.
+            labels: (N,) true classes, if known; data sets have their own.
+            ids: (N,) indices of the images in their data set; by default counted from 0.
             batch_size: does not change the result.
 
         Raises:
@@ -192,10 +209,10 @@ class Model:
         if isinstance(images, ImageSet):
             labels, ids, images = images.labels, images.ids, images.images
         if isinstance(images, Dataset | DataLoader):
-            found: list[NDArray[np.int64]] = []
-            batches = self._streamed(images, batch_size, found)
+            read: list[NDArray[np.int64]] = []
+            batches = self._streamed(images, batch_size, read)
             probabilities, confidence = run_all_exits(self.network, batches)
-            labels = np.concatenate(found)
+            labels = np.concatenate(read)
         else:
             batches = self._batches(images, batch_size)
             probabilities, confidence = run_all_exits(self.network, batches)
@@ -216,7 +233,7 @@ class Model:
         batch_size: int = BATCH_SIZE,
         on_batch: Callable[[int], None] = lambda done: None,
     ) -> Prediction:
-        """Answer with early exits in use: what a sample does not need is not run.
+        """Classify images with early exits: stages after a sample's exit are not run for it.
 
         Args:
             images: uint8 (N, H, W, C), or pictures.
@@ -236,7 +253,7 @@ class Model:
         )
 
     def shipped_table(self, split: str) -> ExitTable:
-        """Return the table that the model was saved with, for "calibration" or "test"."""
+        """Return the table of "calibration" or "test" that the model was saved with."""
         if self.folder is None:
             raise UserError(
                 f"expected a saved model to have a table of the {split} split, but this one is not "
@@ -251,23 +268,23 @@ class Model:
         test: ExitTable | ImageSet | Labelled | None = None,
         policy: Policy | None = None,
     ) -> "Model":
-        """Save weights, card and tables in a folder, all at once or not at all.
+        """Save weights, card and tables in a folder, atomically.
 
         Args:
-            folder: new, or that of a model, which is replaced. Its name is the model's, unless it
-                has one.
-            calibration: a table, or labelled images to make it of; operating points are chosen
+            folder: new, or a model's folder, which is replaced. A model without a name gets that
+                of the folder.
+            calibration: a table, or labelled images to make it from; operating points are chosen
                 on it.
-            test: likewise; they are reported on it.
-            policy: becomes the model's default; otherwise the operating point that may lose the
-                least.
+            test: likewise; operating points are reported on it.
+            policy: the model's default policy; None: that of the operating point that may lose
+                the least accuracy.
 
         Returns:
-            The model as it is in the folder.
+            The saved model.
 
         Raises:
-            UserError: a transform that no card can store, tables of another network, a policy
-                for another number of exits, or a folder of something else.
+            UserError: a transform that a card cannot store, a table of another network, a policy
+                for another number of exits, or a folder with other files.
         """
         if self.own_transform is not None:
             raise UserError(self.own_transform.reason)
@@ -279,8 +296,8 @@ class Model:
             for split, source in (("calibration", calibration), ("test", test))
             if source is not None
         }
-        place = folder.resolve()  # of runs/NAME/model, the registry knows the NAME
-        name = self.card.name or (place.parent if place.name == "model" else place).name
+        absolute = folder.resolve()  # in runs/NAME/model, the registry's name is NAME
+        name = self.card.name or (absolute.parent if absolute.name == "model" else absolute).name
         card = self.card.model_copy(update={"name": name, "title": self.card.title or name})
         card = write_model(folder, self.network, with_figures(card, tables, policy), tables)
         return replace(self, card=card, folder=folder)
@@ -293,12 +310,12 @@ class Model:
                 f"{len(self.card.classes)} classes, but got {table.num_exits} exits and "
                 f"{table.num_classes} classes: make it with `model.table`."
             )
-        return as_stored(table)  # what a policy reads must be there for whoever uses it
+        return as_stored(table)  # policies are chosen on the values that the file keeps
 
     def _streamed(
         self, source: Labelled, batch_size: int, labels: list[NDArray[np.int64]]
     ) -> Iterator[Tensor]:
-        """Yield a data set's images as the network reads them; ``labels`` gets their labels."""
+        """Yield a data set's images as the network reads them; append its labels to ``labels``."""
         reader = Reader("the images", self._shape, len(self.card.classes), self.transform)
         for batch in StreamedImages(source, reader, self.device, batch_size).whole():
             labels.append(batch.labels.cpu().numpy())
@@ -307,42 +324,15 @@ class Model:
 
     def _batches(self, images: Images, batch_size: int) -> Iterator[Tensor]:
         if not len(images):
-            raise _no_images()
+            raise UserError("expected `images` to hold at least one image, but got none.")
         for first in range(0, len(images), batch_size):
-            yield self._input(images[first : first + batch_size])
+            yield self.normalised(images[first : first + batch_size])
 
     @property
     def _shape(self) -> tuple[int, int, int]:
         """(C, H, W) that the network reads."""
         spec = self.card.spec
         return spec.in_channels, spec.image_size, spec.image_size
-
-    def _input(self, images: Images) -> Tensor:
-        """Return some images as the network reads them: (B, C, H, W)."""
-        channels, height, width = self._shape
-        own = self.own_transform
-        if isinstance(images, np.ndarray):
-            if images.dtype != np.uint8 or images.shape[1:] != (height, width, channels):
-                raise UserError(
-                    f"expected `images` to be uint8 of shape (N, {height}, {width}, {channels}), "
-                    f"but got {images.dtype} of shape {images.shape}: pass pictures (PIL) to have "
-                    "them scaled."
-                )
-            if own is None:
-                pixels = to_device(images, self.device)
-                return self.normalisation(pixels)  # type: ignore[no-any-return]
-            images = [to_pil_image(image) for image in images]
-        if own is None:
-            transform = self.card.evaluation_transform
-            stacked = [transform.pixels(picture) for picture in images]
-            return self._input(np.array(stacked, np.uint8).reshape(-1, height, width, channels))
-        mode = "L" if channels == 1 else "RGB"
-        inputs = [apply(own.function, picture.convert(mode), self._shape) for picture in images]
-        return torch.stack(inputs).to(self.device)
-
-
-def _no_images() -> UserError:
-    return UserError("expected `images` to hold at least one image, but got none.")
 
 
 def load(name_or_folder: str | Path, device: str = "cpu", factory: Factory | None = None) -> Model:
@@ -352,23 +342,23 @@ def load(name_or_folder: str | Path, device: str = "cpu", factory: Factory | Non
         name_or_folder: of the model.
         device: "cpu" or "cuda".
         factory: makes the module of a network of your own, as it was given to `core.attach`; by
-            default the one that `$EENET_FACTORY` names. A card only remembers what it was called.
+            default the function that `$EENET_FACTORY` names. A card has its name only.
 
     Raises:
-        UserError: no such model; weights that are missing, damaged or not the card's; a device
-            that this machine has not; a network that only a factory can make, but none is given.
+        UserError: no such model; weights that are missing, damaged or not the card's; a missing
+            device; or a network of one's own without a factory.
     """
     folder = model_folder(name_or_folder)
     card = load_card(folder / CARD)
     network = build(card.spec, factory)
     network.load_state_dict(read_weights(folder / WEIGHTS, card, network))
-    place = checked_device(device)
-    network = network.to(place).eval().requires_grad_(False)
-    return Model(network, card, folder, place)
+    checked = checked_device(device)
+    network = network.to(checked).eval().requires_grad_(False)
+    return Model(network, card, folder, checked)
 
 
 def trained(name_or_folder: str | Path) -> TrainedNetwork:
-    """Return a model's network, for a training that begins with it or learns from it.
+    """Return a model's network, to start a training from or to teach one.
 
     Raises:
         UserError: as `load`.

@@ -1,4 +1,4 @@
-"""What a model achieves: accuracy per exit, and policies worth choosing from."""
+"""Operating points of a model: named policies with their figures."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,20 +18,20 @@ OPERATING_POINTS = {
     "fast": 0.01,
     "fastest": 0.02,
 }
-"""Name of each operating point, and how much accuracy it may lose against the plain network."""
+"""Operating points by name: accuracy that each may lose against the plain network."""
 BUDGETS = {"quarter": 0.25, "fifth": 0.2}
-"""Name of each that may only spend so much, in units of the plain network."""
+"""Operating points by name: relative cost that each may have."""
 CHOSEN = "chosen"
-"""Name of the one that a model's owner chose."""
+"""Name of the operating point that the owner chose."""
 
 
 def with_figures(card: Card, tables: Mapping[str, ExitTable], policy: Policy | None = None) -> Card:
-    """Return the card with what the tables show: accuracies and operating points.
+    """Return the card with accuracies and operating points from the model's tables.
 
     Args:
-        card: of the model that the tables are of.
-        tables: by split, "calibration" and "test", as files keep them; either may be missing.
-        policy: becomes the model's default; otherwise one of the `operating_points` does.
+        card: of the model.
+        tables: by split, "calibration" and "test", with `as_stored` values; may be missing.
+        policy: the model's default policy; None: that of one of the `operating_points`.
     """
     calibration, test = tables.get("calibration"), tables.get("test")
     points = () if calibration is None else operating_points(calibration, test, card.plain)
@@ -50,10 +50,10 @@ def operating_points(
 ) -> tuple[OperatingPoint, ...]:
     """Choose each operating point on ``calibration`` and report it on ``test``.
 
-    The cheapest policy of any criterion that loses no more than the point allows, against the
-    plain network on the same split (without one, against the final exit); then the most accurate
-    that spends no more. A point that cannot be reached, or whose policy another has already, is
-    left out.
+    A point of `OPERATING_POINTS` is the cheapest policy of any criterion that loses no more than
+    allowed, against the plain network on the same split (without one, against the final exit); a
+    point of `BUDGETS` is the most accurate policy that costs no more than allowed. Points that
+    cannot be reached, or have the policy of an earlier point, are left out.
     """
     if calibration.num_exits == 1 or not calibration.labelled.any():
         return ()
@@ -96,11 +96,6 @@ def _point(
 def _figures(table: ExitTable | None, policy: Policy) -> SplitFigures | None:
     if table is None or not table.labelled.any():
         return None
-    return figures(table, policy)
-
-
-def figures(table: ExitTable, policy: Policy) -> SplitFigures:
-    """Return what a policy achieves on a table, as a card keeps it."""
     report = evaluate(table, policy)
     return SplitFigures(
         accuracy=report.accuracy,

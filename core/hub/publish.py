@@ -29,12 +29,12 @@ def publish(
     Policies are chosen on the calibration split; the test split is only reported on.
 
     Args:
-        network: what came of training a recipe; its weights are rounded in place.
-        folder: becomes the model's folder.
+        network: trained from a recipe; its weights are rounded in place.
+        folder: for the model.
         data: root of the prepared data sets.
         device: "cpu" or "cuda".
-        command: how to do it again, by default that of the shipped recipe.
-        edge_cloud: what two workers measured while they trained it.
+        command: that trains the model again; by default that of the shipped recipe.
+        edge_cloud: measured by two workers, if they trained.
 
     Raises:
         UserError: the data set is missing, its test images were used for calibration, or the
@@ -72,10 +72,10 @@ def publish(
 
 @torch.no_grad()
 def round_weights(network: nn.Module) -> None:
-    """Round matrices and filters to half precision, in place: files of half the size.
+    """Round matrices and filters to half precision, in place, for files of half the size.
 
-    Before anything is measured, so that all figures are those of the weights in the file. Vectors
-    (biases, batch statistics) take no space, and the latter's range is too wide.
+    This comes before any measurement, so that all figures are those of the weights in the file.
+    Vectors (biases, batch statistics) stay: they are small, and the latter's range is too wide.
     """
     for parameter in network.parameters():
         if parameter.ndim > 1:

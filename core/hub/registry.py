@@ -1,6 +1,6 @@
-"""Which models there are: their names, folders, cards and tables, without any network.
+"""Registry of models on this machine: names, folders, cards and tables.
 
-Nothing here needs torch, so listing models, tuning and routing tables start at once.
+Needs no torch, so that commands that only list models or tune on tables start at once.
 """
 
 import io
@@ -17,36 +17,36 @@ from core.foundation.places import PRETRAINED
 from core.hub.card import Card, load_card
 
 WEIGHTS, TABLE, CARD = "weights.safetensors", "table.npz", "card.json"
-"""What a model's folder holds; the table only where one was made."""
+"""Files in a model's folder; the table is optional."""
 RUNS = Path("runs")
-"""Where trainings leave ``NAME/model``, in the working directory."""
+"""Folder for trainings in the working directory; their models are ``NAME/model``."""
 
 
 def model_folders() -> dict[str, list[Path]]:
-    """Return the folders of all models by name: a name may occur more than once.
+    """Return the folders of all models by name; several folders may have one name.
 
-    Models lie in ``pretrained/``, in ``runs/*/model`` of the working directory, called after their
+    Models lie in ``pretrained/``, in ``runs/*/model`` of the working directory, named after their
     run, and in every folder that `$EENET_MODELS` names, separated as in `$PATH`.
     """
     cards = [(path.parent.name, path.parent) for path in PRETRAINED.glob(f"*/{CARD}")]
     cards += [(path.parents[1].name, path.parent) for path in RUNS.glob(f"*/model/{CARD}")]
     for further in filter(None, os.environ.get("EENET_MODELS", "").split(os.pathsep)):
         cards += [(path.parent.name, path.parent) for path in Path(further).glob(f"*/{CARD}")]
-    found: dict[str, list[Path]] = {}
+    folders: dict[str, list[Path]] = {}
     for name, folder in sorted(cards, key=lambda pair: pair[0]):
-        same = found.setdefault(name, [])
-        if all(folder.resolve() != other.resolve() for other in same):
-            same.append(folder)
-    return found
+        same_name = folders.setdefault(name, [])
+        if all(folder.resolve() != other.resolve() for other in same_name):
+            same_name.append(folder)
+    return folders
 
 
 def list_models() -> list[str]:
-    """Return the names of all models; warns of a name that occurs more than once."""
-    found = model_folders()
-    for name, folders in found.items():
+    """Return the names of all models; warn of a name that several models have."""
+    models = model_folders()
+    for name, folders in models.items():
         if len(folders) > 1:
             warnings.warn(ambiguous(name, folders), stacklevel=2)
-    return list(found)
+    return list(models)
 
 
 def models_in(folder: Path) -> list[str]:
@@ -60,41 +60,41 @@ def shipped_models() -> list[str]:
 
 
 def model_folder(name_or_folder: str | Path) -> Path:
-    """Find a model by its name, or its folder by path.
+    """Return the folder of a model, given its name or the folder itself.
 
     Raises:
-        UserError: there is none (suggests the nearest name), or several have the name.
+        UserError: no model (suggests the nearest name), or several of this name.
     """
     folder = Path(name_or_folder)
     if (folder / CARD).is_file():
         return folder
-    found = model_folders()
-    folders = found.get(str(name_or_folder), [])
+    models = model_folders()
+    folders = models.get(str(name_or_folder), [])
     if len(folders) > 1:
         raise UserError(ambiguous(str(name_or_folder), folders))
     if not folders:
         raise UserError(
-            f"expected `model` to be a folder with a {CARD} or one of {', '.join(found)}, "
-            f"but got {str(name_or_folder)!r}.{nearest(str(name_or_folder), found)}"
+            f"expected `model` to be a folder with a {CARD} or one of {', '.join(models)}, "
+            f"but got {str(name_or_folder)!r}.{nearest(str(name_or_folder), models)}"
         )
     return folders[0]
 
 
 def ambiguous(name: str, folders: Sequence[Path]) -> str:
-    """Return a sentence on folders of models that have the same name."""
+    """Return a sentence on several models of the same name."""
     return (
-        f"expected one model called {name!r}, but {' and '.join(map(str, folders))} are called "
-        "so: pass the folder of one of them, or rename one."
+        f"expected one model called {name!r}, but {' and '.join(map(str, folders))} have this "
+        "name: pass the folder of one of them, or rename one."
     )
 
 
 def card_of(name_or_folder: str | Path) -> Card:
-    """Return a model's card without touching its weights."""
+    """Return a model's card without loading its weights."""
     return load_card(model_folder(name_or_folder) / CARD)
 
 
 def tables_of(name_or_folder: str | Path) -> dict[str, ExitTable]:
-    """Return a model's stored tables by split; none where it was saved without any.
+    """Return a model's stored tables by split; empty where it was saved without any.
 
     Raises:
         UserError: no such model, or a damaged file.
@@ -120,7 +120,7 @@ def shipped_table(name_or_folder: str | Path, split: str) -> ExitTable:
 
 
 def as_zip(folder: Path) -> bytes:
-    """Return a model's folder as a ZIP archive; unpacked among other models, it is one of them."""
+    """Return a ZIP archive of a model's folder, to be unpacked in a folder of models."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in (CARD, WEIGHTS, TABLE):

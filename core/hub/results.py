@@ -1,4 +1,4 @@
-"""The table of results, made from the models' cards and from nothing else."""
+"""Tables of results in Markdown, made from the models' cards alone."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,19 +9,19 @@ from core.hub.sizes import accuracy_by_size, size_curve
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 DROPS = {0.0: "nothing lost", 0.005: "≤ 0.5 points", 0.01: "≤ 1 point"}
-"""Accuracy that the operating points may lose on calibration, and the heading of their column."""
+"""Columns of operating points: accuracy that they may lose on calibration, and the heading."""
 COSTS = {0.25: "within 25 %", 0.2: "within 20 %"}
-"""What others may spend, likewise."""
+"""Columns of operating points: relative cost that they may have on calibration, and the heading."""
 MATCHED = 0.005
-"""The one whose compute a plain network of another size is given."""
+"""Drop of the operating point that a plain network of the same compute is compared with."""
 
 
 def results_table(cards: Sequence[Card]) -> str:
     """Return a Markdown table of early-exit models beside plain networks, on test.
 
     Each cell is an operating point, chosen on calibration and reported on test: its relative cost,
-    and what it loses or gains against the plain network of the same backbone. EENet first, which
-    this project is about; of each data set, the largest network first.
+    and in brackets its accuracy less that of the plain network of the same backbone. EENet comes
+    first, as the project's main method; within a data set, the largest network.
     """
     early = [card for card in cards if card.num_exits > 1]
     early.sort(key=lambda card: (card.method != "eenet", card.dataset, -card.plain_macs))
@@ -42,7 +42,7 @@ def results_table(cards: Sequence[Card]) -> str:
 
 
 def _point(card: Card, drop: float) -> SplitFigures | None:
-    """The cheapest operating point that may lose so much: one that saves no more is left out."""
+    """Return the operating point with the largest allowed drop that is at most ``drop``, if any."""
     points = [
         point
         for point in card.operating_points
@@ -52,7 +52,7 @@ def _point(card: Card, drop: float) -> SplitFigures | None:
 
 
 def _within(card: Card, cost: float) -> SplitFigures | None:
-    """The most accurate one on calibration that spends so little there."""
+    """Return the most accurate operating point, on calibration, within a relative cost there."""
     within = [
         (point.calibration.accuracy, point.test)
         for point in card.operating_points
@@ -68,7 +68,7 @@ def _cell(point: SplitFigures | None, plain: float) -> str:
 
 
 def _instead(card: Card, cards: Sequence[Card]) -> str:
-    """What a plain network reaches with the compute of the matched operating point."""
+    """Return the accuracy of a plain network with the compute of the matched operating point."""
     point = _point(card, MATCHED)
     if point is None:
         return "–"

@@ -1,4 +1,4 @@
-"""Somebody's own pictures, answered by every exit, batch by batch."""
+"""Outputs of every exit for a collection of the user's pictures."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -9,7 +9,7 @@ import numpy as np
 from core.data.uploads import Collection, OwnPictures, OwnReader
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
-from core.foundation.jobs import Tell
+from core.foundation.jobs import OnProgress
 from core.hub.model import Model
 
 BATCH = 32
@@ -26,7 +26,7 @@ class Scored:
 def score(
     model: Model,
     collection: Collection,
-    tell: Tell,
+    on_progress: OnProgress,
     *,
     light_on_dark: bool = False,
     turn: Callable[[], AbstractContextManager[object]] = nullcontext,
@@ -34,11 +34,11 @@ def score(
     """Read pictures and run every exit on each.
 
     Args:
-        model: answers them.
-        collection: files; those that cannot be read are skipped, with the reason.
-        tell: called with how far it is; what it raises ends the work.
+        model: whose exits are run.
+        collection: files; unreadable ones are skipped, with the reason.
+        on_progress: called for each picture; an exception from it ends the work.
         light_on_dark: see `OwnReader`.
-        turn: entered for every batch, so that others can work in between.
+        turn: entered for every batch, so that other jobs can run in between.
 
     Raises:
         UserError: none of the pictures can be read.
@@ -50,13 +50,13 @@ def score(
         with turn():
             batch = []
             for number, file in enumerate(collection.files[first : first + BATCH], first):
-                tell(number / len(collection), f"{number:,} of {len(collection):,} pictures")
+                on_progress(number / len(collection), f"{number:,} of {len(collection):,} pictures")
                 pixels = reader.read(file)
                 if pixels is not None:
                     batch.append(pixels)
             if batch:
                 tables.append(model.table(np.stack(batch)))
-    tell(1.0, f"{len(collection):,} of {len(collection):,} pictures")
+    on_progress(1.0, f"{len(collection):,} of {len(collection):,} pictures")
     pictures = reader.all_read(collection.skipped)
     if not tables:
         raise UserError(

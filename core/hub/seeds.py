@@ -1,4 +1,4 @@
-"""One recipe with several seeds: how much of a figure is chance."""
+"""Mean and standard deviation of a recipe's figures over several seeds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from core.hub.registry import shipped_models
 from core.training.recipe import Recipe, load_recipe, recipe_names
 
 Train = Callable[[Recipe, Path, str], None]
-"""Trains a recipe in a folder and leaves the model in its ``model``, made by such a command."""
+"""Trains a recipe in a folder and leaves the model in ``model`` there; the text is its command."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Spread:
 
     @property
     def mean(self) -> float | None:
-        """Their mean, if every seed has one."""
+        """Mean; None unless every seed has a value."""
         known = self._known()
         return fmean(known) if known else None
 
     @property
     def deviation(self) -> float | None:
-        """Their standard deviation (n − 1), if every seed has one; at least two seeds."""
+        """Standard deviation (n − 1) of at least two; None unless every seed has a value."""
         known = self._known()
         return stdev(known) if known else None
 
@@ -38,16 +38,17 @@ class Spread:
 
 
 def model_with_seed(name: str, seed: int, runs: Path, train: Train) -> Path | str:
-    """Return a shipped recipe's model with another seed, trained unless that was done before.
+    """Return a recipe's model with another seed; train it unless it is there.
 
-    What the recipe builds on, its plain network and the one whose weights it starts from, is
-    trained with that seed as well: nothing but the recipes is shared.
+    The models that the recipe names, its plain network, teacher and first weights, are trained
+    with the same seed, so that models of different seeds share no weights.
 
     Args:
         name: of the recipe.
-        seed: of this and all that it builds on. The recipe's own gives the shipped model.
-        runs: folder for the runs; ``runs/NAME-seedN`` is this one's.
-        train: does it.
+        seed: of this model and of the models that it names. The recipe's own seed gives the
+            shipped model.
+        runs: folder for the runs; this model's run is ``runs/NAME-seedN``.
+        train: function that trains.
     """
     recipe = load_recipe(name)
     if seed == recipe.seed and name in shipped_models():
@@ -67,10 +68,9 @@ def model_with_seed(name: str, seed: int, runs: Path, train: Train) -> Path | st
 
 
 def spreads(cards: Sequence[Card]) -> dict[str, Spread]:
-    """Return what was measured on test, by what it is, over models that differ in their seed.
+    """Return the figures on test of models that differ in their seed, by the name of the figure.
 
-    Accuracies and costs are shares. An operating point that a seed's model cannot reach is None
-    there.
+    Accuracies and costs are shares. An operating point that a model cannot reach is None.
     """
     figures: dict[str, Spread] = {}
     plains = [card.plain.test_accuracy for card in cards if card.plain is not None]
@@ -87,12 +87,10 @@ def spreads(cards: Sequence[Card]) -> dict[str, Spread]:
         for point in card.operating_points
         if point.max_drop is not None
     }
+    points = [{point.max_drop: point.test for point in card.operating_points} for card in cards]
     for max_drop in sorted(names):
-        reached = [
-            next((p.test for p in card.operating_points if p.max_drop == max_drop), None)
-            for card in cards
-        ]
-        accuracies = [None if point is None else point.accuracy for point in reached]
+        reached = [by_drop.get(max_drop) for by_drop in points]
+        accuracies = [None if split is None else split.accuracy for split in reached]
         label = f"{names[max_drop]} (≤ {max_drop * 100:g} points)"
         figures[f"{label}, accuracy"] = Spread(tuple(accuracies))
         if against:
@@ -103,13 +101,13 @@ def spreads(cards: Sequence[Card]) -> dict[str, Spread]:
                 )
             )
         figures[f"{label}, relative cost"] = Spread(
-            tuple(None if point is None else point.relative_cost for point in reached)
+            tuple(None if split is None else split.relative_cost for split in reached)
         )
     return figures
 
 
 def spread_table(name: str, seeds: Sequence[int], figures: dict[str, Spread]) -> str:
-    """Return a Markdown table of what `spreads` figures, in percent."""
+    """Return a Markdown table of `spreads`, in percent."""
     head = [f"`{name}`", "mean", "standard deviation", *(f"seed {seed}" for seed in seeds)]
     rows = []
     for label, spread in figures.items():

@@ -1,7 +1,7 @@
-"""Being small instead of leaving early: what plain networks of other sizes reach.
+"""Accuracy of plain networks by size, the baseline of small networks.
 
-The honest rival of an early-exit network is a smaller plain one: it spends the same on every image
-and needs neither heads nor thresholds.
+The alternative to an early-exit network is a smaller plain network, which spends the same compute
+on every image and needs neither heads nor thresholds.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,9 @@ class PlainNetwork:
 
 
 def size_curve(cards: Sequence[Card], dataset: str) -> list[PlainNetwork]:
-    """Return the best plain networks of a data set, smallest first.
+    """Return the upper concave hull of plain networks' accuracies over log MACs, smallest first.
 
-    No smaller one beats them, nor does a line between a smaller and a larger one over log MACs: a
-    network that learned badly is no rival.
+    Networks below a smaller network, or below the line between two others, are left out.
     """
     plains = sorted(
         (card.plain_macs, -card.per_exit_accuracy["test"][-1], card.name)
@@ -48,9 +47,9 @@ def _slope(low: PlainNetwork, high: PlainNetwork) -> float:
 
 
 def accuracy_by_size(curve: Sequence[PlainNetwork], macs: float) -> float | None:
-    """Return the accuracy of a plain network of so many MACs, between two linear in log MACs.
+    """Return the accuracy at so many MACs, by linear interpolation of the curve in log MACs.
 
-    None below the smallest; above the largest, the largest's.
+    None below the smallest network; above the largest, its accuracy.
     """
     if not curve or macs < curve[0].macs:
         return None

@@ -1,4 +1,4 @@
-"""A model's folder: weights, card and tables, written whole or not at all, never unpickled."""
+"""Model folders: weights, card and tables, written atomically and read without pickle."""
 
 import hashlib
 import platform
@@ -22,20 +22,19 @@ from core.networks.network import ExitNetwork
 def write_model(
     folder: Path, network: ExitNetwork, card: Card, tables: Mapping[str, ExitTable]
 ) -> Card:
-    """Write a model's folder, all at once; a model that was there is replaced.
+    """Write a model's folder, atomically; an earlier model there is replaced.
 
     Args:
-        folder: becomes the model's folder.
-        network: its weights are stored without loss, in half precision where they fit.
-        card: what is known but for the checksum of the weights.
-        tables: by split, "calibration" and "test"; may be none.
+        folder: for the model.
+        network: its weights are stored without loss, in half precision where that is exact.
+        card: without the checksum of the weights.
+        tables: by split, "calibration" and "test"; may be empty.
 
     Returns:
         The card with the checksum.
 
     Raises:
-        UserError: the folder is there, but holds something else than a model; or weights that are
-            not finite.
+        UserError: the folder has other files than a model's, or weights are not finite.
     """
     if (
         folder.exists()
@@ -60,7 +59,7 @@ def write_model(
 
 
 def _compact(tensor: Tensor) -> Tensor:
-    """A copy on the CPU, as two names may share one; in half precision, where that is lossless."""
+    """Return a copy on the CPU, as names may share a tensor; in half precision if lossless."""
     tensor = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     half = tensor.half() if tensor.dtype == torch.float32 else tensor
     return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
@@ -76,7 +75,8 @@ def read_weights(path: Path, card: Card, network: ExitNetwork) -> dict[str, Tens
     """Read the weights that a card describes, checked against it and against the network.
 
     Raises:
-        UserError: they are missing, damaged, not the card's, not finite, or of another network.
+        UserError: weights that are missing, damaged, not the card's, not finite, or of another
+            network.
     """
     if not path.is_file():
         raise UserError(f"expected the weights of {card.name} at {path}, but there is no file.")
@@ -110,7 +110,7 @@ def read_weights(path: Path, card: Card, network: ExitNetwork) -> dict[str, Tens
 
 
 def _check_numbers(weights: Mapping[str, Tensor], network: ExitNetwork, where: str) -> None:
-    """Raise `UserError` for what is not finite; a buffer may be infinite, as masks are."""
+    """Raise `UserError` for values that are not finite; buffers such as masks may be infinite."""
     parameters = {name for name, _ in network.named_parameters(remove_duplicate=False)}
     for name, tensor in weights.items():
         usable = tensor.isfinite() if name in parameters else ~tensor.isnan()

@@ -18,7 +18,7 @@ from core.training.recipe import Recipe
 
 
 def leads() -> bool:
-    """Return whether this is the process that writes files and reports: rank 0 of torchrun's."""
+    """Return whether this process writes files and reports: it is alone, or torchrun's rank 0."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -34,24 +34,24 @@ def train_model(
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Card | None:
-    """Train a recipe and publish what comes of it.
+    """Train a recipe and publish the model.
 
-    Shipped models and model folders are what the recipe's `plain`, `start_from` and `teacher` may
-    name.
+    The recipe's `plain`, `start_from` and `teacher` name shipped models or model folders.
 
     Args:
-        recipe: what to train.
+        recipe: to train.
         run: folder for checkpoints.
-        model: becomes the model's folder; by default ``run/model``.
+        model: folder for the model; by default ``run/model``.
         data: root of the prepared data sets.
-        resume: go on with an earlier run.
+        resume: whether to continue an earlier run.
         device: "cpu" or "cuda".
-        command: how to do it again, for the card; by default `core train` with the recipe's name.
-        on_epoch: told about each epoch.
-        should_stop: asked after each epoch whether to leave it at that.
+        command: that trains the model again, for the card; by default `core train` with the
+            recipe's name.
+        on_epoch: called after each epoch.
+        should_stop: called after each epoch; True ends the training there.
 
     Returns:
-        The model's card, or None in a process that does not lead.
+        The model's card, or None in a process that does not `lead`.
 
     Raises:
         UserError: what `train` and `publish` raise; a recipe for an edge and a cloud worker.
@@ -81,7 +81,7 @@ def check_trainable(recipe: Recipe) -> None:
             "cloud worker: use `python -m core edge-cloud train`."
         )
     if recipe.plain is not None:
-        card_of(recipe.plain)  # better missed now than after hours
+        card_of(recipe.plain)  # fail now rather than after the training
 
 
 def train_edge_model(
@@ -95,9 +95,9 @@ def train_edge_model(
     command: str | None = None,
     on_epoch: OnEpoch = lambda report, traffic: None,
 ) -> Card:
-    """Train a recipe as the edge worker, see `run_edge`, and publish what comes of it.
+    """Train a recipe as the edge worker, see `run_edge`, and publish the model.
 
-    Checkpoints are kept in ``run/edge``; ``run/model`` becomes the model's folder.
+    Checkpoints are kept in ``run/edge``; the model's folder is ``run/model``.
     """
     network, traffic = run_edge(
         recipe,

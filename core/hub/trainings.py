@@ -1,4 +1,4 @@
-"""Training in the background: a job that trains a recipe and publishes its model."""
+"""Training in the background: a job that trains a recipe and publishes the model."""
 
 import shutil
 import threading
@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from core.foundation.jobs import Job, Stopped, Tell
+from core.foundation.jobs import Job, OnProgress, Stopped
 from core.hub.card import Card
 from core.hub.train_model import train_model
 from core.training.progress import EpochReport, seconds_left
@@ -17,9 +17,9 @@ MEASURING = "Measuring it on calibration and test, and choosing thresholds …"
 
 
 class TrainingJob(Job[Card]):
-    """One training run in a thread of its own; its result is the finished model's card.
+    """A training run in a thread; its result is the finished model's card.
 
-    When nobody holds it any more, it stops after the epoch under way and leaves nothing behind.
+    When the last reference to the job goes, it stops after the current epoch and removes its files.
     """
 
     def __init__(
@@ -30,13 +30,13 @@ class TrainingJob(Job[Card]):
         places: threading.Semaphore,
         data: Path | None = None,
     ) -> None:
-        """Start to train.
+        """Start the training.
 
         Args:
-            recipe: what to train.
-            folder: becomes the model's folder when it is done.
-            seconds: when so many have passed, it stops as if told to.
-            places: how many trainings may run at once.
+            recipe: to train.
+            folder: for the finished model.
+            seconds: time limit, after which it stops as by `stop`.
+            places: semaphore that limits how many trainings run at once.
             data: root of the prepared data sets.
 
         Raises:
@@ -45,16 +45,17 @@ class TrainingJob(Job[Card]):
         self.recipe, self.folder = recipe, folder
         self.reports: list[EpochReport] = []
         """The epochs so far."""
-        self._told = told = threading.Event()
+        self._stop_early = stop_early = threading.Event()
         reports = self.reports
         end = time.monotonic() + seconds
 
-        def work(tell: Tell) -> Card:
+        def work(on_progress: OnProgress) -> Card:
             run = folder.with_name(f".{folder.name}-run")
 
             def should_stop() -> bool:
-                over = told.is_set() or time.monotonic() > end or len(reports) == recipe.epochs
-                tell(len(reports) / recipe.epochs, MEASURING if over else "Training …")
+                complete = len(reports) == recipe.epochs
+                over = stop_early.is_set() or time.monotonic() > end or complete
+                on_progress(len(reports) / recipe.epochs, MEASURING if over else "Training …")
                 return over
 
             try:
@@ -68,11 +69,11 @@ class TrainingJob(Job[Card]):
                     should_stop=should_stop,
                 )
                 assert card is not None
-                tell(1.0, "Done.")
-            except Stopped:  # nobody holds the job any more
+                on_progress(1.0, "Done.")
+            except Stopped:  # the last reference to the job has gone
                 shutil.rmtree(run, ignore_errors=True)
                 shutil.rmtree(folder, ignore_errors=True)
-                with suppress(OSError):  # it may be gone, or hold other models
+                with suppress(OSError):  # the folder may be gone, or have other models
                     folder.parent.rmdir()
                 raise
             finally:
@@ -83,20 +84,20 @@ class TrainingJob(Job[Card]):
 
     @property
     def stopping(self) -> bool:
-        """Whether it was told to stop."""
-        return self._told.is_set()
+        """Whether `stop` was called."""
+        return self._stop_early.is_set()
 
     @property
     def out_of_time(self) -> bool:
-        """Whether its time was up before its epochs were."""
-        whole = len(self.reports) == self.recipe.epochs
-        return self.stage == "finished" and not self.stopping and not whole
+        """Whether the time limit ended the training before its last epoch."""
+        complete = len(self.reports) == self.recipe.epochs
+        return self.stage == "finished" and not self.stopping and not complete
 
     @property
     def seconds_left(self) -> float:
-        """How long the remaining epochs will take, if they take as long as those before; or NaN."""
+        """Estimated time of the remaining epochs; NaN before the first is done."""
         return seconds_left(list(self.reports), self.recipe.epochs)
 
     def stop(self) -> None:
-        """Leave it at the epoch under way; what was learned so far becomes the model."""
-        self._told.set()
+        """Stop after the current epoch; the network so far becomes the model."""
+        self._stop_early.set()

@@ -34,7 +34,7 @@ class HeadOutput:
 Reader = Callable[[tuple[int, int, int]], tuple[nn.Module, int]]
 """Maps a feature shape (C, H, W) to a module (B, C, H, W) → (B, D), and D."""
 
-HEADS: Registry[Reader] = Registry("head")
+HEADS: Registry[Reader] = Registry("head", plugins=True)
 
 
 class Scale(nn.Module):

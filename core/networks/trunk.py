@@ -101,7 +101,7 @@ def image_for(module: nn.Module, channels: int, size: int) -> Tensor:
 TrunkBuilder = Callable[[int], Trunk]
 """Builds a trunk for images of so many channels."""
 
-TRUNKS: Registry[TrunkBuilder] = Registry("backbone")
+TRUNKS: Registry[TrunkBuilder] = Registry("backbone", plugins=True)
 
 
 def _initialise(trunk: nn.Module) -> None:

@@ -1,11 +1,11 @@
-"""Temperatures: one per exit, so that its probabilities are as high as its accuracy."""
+"""Temperature scaling: one temperature per exit, so that its probabilities match its accuracy."""
 
 import numpy as np
 
 from core.exits.table import CostArray, ExitTable, IntArray
 from core.foundation.errors import UserError
 
-LOWEST, HIGHEST = 0.05, 20.0  # answers that are all right or all wrong would go beyond any bound
+LOWEST, HIGHEST = 0.05, 20.0  # with answers all right or all wrong there is no finite optimum
 
 
 def fit_temperatures(table: ExitTable) -> tuple[float, ...]:
@@ -27,7 +27,7 @@ def fit_temperatures(table: ExitTable) -> tuple[float, ...]:
         What `Policy` takes as ``temperatures``; the final exit is included.
 
     Raises:
-        UserError: the table keeps just the top classes, or has no labelled sample.
+        UserError: the table has only the top classes, or no labelled sample.
     """
     if table.top_classes is not None:
         raise UserError(

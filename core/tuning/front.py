@@ -21,15 +21,15 @@ _SLACK = 0.0005
 
 @dataclass(frozen=True, eq=False)
 class Front:
-    """M policies, none of which another beats, by rising cost and rising accuracy.
+    """M undominated policies, by rising cost and rising accuracy.
 
     Attributes:
-        criterion: the name of the score they share.
+        criterion: the name of the criterion they share.
         thresholds: ``(M, E-1)`` in [0, 1], halfway between two scores of the table.
         enabled: ``(M, E-1)``.
         accuracy: ``(M,)`` in [0, 1].
         relative_cost: ``(M,)`` in units of the plain network.
-        temperatures: E of them where they are applied before the scores.
+        temperatures: E temperatures that the policies share, or None.
     """
 
     criterion: str
@@ -52,8 +52,8 @@ class Front:
 def front(table: ExitTable, criterion: str, temperatures: Sequence[float] | None = None) -> Front:
     """Return the accuracy–cost front over thresholds and switches of all early exits.
 
-    It holds the best policies that `core.tuning.search.search` finds. For a criterion that looks
-    back at earlier exits every choice of exits is searched by itself.
+    It holds the best policies of `core.tuning.search.search`. For a criterion that looks back at
+    earlier exits, every subset of exits is searched by itself.
 
     Raises:
         UserError: a sample without a label, no samples, or a criterion the table cannot give.
@@ -81,9 +81,9 @@ def front(table: ExitTable, criterion: str, temperatures: Sequence[float] | None
 
 
 def _front_with_history(table: ExitTable, never: Policy) -> Front:
-    """Search once per choice of exits, since the scores depend on which exits are evaluated.
+    """Search once per subset of exits, since the scores depend on which exits are evaluated.
 
-    Up to six early exits every choice, for more those that leave out the first few.
+    Every subset of up to six early exits; of more, the subsets that leave out the first few.
     """
     early = table.num_exits - 1
     candidates = [never]
@@ -102,7 +102,7 @@ def _front_with_history(table: ExitTable, never: Policy) -> Front:
         ]
         unused = (points.cuts == problem.off) @ problem.costs.heads[:-1]
         expected += zip(points.right / len(table), points.cost + unused, strict=True)
-    # What the search expects is not exact here: measure all that come near the best.
+    # The search is not exact here: measure all candidates near the expected front.
     expected_accuracy, expected_cost = np.array(expected).T
     near = np.append(0, 1 + rising(expected_accuracy, expected_cost, _SLACK))
     candidates = [candidates[index] for index in near]
@@ -158,7 +158,7 @@ def replay(
     Args:
         front: chosen on the calibration split.
         table: any split, with labels.
-        most: of a longer front so many are taken, evenly spread, both ends included.
+        most: number of policies to take of a longer front, evenly spread, both ends included.
     """
     chosen = np.unique(np.linspace(0, len(front) - 1, min(len(front), most)).round().astype(int))
     accuracy, cost = measured(table, [front.policy(index) for index in chosen])

@@ -1,13 +1,13 @@
-"""Thresholds with a guarantee: how much leaving early may cost, and with what certainty.
+"""Thresholds with a guarantee: an upper bound on the risk of leaving early, and its certainty.
 
 A *path* is a fixed sequence of policies, from one that never leaves early to one that leaves as
 early as possible. A method goes along the path, tests for each policy whether the calibration
-samples prove that its risk is at most ε, and stops at the first policy that fails. Two things keep
-that valid:
+samples prove that its risk is at most ε, and stops at the first policy that fails. Two rules keep
+this valid:
 
 - The path is constructed from other samples than those that test it: a quarter of the calibration
-  split constructs it (and picks the criterion where there is a choice), the rest tests it. The
-  guarantee holds for *any* path that the test samples had no part in.
+  split constructs it (and selects the criterion where there is a choice), the rest tests it. The
+  guarantee holds for *any* path that does not depend on the test samples.
 - The order is fixed beforehand and the tests end at the first failure. A wrong guarantee needs the
   first policy of the path whose risk is above ε to pass its one test, and that has probability at
   most δ, however long the path and whether or not the risk rises along it. So every policy that
@@ -78,15 +78,14 @@ class Controlled:
     """A policy and the guarantee that holds for it.
 
     Attributes:
-        policy: the cheapest one that is proven.
-        guarantee: in a sentence.
-        leaves_early: False where nothing but the full network could be proven.
-        empirical_risk: mean loss on the test samples; gains count here whatever the method.
+        policy: the cheapest policy that is proven.
+        guarantee: a sentence for the user.
+        leaves_early: False where only the full network could be proven.
+        empirical_risk: mean loss on the test samples, gains included whatever the method.
         bound: the smallest ε that the method would guarantee for this policy; <= epsilon.
         relative_cost: on the test samples, in units of the plain network.
         samples: number of test samples.
-        path_samples: number of other samples that the path was constructed from; 0 where it was
-            given.
+        path_samples: number of samples that the path was constructed from; 0 for a given path.
         risk: its name in `RISKS`.
         method: its name in `METHODS`.
         epsilon: the highest risk allowed.
@@ -121,12 +120,12 @@ def control(
 ) -> Controlled:
     """Return the cheapest policy whose risk is proven to be at most ``epsilon``.
 
-    A quarter of the table, drawn at random but always the same way, constructs the path and picks
-    the criterion; the rest tests the policies of the path.
+    A quarter of the table, drawn with a fixed seed, constructs the path and selects the criterion;
+    the rest tests the policies of the path.
 
     Args:
-        table: the calibration split, none of whose samples helped to choose anything before.
-        criterion: a name in `core.exits.criteria.CRITERIA`, or several to pick the best from.
+        table: the calibration split; no other choice may have been made on its samples.
+        criterion: a name in `core.exits.criteria.CRITERIA`, or several to select the best from.
         epsilon: the highest risk allowed, in (0, 1); 0.01 is one percentage point.
         delta: the highest probability of a wrong guarantee allowed, in (0, 1).
         method: a name in `METHODS`.
@@ -144,10 +143,10 @@ def control(
     names = [name for name in names if not CRITERIA[name].history] or names
     if not names:
         raise UserError("expected the name of a `criterion`, but got none.")
-    paths = [careful_to_bold(construction, name) for name in names]
-    path = _most_promising(paths, construction, epsilon, delta, method, risk)
-    found = control_along(path, test, epsilon, delta, method, risk)
-    return replace(found, path_samples=len(construction))
+    paths = [agreement_path(construction, name) for name in names]
+    path = _cheapest_path(paths, construction, epsilon, delta, method, risk)
+    controlled = control_along(path, test, epsilon, delta, method, risk)
+    return replace(controlled, path_samples=len(construction))
 
 
 def split(table: ExitTable) -> tuple[ExitTable, ExitTable]:
@@ -168,34 +167,35 @@ def control_along(
     method: str = "ucb",
     risk: str = "accuracy_gap",
 ) -> Controlled:
-    """Return the cheapest proven policy of a path; the rest as in `control`.
+    """Return the cheapest proven policy of a path; other arguments as in `control`.
 
     The table must hold none of the samples that the path was constructed from.
     """
     needed = samples_needed(epsilon, delta, method, risk)
     _refuse_fewer(len(table), needed)
     _refuse_unlabelled(table, risk)
-    table = table.select(np.random.default_rng(1).permutation(len(table)))  # bets need no order
+    # The betting test assumes samples in random order.
+    table = table.select(np.random.default_rng(1).permutation(len(table)))
     tested = _Losses.of(path, table, risk)
     index = tested.controlled(epsilon, delta, method)
     chosen, of_risk = METHODS[method], RISKS[risk]
     percent = 100 * epsilon
     points = f"{percent:g} percentage point{'' if percent == 1 else 's'}"
-    promise = of_risk.promise.format(level=epsilon, percent=percent, points=points)
+    statement = of_risk.statement.format(level=epsilon, percent=percent, points=points)
     if index == 0:
         guarantee = (
-            f"No policy that leaves early could be proven to keep the promise that {promise}; "
-            "so every sample runs through the full network, and nothing is risked."
+            f"For no policy that leaves early could the guarantee be proven that {statement}; "
+            "so every sample runs through the full network, without any risk."
         )
     elif chosen.on_average:
         guarantee = (
             f"On average over new samples like these, and over calibration sets of {len(table)} "
-            f"samples like this one, {promise}."
+            f"samples like this one, {statement}."
         )
     else:
         guarantee = (
-            f"On new samples like these, {promise}; a promise made in this way from "
-            f"{len(table)} calibration samples is kept with a probability of at least "
+            f"On new samples like these, {statement}; a guarantee obtained in this way from "
+            f"{len(table)} calibration samples holds with a probability of at least "
             f"{100 * (1 - delta):g} %."
         )
     return Controlled(
@@ -214,12 +214,12 @@ def control_along(
     )
 
 
-def careful_to_bold(table: ExitTable, criterion: str) -> Path:
-    """Return a path along the front of agreement with the full network and cost.
+def agreement_path(table: ExitTable, criterion: str) -> Path:
+    """Return a path along the front of cost and agreement with the full network.
 
-    Agreement rather than accuracy: the front then begins with the policies that change no answer,
-    so that the path begins without risk, whatever the risk, and no labels are used. Thresholds are
-    made to fall only along the path, which is cut into about 200 even steps of the samples' ranks.
+    Agreement rather than accuracy: the front then begins with policies that change no answer, so
+    that the path begins without risk of any kind, and no labels are used. Thresholds are made to
+    fall monotonically along the path, which is cut into about 200 even steps of the samples' ranks.
 
     Raises:
         UserError: as `core.tuning.front.front`, or a criterion that looks back at earlier exits:
@@ -227,43 +227,41 @@ def careful_to_bold(table: ExitTable, criterion: str) -> Path:
     """
     if CRITERIA[criterion].history:
         raise UserError(
-            "expected a `criterion` that judges every exit by itself, so that a promise can be "
+            "expected a `criterion` that reads one exit at a time, so that a guarantee can be "
             f"proven, but got '{criterion}', which looks back at earlier exits; use another one."
         )
-    agreement = replace(table, labels=table.answers[:, -1])
-    found = front(agreement, criterion)
-    scores = found.policy(0).scores(table)
+    agreement_front = front(replace(table, labels=table.answers[:, -1]), criterion)
+    scores = agreement_front.policy(0).scores(table)
     ascending = np.sort(scores.astype(np.float64), axis=0)  # (N, E-1)
     count, early = ascending.shape
-    # A policy as the number of samples that stay at each exit; all of them is off.
-    stays = np.full((len(found) + 1, early), count)
+    # A policy as the number of samples that stay at each exit; where all stay, the exit is off.
+    stays = np.full((len(agreement_front) + 1, early), count)
     for exit_index in range(early):
-        below = np.searchsorted(
-            ascending[:, exit_index], found.thresholds[::-1, exit_index], "right"
-        )
-        on = found.enabled[::-1, exit_index]
+        thresholds = agreement_front.thresholds[::-1, exit_index]
+        below = np.searchsorted(ascending[:, exit_index], thresholds, "right")
+        on = agreement_front.enabled[::-1, exit_index]
         stays[1:, exit_index] = np.where(on, below, count)
     stays = np.minimum.accumulate(stays, axis=0)
-    way = np.append(0, np.abs(np.diff(stays, axis=0)).sum(axis=1).cumsum())
-    steps = np.linspace(0, way[-1], PATH_STEPS + 1)
+    length = np.append(0, np.abs(np.diff(stays, axis=0)).sum(axis=1).cumsum())
+    steps = np.linspace(0, length[-1], PATH_STEPS + 1)
     even = np.empty((len(steps), early), np.int64)
     for exit_index in range(early):
-        even[:, exit_index] = np.interp(steps, way, stays[:, exit_index]).round()
+        even[:, exit_index] = np.interp(steps, length, stays[:, exit_index]).round()
     even = even[np.append(True, np.diff(even, axis=0).any(axis=1))]
     edges = np.concatenate([np.zeros((1, early)), ascending, np.ones((1, early))])
     halfway = (edges[:-1] + edges[1:]) / 2
     enabled = even < count
     thresholds = np.where(enabled, np.take_along_axis(halfway, even, axis=0), 1.0)
-    return Path(found.criterion, thresholds, enabled)
+    return Path(agreement_front.criterion, thresholds, enabled)
 
 
 def samples_needed(
     epsilon: float, delta: float = DELTA, method: str = "ucb", risk: str = "accuracy_gap"
 ) -> int:
-    """Return how many test samples it takes to prove a policy that never loses anything.
+    """Return how many test samples prove a policy whose loss is 0 on all of them.
 
     Raises:
-        UserError: an argument out of range, or more than a million.
+        UserError: an argument out of range, or more than a million samples.
     """
     for name, value in (("epsilon", epsilon), ("delta", delta)):
         if not 0 < value < 1:
@@ -300,16 +298,17 @@ def risk_on(table: ExitTable, policy: Policy, risk: str = "accuracy_gap") -> flo
 
 
 @dataclass(frozen=True, eq=False)
-class Rehearsal:
-    """True risk and cost ``(D,)`` of policies chosen on D calibration sets, controlled or not.
+class Simulation:
+    """Policies chosen on D simulated calibration sets, with risk control and naively.
 
     Attributes:
         epsilon: the highest risk allowed.
-        samples: in each set.
-        risk: of the controlled policies.
-        relative_cost: of the controlled policies.
-        naive_risk: of the cheapest policies with a mean loss <= epsilon on the set.
-        naive_cost: of the same.
+        samples: number of samples in each set.
+        risk: ``(D,)`` true risk of the policies chosen with risk control.
+        relative_cost: ``(D,)`` their cost.
+        naive_risk: ``(D,)`` true risk of the cheapest policies with a mean loss <= epsilon on
+            the set.
+        naive_cost: ``(D,)`` their cost.
     """
 
     epsilon: float
@@ -320,17 +319,17 @@ class Rehearsal:
     naive_cost: CostArray
 
     @property
-    def broken(self) -> float:
-        """The share of the sets whose controlled policy has a risk above epsilon."""
+    def violation_rate(self) -> float:
+        """Share of the sets whose policy has a true risk above epsilon despite risk control."""
         return float((self.risk > self.epsilon + ROUNDING).mean())
 
     @property
-    def naive_broken(self) -> float:
-        """The same for naive tuning."""
+    def naive_violation_rate(self) -> float:
+        """The same share for naive tuning."""
         return float((self.naive_risk > self.epsilon + ROUNDING).mean())
 
 
-def rehearse(
+def simulate(
     path: Path,
     table: ExitTable,
     epsilon: float,
@@ -341,8 +340,8 @@ def rehearse(
     samples: int = 500,
     draws: int = 200,
     seed: int = 0,
-) -> Rehearsal:
-    """Return what happens when thresholds are chosen again and again from fresh calibration sets.
+) -> Simulation:
+    """Choose thresholds on many simulated calibration sets; return the true risks and costs.
 
     The table is the population: its mean loss is the true risk, and calibration sets of
     ``samples`` are drawn from it with replacement.
@@ -354,8 +353,8 @@ def rehearse(
         delta: as in `control`.
         method: as in `control`.
         risk: as in `control`.
-        samples: per set.
-        draws: how many sets, at least 1.
+        samples: number of samples per set.
+        draws: number of sets, at least 1.
         seed: of the draws.
 
     Raises:
@@ -373,7 +372,7 @@ def rehearse(
         tested = population.select(random.integers(len(table), size=samples))
         chosen[draw] = tested.controlled(epsilon, delta, method), tested.naive(epsilon)[0]
     risks, costs = population.losses.mean(axis=0)[chosen], population.costs.mean(axis=0)[chosen]
-    return Rehearsal(epsilon, samples, risks[:, 0], costs[:, 0], risks[:, 1], costs[:, 1])
+    return Simulation(epsilon, samples, risks[:, 0], costs[:, 0], risks[:, 1], costs[:, 1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -399,11 +398,11 @@ class _Losses:
         return replace(self, losses=self.losses[index], costs=self.costs[index])
 
     def controlled(self, epsilon: float, delta: float, method: str) -> int:
-        """The cheapest of the policies before the first one that is not proven."""
+        """Return the cheapest of the policies before the first that is not proven."""
         chosen = METHODS[method]
         first_failure = policies = self.losses.shape[1]
         worst = np.zeros((len(self.losses), 1))
-        for start in range(1, policies, _BLOCK):  # the first policy risks nothing
+        for start in range(1, policies, _BLOCK):  # the first policy has no loss
             losses = self.losses[:, start : start + _BLOCK]
             if chosen.on_average:
                 losses = np.maximum(np.maximum.accumulate(losses, axis=1), worst)
@@ -415,13 +414,13 @@ class _Losses:
         return int(self.costs[:, :first_failure].mean(axis=0).argmin())
 
     def naive(self, epsilon: float) -> tuple[int, float]:
-        """The cheapest policy with a mean loss of at most epsilon on these samples, its cost."""
+        """Return the cheapest policy with a mean loss of at most epsilon here, and its cost."""
         costs = self.costs.mean(axis=0)
         costs[self.losses.mean(axis=0) > epsilon] = np.inf
         return int(costs.argmin()), float(costs.min())
 
     def bound(self, index: int, delta: float, method: str) -> float:
-        """The smallest epsilon that is proven for a policy, by bisection."""
+        """Return the smallest epsilon that is proven for a policy, by bisection."""
         if index == 0:
             return 0.0
         chosen = METHODS[method]
@@ -438,10 +437,10 @@ class _Losses:
         return float(high)
 
 
-def _most_promising(
+def _cheapest_path(
     paths: Sequence[Path], table: ExitTable, epsilon: float, delta: float, method: str, risk: str
 ) -> Path:
-    """The path that leads to the cheapest proven policy, or failing that to the cheapest at all."""
+    """Return the path with the cheapest proven policy; among equals, the cheapest naive one."""
 
     def costs(path: Path) -> tuple[float, float]:
         tested = _Losses.of(path, table, risk)
@@ -463,7 +462,7 @@ def _certified(
 def _refuse_fewer(samples: int, needed: int) -> None:
     if samples < needed:
         raise UserError(
-            f"expected at least {needed} samples for such a promise, but got {samples}; use more "
+            f"expected at least {needed} samples for such a guarantee, but got {samples}; use more "
             "samples, or allow a larger `epsilon` or `delta`."
         )
 

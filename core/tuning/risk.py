@@ -1,4 +1,4 @@
-"""Risks of leaving early, and methods that prove from samples that a risk is small.
+"""Risks of leaving early, and statistical tests that prove from samples that a risk is small.
 
 `core.tuning.guarantee` uses both to choose thresholds with a guarantee.
 """
@@ -12,7 +12,7 @@ from core.exits.table import BoolArray, CostArray, ExitTable
 from core.foundation.errors import UserError
 from core.foundation.registry import Registry
 
-_LARGEST_BET = 0.75  # of what one sample can take: a single loss must not end the game
+_LARGEST_BET = 0.75  # share of the capital that one sample can cost: no loss may use it up
 ROUNDING = 1e-12
 
 Losses = Callable[[ExitTable], CostArray]
@@ -24,10 +24,10 @@ class Risk:
     """A risk of leaving early: the mean of a loss per sample and exit, 0 at the last exit.
 
     Attributes:
-        promise: a sentence for "the risk is at most ε", with ``{level}``, ``{percent}`` or
+        statement: a clause for "the risk is at most ε", with ``{level}``, ``{percent}`` or
             ``{points}``.
-        lowest: of a loss; below 0 where leaving early may also gain something.
-        highest: of a loss.
+        lowest: smallest possible loss; below 0 where leaving early may also gain something.
+        highest: largest possible loss.
         binary: whether a loss above 0 is always 1.
         needs_labels: whether the loss depends on the labels.
         losses: gives ``(N, E)`` for a table.
@@ -36,7 +36,7 @@ class Risk:
     name: str
     title: str
     description: str
-    promise: str
+    statement: str
     lowest: float
     highest: float
     binary: bool
@@ -46,12 +46,12 @@ class Risk:
 
 @dataclass(frozen=True)
 class Method:
-    """A way to conclude from samples that a mean is at most ε.
+    """A statistical test that a mean is at most ε.
 
     Attributes:
-        on_average: whether it guarantees the mean over calibration sets, not a probability; it is
-            then given the largest loss of each sample so far.
-        signed: whether gains count against losses; else they count as 0.
+        on_average: whether the guarantee is one on the mean over calibration sets, not one with a
+            probability; ``certifies`` is then given each sample's largest loss so far on the path.
+        signed: whether gains offset losses; else they count as 0.
         certifies: ``(losses (n, M) in [0, 1], epsilon, delta, binary)`` → ``(M,)`` whether the
             mean of each column is proven to be at most epsilon.
     """
@@ -72,7 +72,7 @@ def risk(
     name: str,
     title: str,
     description: str,
-    promise: str,
+    statement: str,
     *,
     lowest: float,
     highest: float,
@@ -83,7 +83,7 @@ def risk(
 
     def add(losses: Losses) -> Losses:
         RISKS.register(name)(
-            Risk(name, title, description, promise, lowest, highest, binary, needs_labels, losses)
+            Risk(name, title, description, statement, lowest, highest, binary, needs_labels, losses)
         )
         return losses
 
@@ -122,8 +122,8 @@ def accuracy_gap(table: ExitTable) -> CostArray:
 @risk(
     "ruined",
     "Ruined answers",
-    "The share of samples answered wrongly that the full network answers rightly; nothing makes "
-    "up for them.",
+    "The share of samples answered wrongly that the full network answers rightly; rescued samples "
+    "do not make up for them.",
     "leaving early ruins at most {percent:g} % of the answers: the full network is right there "
     "and the early exit is wrong",
     lowest=0,
@@ -177,7 +177,7 @@ def brier_gap(table: ExitTable) -> CostArray:
 @method(
     "ucb",
     "Upper confidence bound",
-    "Bets against the policy, sample by sample, and believes in it once the bets have won enough.",
+    "Bets on the risk being small, sample by sample; proven once the bets have won enough.",
     on_average=False,
     signed=True,
 )
@@ -186,9 +186,9 @@ def betting_bound(losses: CostArray, epsilon: float, delta: float, binary: bool)
 
     ν_j = √(2 ln(1/δ) / (n σ̂²_{j−1})), capped, with σ̂² the variance so far shrunk to that of a coin.
     If the mean is above ε the capital is a supermartingale that starts at 1 and stays above 0, so
-    it gets there with probability at most δ (Waudby-Smith & Ramdas, arXiv 2010.09686, used for
-    risk control by Bates et al., arXiv 2101.02703, and Jazbec et al., arXiv 2405.20915). Bets may
-    be won early on and lost again, so the losses must also be at most ε on average.
+    it reaches 1/δ with probability at most δ (Waudby-Smith & Ramdas, arXiv 2010.09686, used for
+    risk control by Bates et al., arXiv 2101.02703, and Jazbec et al., arXiv 2405.20915). The
+    capital may reach 1/δ early on and be lost again, so the mean loss must also be at most ε.
     """
     count = len(losses)
     seen = np.arange(1, count + 1)[:, None]
@@ -199,15 +199,15 @@ def betting_bound(losses: CostArray, epsilon: float, delta: float, binary: bool)
     bets = np.minimum(bets, _LARGEST_BET / (1 - epsilon))
     capital = np.log1p(-bets * (losses - epsilon)).cumsum(axis=0)
     won = capital.max(axis=0) >= np.log(1 / delta)
-    fine: BoolArray = won & (losses.mean(axis=0) <= epsilon)
-    return fine
+    proven: BoolArray = won & (losses.mean(axis=0) <= epsilon)
+    return proven
 
 
 @method(
     "ltt",
     "Learn then test",
-    "Asks how likely so few losses would be if the policy were too risky, and believes in it if "
-    "they would be too unlikely.",
+    "Computes how likely so few losses would be if the risk were too high; proven if that is too "
+    "unlikely.",
     on_average=False,
     signed=False,
 )
@@ -236,14 +236,14 @@ def tail_test(losses: CostArray, epsilon: float, delta: float, binary: bool) -> 
 @method(
     "crc",
     "Conformal risk control",
-    "Keeps the risk on average over calibration sets: a weaker promise that allows more.",
+    "Bounds the risk on average over calibration sets: a weaker guarantee that saves more.",
     on_average=True,
     signed=False,
 )
 def conformal(losses: CostArray, epsilon: float, delta: float, binary: bool) -> BoolArray:
-    """Whether (Σ L + 1)/(n + 1) ≤ ε: one more sample, of the worst loss, would be affordable.
+    """Whether (Σ L + 1)/(n + 1) ≤ ε: the mean, with one more sample of the largest loss.
 
-    Angelopoulos et al., arXiv 2208.02814. δ plays no part.
+    Angelopoulos et al., arXiv 2208.02814. δ is not used.
     """
-    fine: BoolArray = (losses.sum(axis=0) + 1) / (len(losses) + 1) <= epsilon + ROUNDING
-    return fine
+    within: BoolArray = (losses.sum(axis=0) + 1) / (len(losses) + 1) <= epsilon + ROUNDING
+    return within

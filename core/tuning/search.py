@@ -1,7 +1,8 @@
-"""The search behind the front: along lines, on which one exit's threshold takes every value.
+"""Line search for the accuracy–cost front: on a line, one exit's threshold takes every value.
 
-A threshold is a *cut*: how many of the distinct scores of its exit stay inside. At the highest
-cut every sample stays, which an exit that is off does at less cost, so that cut means off.
+A threshold is represented by a *cut*: the number of distinct scores of its exit that stay inside.
+At the highest cut every sample stays; switching the exit off has the same effect at less cost, so
+that cut means off.
 """
 
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """M choices: ``cuts (M, E-1)``, right answers ``right (M,)``, mean cost ``cost (M,)``."""
+    """M policies: ``cuts (M, E-1)``, right answers ``right (M,)``, mean cost ``cost (M,)``."""
 
     cuts: IntArray
     right: IntArray
@@ -78,9 +79,9 @@ class Points:
         return Points(self.cuts[index], self.right[index], self.cost[index])
 
     def beaten_by(self, right: CostArray, cost: CostArray) -> IntArray:
-        """Return which of other points have more right answers than all of these that cost no more.
+        """Return the indices of other points that these, which are `undominated`, do not dominate.
 
-        These must be `undominated`.
+        They have more right answers than every point here that costs no more.
         """
         place = np.searchsorted(self.cost, cost, "right")
         return np.flatnonzero(right > np.append(-1, self.right)[place])
@@ -97,7 +98,7 @@ def undominated(*parts: Points) -> Points:
 
 
 def rising(gain: Numbers, cost: CostArray, slack: float = 0.0) -> IntArray:
-    """Return, by rising cost, those that gain more than all cheaper ones, less the slack."""
+    """Return, by rising cost, the indices of gains above those of all cheaper ones, less slack."""
     order = np.lexsort((-gain, cost))
     best_so_far = np.maximum.accumulate(np.append(-1, gain[order]))[:-1]
     chosen: IntArray = order[gain[order] > best_so_far - slack]
@@ -107,10 +108,9 @@ def rising(gain: Numbers, cost: CostArray, slack: float = 0.0) -> IntArray:
 def search(problem: Problem) -> Points:
     """Return the accuracy–cost front of ``problem``, by rising cost.
 
-    It begins with the plain network alone. Each round searches the lines through new points,
-    spread along the front: one exit's cut takes every value, the others stay. What no line
-    improves is not always the best there is; docs/results.md tells how near an exhaustive grid
-    comes.
+    The search starts at the plain network. Each round searches the lines through new points,
+    spread along the front: one exit's cut takes every value, the others stay. The result is a
+    local optimum; docs/results.md compares it with an exhaustive grid.
     """
     costs = problem.costs
     points = Points(
@@ -123,24 +123,24 @@ def search(problem: Problem) -> Points:
         new = [cuts for cuts in points.cuts if cuts.tobytes() not in searched]
         if not new:
             break
-        found = [points]
+        candidates = [points]
         for place in np.linspace(0, len(new) - 1, min(LINES, len(new))).astype(int):
             searched.add(new[place].tobytes())
-            found.extend(search_lines(problem, new[place], points))
-        points = undominated(*found)
+            candidates.extend(search_lines(problem, new[place], points))
+        points = undominated(*candidates)
     return points
 
 
 def search_lines(problem: Problem, cuts: IntArray, front: Points) -> Iterator[Points]:
-    """Yield, exit by exit, the points with all of its cuts and the others as in ``cuts``.
+    """Yield, exit by exit, the points with any cut there and the others as in ``cuts``.
 
-    Only those that ``front`` does not dominate.
+    Points that ``front`` dominates are left out.
     """
     count, early = problem.right.shape[1], len(cuts)
     stages, heads = problem.costs.stages, problem.costs.heads
     prices = stages + heads * np.append(cuts < problem.off, True)
     stays = [ranks < cut for ranks, cut in zip(problem.ranks, cuts, strict=True)]
-    # What awaits each sample from an exit on: is its answer right, and at what further cost?
+    # For each sample that arrives at an exit: whether its answer will be right, and at what cost.
     right_ahead = [problem.right[-1]]
     cost_ahead = [np.full(count, prices[-1])]
     for j in reversed(range(1, early)):

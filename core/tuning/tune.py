@@ -1,4 +1,4 @@
-"""One function for every way to choose a policy on a table."""
+"""Choose a policy on a table, for one of four goals."""
 
 from collections.abc import Mapping
 
@@ -22,25 +22,25 @@ def tune(
     reference_accuracy: float | None = None,
     delta: float = DELTA,
 ) -> Policy:
-    """Return the policy for a goal; give exactly one of the first four arguments after the table.
+    """Return the policy for one goal: give exactly one of the first four keyword arguments.
 
     Args:
         table: of the calibration split; never of the split that the policy is reported on.
-        max_drop: the cheapest policy whose accuracy is at most so much below
-            ``reference_accuracy``; 0.01 is one percentage point.
-        max_cost: the most accurate policy with at most this mean relative cost.
-        max_risk: the cheapest policy that is *proven* to lose at most so much accuracy against the
-            last exit, see `core.tuning.guarantee.control`.
-        min_accuracy: the thresholds from which on samples of this table were answered rightly so
-            often at each exit, see `core.tuning.validated.validated_thresholds`.
-        criterion: a name in `core.exits.criteria.CRITERIA`; None: the best of all that the table
-            has; for ``min_accuracy`` max probability.
+        max_drop: largest accuracy loss against ``reference_accuracy``; 0.01 is one percentage
+            point. Gives the cheapest such policy.
+        max_cost: largest mean relative cost. Gives the most accurate such policy.
+        max_risk: largest accuracy loss against the last exit that is to be *proven*. Gives the
+            cheapest such policy, see `core.tuning.guarantee.control`.
+        min_accuracy: accuracy, at each exit, of samples with a score near the threshold, see
+            `core.tuning.validated.validated_thresholds`.
+        criterion: a name in `core.exits.criteria.CRITERIA`; None: the best that the table has;
+            for ``min_accuracy`` max probability.
         reference_accuracy: in [0, 1], for ``max_drop``; None: the accuracy of the last exit.
-        delta: the probability of a wrong proof, for ``max_risk``.
+        delta: the probability of a wrong guarantee, for ``max_risk``.
 
     Raises:
-        UserError: no goal or several, a goal out of range or out of reach (says what is
-            reachable), a table without early exits or labels, or a criterion that it cannot give.
+        UserError: no goal or several; a goal out of range or out of reach (the message says what
+            is reachable); a table without early exits or labels, or without the criterion.
     """
     goals = {
         "max_drop": max_drop,
@@ -73,5 +73,5 @@ def check_one_goal(goals: Mapping[str, float | None]) -> None:
     if len(given) != 1:
         raise UserError(
             f"expected exactly one of {', '.join(goals)}, but got "
-            f"{' and '.join(given) or 'none'}: say what matters most."
+            f"{' and '.join(given) or 'none'}: choose one goal."
         )

@@ -1,8 +1,8 @@
-"""Thresholds from validated accuracy: leave where samples with such a score were right.
+"""Thresholds from the accuracy of validation samples with similar scores.
 
-PCEE, performance control in early exiting (Mofakhami et al., arXiv 2412.19325): a confidence says
-little by itself, so a threshold is set where the accuracy of validation samples with a similar
-confidence reaches a given accuracy, which is the same for all exits.
+PCEE, performance control in early exiting (Mofakhami et al., arXiv 2412.19325): a confidence score
+is no accuracy, so a threshold is set where the accuracy of validation samples with similar scores
+reaches a given accuracy, which is the same for all exits.
 """
 
 import numpy as np
@@ -16,15 +16,15 @@ BINS = 20
 
 
 def validated_thresholds(table: ExitTable, criterion: str, accuracy: float) -> Policy:
-    """Return the policy under which samples leave where those with a similar score were right.
+    """Return the policy whose thresholds keep out scores with too low an accuracy.
 
-    Exit by exit, the samples are cut into 20 bins of equal size by their score. From the surest
-    bin downwards, bins pass while their accuracy is at least ``accuracy``; the threshold lies at
-    the lower edge of the last that does. An exit whose surest bin fails is off.
+    Exit by exit, the samples are sorted by score and cut into 20 bins of equal size. From the
+    highest scores downwards, bins pass while their accuracy is at least ``accuracy``; the
+    threshold is the lower edge of the last bin that passes. An exit whose first bin fails is off.
 
     Args:
         table: of the calibration split.
-        criterion: a name in `core.exits.criteria.CRITERIA`, one that judges every exit by itself.
+        criterion: a name in `core.exits.criteria.CRITERIA`, one that reads one exit at a time.
         accuracy: in (0, 1].
 
     Raises:
@@ -38,7 +38,7 @@ def validated_thresholds(table: ExitTable, criterion: str, accuracy: float) -> P
         )
     if CRITERIA[criterion].history:
         raise UserError(
-            "expected a `criterion` that judges every exit by itself, but got "
+            "expected a `criterion` that reads one exit at a time, but got "
             f"'{criterion}', which looks back at earlier exits; use another one."
         )
     labelled = table.labelled
@@ -59,7 +59,7 @@ def validated_thresholds(table: ExitTable, criterion: str, accuracy: float) -> P
 
 def _edge(scores: FloatArray, right: BoolArray, accuracy: float) -> float | None:
     order = np.argsort(-scores.astype(np.float64), kind="stable")
-    bins = np.array_split(order, BINS)  # the surest first
+    bins = np.array_split(order, BINS)  # highest scores first
     passes = [bool(right[members].mean() >= accuracy) for members in bins]
     passing = passes.index(False) if False in passes else BINS
     if passing == 0:

@@ -13,7 +13,7 @@ from app.components.pictures import png
 from core.data.samples import load_samples
 from core.exits.policy import Policy
 from core.exits.routing import route
-from core.foundation.jobs import Tell
+from core.foundation.jobs import OnProgress
 from core.hub import scoring
 from core.hub.model import load
 from tests.app.pages import button, components, errors, exit_cards, html, link, opened_page, tiles
@@ -170,9 +170,9 @@ def test_a_fault_of_ours_is_an_apology(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_while_it_scores_it_says_how_far_it_is_and_can_be_called_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def endless(model: Any, collection: Any, tell: Tell, **_: Any) -> None:
+    def endless(model: Any, collection: Any, on_progress: OnProgress, **_: Any) -> None:
         while True:
-            tell(0.5, "10 of 20 pictures")
+            on_progress(0.5, "10 of 20 pictures")
 
     monkeypatch.setattr(scoring, "score", endless)
     app = brought(digits(), wait=False)

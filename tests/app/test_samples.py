@@ -217,7 +217,7 @@ class Source:
 
     def __call__(self, request: Request) -> tuple[ImageSet, ImageSet]:
         while not self.let_go.wait(0.001):
-            request.tell(0.4, "Downloading file 1 of 4")
+            request.on_progress(0.4, "Downloading file 1 of 4")
             self.begun.set()
         if self.mistake:
             raise UserError(self.mistake)
@@ -282,7 +282,7 @@ def test_a_download_can_be_called_off(source: Source, empty_root: Path) -> None:
 
 
 def test_a_download_that_fails_is_a_sentence_and_may_be_tried_again(source: Source) -> None:
-    source.mistake = "expected to download mnist whole, but got: nobody answers; try again."
+    source.mistake = "expected to download mnist, but got: nobody answers; try again."
     source.let_go.set()
     app = download(opened(QUERY))
     arrived()

@@ -56,7 +56,7 @@ def test_finding_thresholds_within_a_budget() -> None:
     assert policy(app).thresholds == expected.thresholds
 
 
-def test_a_promise_is_put_into_words_and_goes_when_thresholds_move() -> None:
+def test_a_guarantee_is_put_into_words_and_goes_when_thresholds_move() -> None:
     app = opened_thresholds(f"model={MODEL}&criterion=margin&thresholds=1,1")
     app.segmented_control(key="goal").set_value("guarantee").run()
     app.slider(key="epsilon").set_value(1.0)
@@ -69,7 +69,7 @@ def test_a_promise_is_put_into_words_and_goes_when_thresholds_move() -> None:
     assert not app.success
 
 
-def test_a_promise_that_takes_more_samples_says_how_many() -> None:
+def test_a_guarantee_that_takes_more_samples_says_how_many() -> None:
     app = opened_thresholds(f"model={MODEL}")
     app.segmented_control(key="goal").set_value("guarantee").run()
     app.slider(key="epsilon").set_value(0.1)

@@ -1,6 +1,6 @@
-"""Criteria: how safe it is to stop at an exit, as one number per sample.
+"""Criteria: confidence scores in [0, 1] by which samples leave at an exit.
 
-One file per idea; a new one registers itself and shows up everywhere once it is imported here.
+One file per kind; a new criterion shows up everywhere once its file is imported here.
 """
 
 # In the order of the menus.

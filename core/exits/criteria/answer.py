@@ -1,4 +1,4 @@
-"""The answer itself tells how sure it is: its probability, entropy or margin."""
+"""Criteria that read an exit's class probabilities: max probability, entropy, margin."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The exit's own confidence branch decides (EENet)."""
+"""Criterion that reads an exit's confidence branch (EENet)."""
 
 from core.exits.criteria.criterion import criterion
 from core.exits.table import ExitTable, FloatArray
@@ -7,10 +7,10 @@ from core.exits.table import ExitTable, FloatArray
 @criterion(
     "confidence",
     "Learned confidence",
-    "The exit's own confidence branch, trained to say whether to stop (EENet).",
+    "The output of the exit's confidence branch, trained to decide whether to stop (EENet).",
     needs_confidence=True,
 )
 def learned_confidence(table: ExitTable, exit_index: int) -> FloatArray:
     """h = σ(g) of the confidence branch (Demir & Akbas, arXiv 2409.05336)."""
-    assert table.confidence is not None  # seen to by `Criterion.score`
+    assert table.confidence is not None  # checked by `Criterion.score`
     return table.confidence[:, exit_index]

@@ -1,4 +1,4 @@
-"""What a criterion is, and the registry of all of them."""
+"""The type of a criterion, and the registry of all criteria."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,17 +16,18 @@ Function = Callable[[ExitTable, int], FloatArray]
 class Criterion:
     """A named score in [0, 1], higher meaning safer to stop.
 
-    ``function(table, i)`` gives the scores ``(N,)`` of exit ``i``. It is causal: it reads the
-    exits up to ``i`` and nothing of later ones, so live inference can call it on a table that
-    holds the exits so far.
+    ``function(table, i)`` gives the scores ``(N,)`` of exit ``i``. It is causal: it reads exits
+    up to ``i`` and none of the later ones, so that inference can call it on a table that ends
+    at exit ``i``.
 
     Attributes:
         needs_confidence: whether it reads the exits' confidence branches.
-        history: whether it reads earlier exits too. Exits that are off are never evaluated, so it
-            must not see them; see `scores`.
-        ruled_out: ``(table, i)`` → ``(N, K)`` in [0, 1], for a criterion that excludes classes on
-            the way: at a threshold t, exit ``i`` excludes the classes with more than t, and the
-            final exit answers the best class that the last early one left. None for all others.
+        history: whether it reads earlier exits, too. Exits that are off are not evaluated, so
+            `scores` hides them from it.
+        ruled_out: ``(table, i)`` → ``(N, K)`` in [0, 1], for a criterion that excludes classes
+            from exit to exit: at a threshold t, exit ``i`` excludes the classes with more than t,
+            and the final exit answers the likeliest class that the last early exit left. None for
+            other criteria.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Criterion:
         """Return the scores ``(N,)`` of one exit of a table whose exits were all evaluated.
 
         Raises:
-            UserError: the criterion needs a learned confidence that the exit has not.
+            UserError: the criterion needs a learned confidence, and the exit has none.
         """
         if self.needs_confidence and (
             table.confidence is None or exit_index >= table.confidence.shape[1]
@@ -60,21 +61,21 @@ class Criterion:
 
         Args:
             table: any.
-            enabled: E-1 flags. A criterion with a history sees of the exits before an exit only
-                the enabled ones. None: all are on.
+            enabled: E-1 flags; a criterion with a history reads enabled exits only. None: all are
+                on.
         """
         early = table.num_exits - 1
         scores = np.empty((len(table), early), np.float32)
         for exit_index in range(early):
-            evaluated, place = table, exit_index
+            evaluated, position = table, exit_index
             if self.history and enabled is not None and not all(enabled[:exit_index]):
                 before = np.flatnonzero(enabled[:exit_index])
-                evaluated, place = table.select_exits([*before, exit_index]), len(before)
-            scores[:, exit_index] = self.score(evaluated, place)
+                evaluated, position = table.select_exits([*before, exit_index]), len(before)
+            scores[:, exit_index] = self.score(evaluated, position)
         return scores
 
 
-CRITERIA: Registry[Criterion] = Registry("criterion")
+CRITERIA: Registry[Criterion] = Registry("criterion", plugins=True)
 
 
 def criterion(
@@ -99,9 +100,9 @@ def criterion(
 
 def available(table: ExitTable) -> tuple[str, ...]:
     """Return the names of the criteria that can be computed on ``table``."""
-    return tuple(name for name, item in CRITERIA.items() if not _lacks(item, table))
-
-
-def _lacks(item: Criterion, table: ExitTable) -> bool:
-    cut = item.ruled_out is not None and table.top_classes is not None
-    return cut or (item.needs_confidence and table.confidence is None)
+    return tuple(
+        name
+        for name, criterion in CRITERIA.items()
+        if (table.confidence is not None or not criterion.needs_confidence)
+        and (table.top_classes is None or criterion.ruled_out is None)
+    )

@@ -1,4 +1,4 @@
-"""Several exits in a row that agree decide."""
+"""Criterion that counts consecutive exits with the same answer."""
 
 import numpy as np
 
@@ -9,16 +9,16 @@ from core.exits.table import ExitTable, FloatArray
 @criterion(
     "patience",
     "Patience",
-    "How many exits in a row, this one included, give the same answer: k of them score k/(k + 1).",
+    "k/(k + 1) for k consecutive exits, up to this one, that give the same answer.",
     history=True,
 )
 def patience(table: ExitTable, exit_index: int) -> FloatArray:
-    """k / (k + 1): above ½ from the second in a row on, above ⅔ from the third.
+    """k / (k + 1): ½ for the first, ⅔ for the second consecutive exit with this answer, ….
 
-    The patience of Zhou et al. (arXiv 2006.04152), where k is a setting, here the threshold.
+    Zhou et al., arXiv 2006.04152, where the least k is a setting; here the threshold decides.
     """
     agree = table.answers[:, : exit_index + 1] == table.answers[:, exit_index, None]
-    others = ~agree[:, ::-1]
-    in_a_row = np.where(others.any(axis=1), others.argmax(axis=1), exit_index + 1)
-    score: FloatArray = (in_a_row / (in_a_row + 1)).astype(np.float32)
+    differs = ~agree[:, ::-1]
+    consecutive = np.where(differs.any(axis=1), differs.argmax(axis=1), exit_index + 1)
+    score: FloatArray = (consecutive / (consecutive + 1)).astype(np.float32)
     return score

@@ -53,7 +53,7 @@ class LossInputs:
 Loss = Callable[[LossInputs], Tensor]
 """Maps a batch to a scalar."""
 
-LOSSES: Registry[Loss] = Registry("loss")
+LOSSES: Registry[Loss] = Registry("loss", plugins=True)
 
 
 def in_full_precision(outputs: Outputs) -> tuple[Tensor, Tensor | None]:

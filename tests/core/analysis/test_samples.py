@@ -219,10 +219,10 @@ def test_a_selection_that_means_nothing_is_refused(wrong: dict[str, object]) -> 
 
 
 def test_a_selection_knows_whether_it_leaves_anything_out() -> None:
-    assert Selection().whole
-    assert Selection(order="most_sure").whole
-    assert not Selection(exit_index=0).whole
-    assert not Selection(low=0.1).whole
+    assert Selection().selects_all
+    assert Selection(order="most_sure").selects_all
+    assert not Selection(exit_index=0).selects_all
+    assert not Selection(low=0.1).selects_all
 
 
 def images_of(table: ExitTable) -> ImageSet:

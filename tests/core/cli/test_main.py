@@ -301,7 +301,7 @@ def test_a_tuned_policy_achieves_what_tune_said(capsys: Capture, tmp_path: Path)
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("risk", RISKS)
-def test_tune_promises(capsys: Capture, method: str, risk: str) -> None:
+def test_tune_with_a_guarantee(capsys: Capture, method: str, risk: str) -> None:
     command = ["tune", MODEL, "--max-risk", 0.02, "--method", method, "--risk", risk]
     got = answered(capsys, *command)
     assert got["max_risk"] == 0.02

@@ -28,7 +28,7 @@ class Source:
         self.asked += 1
         (request.workspace / "half a file").write_text("…")
         while not self.let_go.wait(0.001):
-            request.tell(0.5, "half of it")
+            request.on_progress(0.5, "half of it")
             self.begun.set()
         if self.mistake is not None:
             raise self.mistake
@@ -86,7 +86,7 @@ def test_called_off_it_leaves_nothing_and_may_begin_again(tmp_path: Path, source
 
 
 def test_what_goes_wrong_is_a_sentence(tmp_path: Path, source: Source) -> None:
-    source.mistake = UserError("expected to download slow whole, but got: nobody answers.")
+    source.mistake = UserError("expected to download slow, but got: nobody answers.")
     source.let_go.set()
     downloads = Downloads()
     job = downloads.start("slow", tmp_path)

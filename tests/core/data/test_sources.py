@@ -121,7 +121,7 @@ def test_damaged_svhn_files_are_refused(damage: str, tmp_path: Path) -> None:
         file.unlink()
     else:
         file.write_bytes(b"hello" if damage == "text" else content[: len(content) // 2])
-    with pytest.raises(UserError, match="to be whole"):
+    with pytest.raises(UserError, match="to be complete"):
         prepare("svhn", tmp_path / "root", source=source, progress=False)
     assert leftovers(tmp_path / "root") == []
 
@@ -199,7 +199,7 @@ def test_every_file_is_downloaded_once_and_how_far_it_is_is_told(
     tmp_path: Path, house_numbers_online: list[str]
 ) -> None:
     told: list[tuple[float, str]] = []
-    prepare("svhn", tmp_path / "root", progress=False, tell=lambda *now: told.append(now))
+    prepare("svhn", tmp_path / "root", progress=False, on_progress=lambda *now: told.append(now))
     np.testing.assert_array_equal(load_prepared("svhn", "train", tmp_path / "root").images, PIXELS)
     assert house_numbers_online == ["/train_32x32.mat", "/test_32x32.mat"]
     fractions = [fraction for fraction, _ in told]
@@ -216,7 +216,7 @@ def test_a_download_that_is_called_off_leaves_nothing(
             raise Stopped
 
     with pytest.raises(Stopped):
-        prepare("svhn", tmp_path / "root", progress=False, tell=enough)
+        prepare("svhn", tmp_path / "root", progress=False, on_progress=enough)
     assert leftovers(tmp_path / "root") == []
 
 

@@ -2,21 +2,21 @@ import gc
 import threading
 
 from core.foundation.errors import UserError
-from core.foundation.jobs import Job, Stopped, Tell
+from core.foundation.jobs import Job, OnProgress, Stopped
 
 PATIENCE = 60.0
 
 
-def until_stopped(tell: Tell, begun: threading.Event | None = None) -> None:
+def until_stopped(on_progress: OnProgress, begun: threading.Event | None = None) -> None:
     while True:
-        tell(0.25, "on it")
+        on_progress(0.25, "on it")
         if begun is not None:
             begun.set()
 
 
 def test_what_comes_of_it_is_there_in_the_end() -> None:
-    def work(tell: Tell) -> str:
-        tell(7.0, "nearly there")
+    def work(on_progress: OnProgress) -> str:
+        on_progress(7.0, "nearly there")
         return "done"
 
     job = Job(work, "sorry")
@@ -28,7 +28,7 @@ def test_what_comes_of_it_is_there_in_the_end() -> None:
 
 def test_called_off_it_ends_and_nothing_comes_of_it() -> None:
     begun = threading.Event()
-    job = Job(lambda tell: until_stopped(tell, begun), "sorry")
+    job = Job(lambda on_progress: until_stopped(on_progress, begun), "sorry")
     assert begun.wait(PATIENCE)
     assert (job.stage, job.fraction, job.message) == ("running", 0.25, "on it")
     job.stop()
@@ -38,9 +38,9 @@ def test_called_off_it_ends_and_nothing_comes_of_it() -> None:
 
 
 def test_being_called_off_is_not_taken_for_a_failure_on_the_way() -> None:
-    def work(tell: Tell) -> str:
+    def work(on_progress: OnProgress) -> str:
         try:
-            until_stopped(tell)
+            until_stopped(on_progress)
         except Exception:
             return "a failure was made up for"
         return ""
@@ -53,10 +53,10 @@ def test_being_called_off_is_not_taken_for_a_failure_on_the_way() -> None:
 
 
 def test_a_mistake_is_its_sentence_and_a_fault_an_apology() -> None:
-    def mistaken(tell: Tell) -> None:
+    def mistaken(on_progress: OnProgress) -> None:
         raise UserError("expected one thing, but got another: do this.")
 
-    def broken(tell: Tell) -> None:
+    def broken(on_progress: OnProgress) -> None:
         raise RuntimeError("a secret of the machine")
 
     for work, says in ((mistaken, "expected one thing"), (broken, "sorry")):
@@ -70,9 +70,9 @@ def test_a_mistake_is_its_sentence_and_a_fault_an_apology() -> None:
 def test_a_job_that_nobody_holds_is_called_off() -> None:
     begun, ended = threading.Event(), threading.Event()
 
-    def work(tell: Tell) -> None:
+    def work(on_progress: OnProgress) -> None:
         try:
-            until_stopped(tell, begun)
+            until_stopped(on_progress, begun)
         finally:
             ended.set()
 

@@ -1,6 +1,10 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from core.exits.policy import Policy
+from core.foundation.errors import UserError
 from core.hub.card import Card
 from core.hub.registry import card_of, shipped_models, tables_of
 
@@ -37,3 +41,11 @@ def test_a_transform_normalises_as_its_card_says() -> None:
     fields["mean"] = (0.5,)
     with pytest.raises(ValueError, match="another mean or std"):
         Card.model_validate(fields)
+
+
+def test_a_card_whose_policy_needs_a_plugin_says_so(tmp_path: Path) -> None:
+    card = card_of("eenet8-mnist").model_dump(mode="json")
+    card["operating_points"][0]["policy"]["criterion"] = "gini"
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(UserError, match=r"'gini'\. .* with `--plugin FILE\.py`"):
+        card_of(tmp_path)

@@ -5,7 +5,7 @@ import pytest
 from core.cli.methods import BEGIN, END, methods_text
 from core.exits.report import evaluate
 from core.foundation.errors import UserError
-from core.hub.leaderboard import BUDGETS, DROPS, leaderboard, leaderboard_entry, rivals
+from core.hub.leaderboard import BUDGETS, DROPS, early_exit_cards, leaderboard, leaderboard_entry
 from core.hub.methods import METHODS, own_criterion
 from core.hub.registry import card_of, shipped_models, shipped_table
 
@@ -41,18 +41,18 @@ def test_an_entry_reports_on_test_what_was_chosen_on_calibration() -> None:
     assert list(found.cost) == sorted(found.cost)
 
 
-def test_rivals_are_the_early_exit_models_of_a_data_set() -> None:
-    names = {card.name for card in rivals("mnist")}
+def test_they_are_the_early_exit_models_of_a_data_set() -> None:
+    names = {card.name for card in early_exit_cards("mnist")}
     assert {"eenet8-mnist", "eenet20-mnist"} <= names
     assert "resnet8-mnist" not in names
     with pytest.raises(UserError, match=r"\(cifar10, mnist, tiny-imagenet\), but got 'svhn'"):
-        rivals("svhn")
+        early_exit_cards("svhn")
 
 
 def test_the_docs_show_what_the_models_say() -> None:
     text = (Path(__file__).resolve().parents[3] / "docs" / "methods.md").read_text("utf-8")
     shown = text.split(BEGIN, 1)[1].split(END, 1)[0].strip().splitlines()
-    cards = rivals("cifar10")
+    cards = early_exit_cards("cifar10")
     expected = methods_text(cards, leaderboard(cards), {}).splitlines()
     assert len(shown) == len(expected)
     for one, other in zip(shown, expected, strict=True):

@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 from core.data.samples import load_samples
 from core.data.splits import load_split
 from core.exits.policy import Policy
+from core.exits.report import evaluate
 from core.exits.routing import route
 from core.foundation.errors import UserError
 from core.hub.model import Model, load
-from core.hub.operating_points import figures
 from core.hub.publish import round_weights
 from core.hub.registry import card_of, shipped_models, shipped_table
 from core.hub.storage import sha256
@@ -198,7 +198,7 @@ class TestShipped:
             table = shipped_table(name, split)
             np.testing.assert_allclose(table.accuracy_per_exit, accuracies)
             for point in card.operating_points:
-                ours = figures(table, Policy.from_dict(point.policy))
+                ours = evaluate(table, Policy.from_dict(point.policy))
                 theirs = getattr(point, split)
                 assert ours.accuracy == pytest.approx(theirs.accuracy, abs=3e-4)
                 assert ours.relative_cost == pytest.approx(theirs.relative_cost, abs=3e-4)
@@ -224,7 +224,7 @@ class TestShipped:
         model, images = load(name), load_split(card_of(name).dataset, "test", prepared_root)
         stored = model.shipped_table("test")
         policy = model.card.default_policy
-        expected = figures(stored, policy)
+        expected = evaluate(stored, policy)
         got = model.predict(images.images, policy)
         # The table is rounded to 16 bits: a score may fall on the other side of its threshold.
         decision = route(stored, policy)

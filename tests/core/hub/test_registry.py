@@ -59,10 +59,10 @@ def test_a_name_that_occurs_twice_is_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = copied(tmp_path / "first" / MODEL)
-    with pytest.raises(UserError, match=f"{PRETRAINED / MODEL}.* and {other} are called so"):
+    with pytest.raises(UserError, match=f"{PRETRAINED / MODEL}.* and {other} have this name"):
         model_folder(MODEL)
     assert card_of(other).name == MODEL
-    with pytest.warns(UserWarning, match="are called so"):
+    with pytest.warns(UserWarning, match="have this name"):
         assert list_models() == shipped_models()
     assert main(["models"]) == 0
     printed = capsys.readouterr()

@@ -54,7 +54,7 @@ def test_it_undoes_a_known_temperature() -> None:
     assert fit_temperatures(overconfident) == pytest.approx((1, 3, 0.5), rel=0.05)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(tables())
 def test_no_exit_gets_worse_and_no_answer_changes(table: ExitTable) -> None:
     temperatures = fit_temperatures(table)

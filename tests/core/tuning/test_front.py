@@ -62,7 +62,7 @@ def test_the_front_is_as_good_as_an_exhaustive_grid(
     assert is_matched(front(table, criterion), *every_policy(table, criterion, steps))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tables(max_samples=60, max_exits=2), st.sampled_from(JUDGING_ALONE))
 def test_with_one_early_exit_the_front_holds_exactly_the_best_policies(
     table: ExitTable, criterion: str
@@ -79,7 +79,7 @@ def test_with_one_early_exit_the_front_holds_exactly_the_best_policies(
         assert exists.any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tables(max_samples=7, max_exits=4), st.sampled_from(JUDGING_ALONE))
 def test_no_other_threshold_of_a_single_exit_beats_the_front(
     table: ExitTable, criterion: str
@@ -96,7 +96,7 @@ def test_no_other_threshold_of_a_single_exit_beats_the_front(
     assert is_matched(found, *measured(table, others))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tables(max_samples=60), st.sampled_from(list(CRITERIA)))
 def test_the_front_is_sorted_undominated_and_true(table: ExitTable, criterion: str) -> None:
     found = front(table, criterion)
@@ -109,7 +109,7 @@ def test_the_front_is_sorted_undominated_and_true(table: ExitTable, criterion: s
         assert routing.costs.mean() == pytest.approx(found.relative_cost[index])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tables(max_samples=60), st.sampled_from(JUDGING_ALONE))
 def test_thresholds_sit_halfway_between_scores(table: ExitTable, criterion: str) -> None:
     found = front(table, criterion)
@@ -158,8 +158,8 @@ def test_a_front_keeps_its_temperatures() -> None:
 
 
 @given(tables(max_samples=60), st.floats(0, 0.3))
-@settings(max_examples=30, deadline=None)
-def test_cheapest_within_drop_keeps_its_promise(table: ExitTable, drop: float) -> None:
+@settings(max_examples=30)
+def test_cheapest_within_drop_keeps_its_guarantee(table: ExitTable, drop: float) -> None:
     found = front(table, "confidence")
     reference = float(table.accuracy_per_exit[-1])
     report = evaluate(table, cheapest_within_drop([found], reference, drop))
@@ -169,8 +169,8 @@ def test_cheapest_within_drop_keeps_its_promise(table: ExitTable, drop: float) -
 
 
 @given(tables(max_samples=60), st.floats(0.9, 1.3))
-@settings(max_examples=30, deadline=None)
-def test_best_within_cost_keeps_its_promise(table: ExitTable, most: float) -> None:
+@settings(max_examples=30)
+def test_best_within_cost_keeps_its_guarantee(table: ExitTable, most: float) -> None:
     found = front(table, "confidence")
     most = max(most, found.relative_cost[0])
     report = evaluate(table, best_within_cost([found], most))

@@ -18,13 +18,13 @@ from core.hub.registry import shipped_table
 from core.tuning.guarantee import (
     PATH_STEPS,
     Path,
-    Rehearsal,
-    careful_to_bold,
+    Simulation,
+    agreement_path,
     control,
     control_along,
-    rehearse,
     risk_on,
     samples_needed,
+    simulate,
     split,
 )
 from core.tuning.risk import METHODS, RISKS
@@ -47,38 +47,38 @@ def slack(share: float) -> float:
 def world() -> tuple[Path, ExitTable]:
     """A path of three exits, laid on other samples than those of the world."""
     table = random_table(3300, 3, seed=3)
-    path = careful_to_bold(table.select(np.arange(300)), "margin")
+    path = agreement_path(table.select(np.arange(300)), "margin")
     coarse = Path("margin", path.thresholds[::4], path.enabled[::4])
     return coarse, table.select(np.arange(300, 3300))
 
 
 @cache
-def rehearsed(method: str, risk: str) -> Rehearsal:
-    return rehearse(*world(), EPSILONS[risk], DELTA, method, risk, samples=300, draws=DRAWS, seed=5)
+def simulated(method: str, risk: str) -> Simulation:
+    return simulate(*world(), EPSILONS[risk], DELTA, method, risk, samples=300, draws=DRAWS, seed=5)
 
 
 @pytest.mark.parametrize("risk", RISKS)
 @pytest.mark.parametrize("method", PROBABLE)
-def test_a_promise_is_broken_no_more_often_than_allowed(method: str, risk: str) -> None:
-    assert rehearsed(method, risk).broken <= slack(DELTA)
+def test_a_guarantee_is_violated_no_more_often_than_allowed(method: str, risk: str) -> None:
+    assert simulated(method, risk).violation_rate <= slack(DELTA)
 
 
 @pytest.mark.parametrize("risk", RISKS)
 def test_the_mean_risk_of_conformal_control_is_within_epsilon(risk: str) -> None:
-    risks = rehearsed("crc", risk).risk
+    risks = simulated("crc", risk).risk
     assert risks.mean() <= EPSILONS[risk] + 3.7 * risks.std() / np.sqrt(DRAWS)
 
 
 @pytest.mark.parametrize("risk", RISKS)
-def test_naive_tuning_breaks_the_promise_on_the_same_draws(risk: str) -> None:
-    naive = rehearsed("ltt", risk)
-    assert naive.naive_broken > 2 * DELTA
+def test_naive_tuning_violates_the_guarantee_on_the_same_draws(risk: str) -> None:
+    naive = simulated("ltt", risk)
+    assert naive.naive_violation_rate > 2 * DELTA
     assert naive.naive_risk.mean() > 0.9 * EPSILONS[risk]
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_promise_is_worth_something(method: str) -> None:
-    found = rehearsed(method, "accuracy_gap")
+def test_the_guarantee_saves_compute(method: str) -> None:
+    found = simulated(method, "accuracy_gap")
     assert found.relative_cost.mean() < 0.97
     assert (found.relative_cost <= 1 + 1e-9).all()
 
@@ -96,7 +96,7 @@ def test_a_mean_that_is_just_too_high_is_hardly_ever_certified(method: str, bina
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_length_of_the_path_does_not_weaken_the_promise(method: str) -> None:
+def test_the_length_of_the_path_does_not_weaken_the_guarantee(method: str) -> None:
     """Thirty policies, each a little too risky on its own: one is bound to look good by chance."""
     random = np.random.default_rng(7)
     samples, exits, epsilon = 4000, 31, 0.1
@@ -112,12 +112,12 @@ def test_the_length_of_the_path_does_not_weaken_the_promise(method: str) -> None
     )
     bolder = np.eye(exits, exits - 1, dtype=bool)[::-1]  # never, all at the last but one, ...
     path = Path("margin", np.full(bolder.shape, 0.5), bolder)
-    found = rehearse(path, table, epsilon, DELTA, method, "consistency", samples=200, draws=DRAWS)
-    assert found.naive_broken > 0.9
+    found = simulate(path, table, epsilon, DELTA, method, "consistency", samples=200, draws=DRAWS)
+    assert found.naive_violation_rate > 0.9
     if method == "crc":
         assert found.risk.mean() <= epsilon
     else:
-        assert found.broken <= slack(DELTA)
+        assert found.violation_rate <= slack(DELTA)
 
 
 def one_exit_world(samples: int) -> tuple[Path, ExitTable]:
@@ -145,10 +145,10 @@ def test_the_binary_p_value_is_the_binomial_tail(chance: float) -> None:
         assert not certifies(losses, chance, tail * 0.9999, True)[0]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(tables(max_samples=60), st.sampled_from(JUDGING_ALONE))
 def test_a_path_goes_one_way_from_never_to_the_cheapest(table: ExitTable, criterion: str) -> None:
-    path = careful_to_bold(table, criterion)
+    path = agreement_path(table, criterion)
     assert len(path) <= PATH_STEPS + 1
     assert not path.enabled[0].any()
     limits = np.where(path.enabled, path.thresholds, 2)
@@ -161,7 +161,7 @@ def test_a_path_goes_one_way_from_never_to_the_cheapest(table: ExitTable, criter
 
 
 @pytest.mark.parametrize("criterion", sorted(set(CRITERIA) - set(JUDGING_ALONE)))
-def test_nothing_is_promised_about_a_score_that_looks_back(criterion: str) -> None:
+def test_nothing_is_guaranteed_about_a_score_that_looks_back(criterion: str) -> None:
     table = random_table(800, 3)
     with pytest.raises(UserError, match=f"but got '{criterion}', which looks back"):
         control(table, criterion, 0.1)
@@ -170,8 +170,8 @@ def test_nothing_is_promised_about_a_score_that_looks_back(criterion: str) -> No
 
 def test_a_path_is_laid_without_labels() -> None:
     table = random_table(200, 4)
-    path = careful_to_bold(table, "entropy")
-    blind = careful_to_bold(changed(table, labels=[-1] * 200), "entropy")
+    path = agreement_path(table, "entropy")
+    blind = agreement_path(changed(table, labels=[-1] * 200), "entropy")
     assert (path.thresholds == blind.thresholds).all()
 
 
@@ -199,7 +199,7 @@ def test_the_judging_samples_have_no_part_in_the_path() -> None:
     """Turning the judging samples upside down changes which policy is proven, not the path."""
     table = random_table(1200, 2, seed=2)
     part, judging = split(table)
-    path = careful_to_bold(part, "margin")
+    path = agreement_path(part, "margin")
     allowed = {path.policy(index) for index in range(len(path))}
     for labels in (judging.labels, judging.answers[:, 0], judging.answers[:, -1]):
         everyone = table.labels.copy()
@@ -248,7 +248,7 @@ def test_nothing_proven_means_never_leaving_early() -> None:
         assert not found.leaves_early
         assert not any(found.policy.enabled)
         assert (found.empirical_risk, found.bound, found.relative_cost) == (0, 0, 1)
-        assert "No policy that leaves early" in found.guarantee
+        assert "For no policy that leaves early" in found.guarantee
         assert "full network" in found.guarantee
 
 
@@ -263,8 +263,8 @@ def test_the_guarantee_is_a_plain_sentence() -> None:
     path, table = world()
     assert control_along(path, table, 0.025, 0.05).guarantee == (
         "On new samples like these, leaving early costs at most 2.5 percentage points of accuracy, "
-        "compared with always running the full network; a promise made in this way from 3000 "
-        "calibration samples is kept with a probability of at least 95 %."
+        "compared with always running the full network; a guarantee obtained in this way from "
+        "3000 calibration samples holds with a probability of at least 95 %."
     )
     assert control_along(path, table, 0.1, method="crc", risk="consistency").guarantee == (
         "On average over new samples like these, and over calibration sets of 3000 samples like "
@@ -344,14 +344,14 @@ def test_what_cannot_be_controlled_is_said() -> None:
     with pytest.raises(UserError, match="at least 1 samples"):
         risk_on(table.select([]), control(table, "margin", 0.1).policy)
     with pytest.raises(UserError, match="`draws` to be 1 or more"):
-        rehearse(*world(), 0.1, draws=0)
+        simulate(*world(), 0.1, draws=0)
     with pytest.raises(UserError, match="but got 5;"):
-        rehearse(*world(), 0.1, samples=5)
+        simulate(*world(), 0.1, samples=5)
 
 
 @pytest.mark.parametrize("risk", RISKS)
 @pytest.mark.parametrize("method", METHODS)
-def test_a_shipped_model_saves_compute_and_keeps_its_promise_on_the_test_split(
+def test_a_shipped_model_saves_compute_and_keeps_its_guarantee_on_the_test_split(
     method: str, risk: str
 ) -> None:
     found = control(
