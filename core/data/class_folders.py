@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from core.data.images import open_image
 from core.data.uploads import Collection, OwnFile, Skipped, shown
 from core.foundation.errors import UserError
-from core.foundation.jobs import Tell
+from core.foundation.jobs import OnProgress
 
 LEAST = 5
 """Pictures of a class: fewer cannot be divided into training, calibration and test."""
@@ -114,19 +114,21 @@ def check_counts(pictures: ClassFolders) -> None:
         )
 
 
-def readable(pictures: ClassFolders, tell: Tell) -> tuple[ClassFolders, tuple[Skipped, ...]]:
+def readable(
+    pictures: ClassFolders, on_progress: OnProgress
+) -> tuple[ClassFolders, tuple[Skipped, ...]]:
     """Return the pictures that can be opened, and the others with the reason.
 
     Args:
         pictures: each is opened once.
-        tell: called with how far it is; what it raises ends the work.
+        on_progress: called with how far it is; what it raises ends the work.
 
     Raises:
         UserError: too few of a class can be opened.
     """
     good, skipped = [], []
     for index, file in enumerate(pictures.files):
-        tell(index / len(pictures), f"Reading picture {index + 1:,} of {len(pictures):,} …")
+        on_progress(index / len(pictures), f"Reading picture {index + 1:,} of {len(pictures):,} …")
         try:
             pictures.picture(index)
         except (UserError, OSError) as error:

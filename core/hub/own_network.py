@@ -15,7 +15,7 @@ from core.data.class_folders import ClassFolders, readable
 from core.data.prepared import ImageSet
 from core.data.uploads import Skipped
 from core.foundation.errors import UserError
-from core.foundation.jobs import Job, Tell
+from core.foundation.jobs import Job, OnProgress
 from core.foundation.plugins import own_factory
 from core.hub.card import Card
 from core.hub.model import Model
@@ -190,10 +190,10 @@ class OwnNetworkJob(Job[OwnModel]):
         """The epochs so far."""
         reports = self.reports
 
-        def work(tell: Tell) -> OwnModel:
-            found, skipped = readable(pictures, tell)
+        def work(on_progress: OnProgress) -> OwnModel:
+            found, skipped = readable(pictures, on_progress)
             splits = found.split()
-            tell(0.0, "Cutting the network …")
+            on_progress(0.0, "Cutting the network …")
             torch.manual_seed(0)
             network = attach(
                 training.network.module(weights),
@@ -211,11 +211,11 @@ class OwnNetworkJob(Job[OwnModel]):
                 progress=False,
                 epochs=training.epochs,
                 batch_size=BATCH_SIZE,
-                on_epoch=_watch(training.epochs, seconds, reports, tell),
+                on_epoch=_watch(training.epochs, seconds, reports, on_progress),
                 mean=mean,
                 std=std,
             )
-            tell(1.0, "Measuring it on calibration and test, and choosing thresholds …")
+            on_progress(1.0, "Measuring it on calibration and test, and choosing thresholds …")
             model = Model.of(trained, found.classes, title=training.title, dataset=training.dataset)
             saved = model.save(folder, *splits[1:])
             return OwnModel(saved.card, _kept(splits[2], saved.card), skipped)
@@ -259,7 +259,7 @@ def _kept(test: ClassFolders, card: Card) -> ImageSet | None:
 
 
 def _watch(
-    epochs: int, seconds: float, reports: list[EpochReport], tell: Tell
+    epochs: int, seconds: float, reports: list[EpochReport], on_progress: OnProgress
 ) -> Callable[[EpochReport], None]:
     end = time.monotonic() + seconds
 
@@ -271,6 +271,6 @@ def _watch(
                 f"{report.seconds:.0f} s: choose fewer epochs or pictures, smaller pictures, or a "
                 "smaller network."
             )
-        tell(len(reports) / epochs, f"Epoch {len(reports)} of {epochs}")
+        on_progress(len(reports) / epochs, f"Epoch {len(reports)} of {epochs}")
 
     return on_epoch
