@@ -110,7 +110,7 @@ def test_mnist_without_its_digits_is_refused(tmp_path: Path) -> None:
     blank = np.zeros((60, 28, 28, 1), np.uint8)
     classes = tuple("0123456789")
     write_prepared("mnist", "train", blank, np.zeros(60, np.int64), classes, tmp_path)
-    with pytest.raises(UserError, match="but found 0"):
+    with pytest.raises(UserError, match="but got 0"):
         load_split("mnist", "train", tmp_path)
 
 
