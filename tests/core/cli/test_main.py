@@ -445,7 +445,7 @@ def test_data_prepare_converts_a_folder(capsys: Capture, tmp_path: Path) -> None
         (f"evaluate {PLAIN} --criterion confidence --thresholds 1", "has, but got 'confidence'"),
         (f"tune {MODEL}", "--max-drop, --max-risk, --min-accuracy, but got none"),
         (f"tune {MODEL} --min-accuracy 98", "99 % is 0.99"),
-        (f"tune {MODEL} --max-risk 0.02 --criterion patience", "judges every exit by itself"),
+        (f"tune {MODEL} --max-risk 0.02 --criterion patience", "reads one exit at a time"),
         ("methods svhn", "a data set with early-exit models"),
         (f"tune {MODEL} --max-cost 1 --max-drop 0", "but got --max-cost and --max-drop"),
         (f"tune {MODEL} --max-drop 1 --split test", "looks better than it is"),
