@@ -122,6 +122,7 @@ def changed_images(a: Configuration, b: Configuration, comparison: Comparison) -
             help=f"These {text.plural(len(positions), 'image')}, all pages: id, label, kind of "
             "change, and exit, answer, right and probability of both.",
         )
+        st.markdown(text.plural(len(positions), "image"), width="content")
     answer_pairs(
         [_pair(comparison, source, position) for position in shown.tolist()],
         "Images that change from A to B",
