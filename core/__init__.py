@@ -8,47 +8,28 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.data.prepared import ImageSet
+    from core.data.prepared import ImageSet as ImageSet
     from core.data.sources import DATASETS
-    from core.data.transform import EvaluationTransform
-    from core.exits.criteria import criterion
-    from core.exits.policy import Policy
-    from core.exits.report import Report, evaluate
-    from core.exits.table import ExitTable
-    from core.foundation.errors import UserError
-    from core.hub.model import Model, load
-    from core.hub.registry import list_models
-    from core.networks.attach import attach, cut_points
+    from core.data.transform import EvaluationTransform as EvaluationTransform
+    from core.exits.criteria import criterion as criterion
+    from core.exits.policy import Policy as Policy
+    from core.exits.report import Report as Report
+    from core.exits.report import evaluate as evaluate
+    from core.exits.table import ExitTable as ExitTable
+    from core.foundation.errors import UserError as UserError
+    from core.hub.model import Model as Model
+    from core.hub.model import load as load
+    from core.hub.registry import list_models as list_models
+    from core.networks.attach import attach as attach
+    from core.networks.attach import cut_points as cut_points
     from core.networks.heads import HEADS
     from core.networks.trunk import TRUNKS
-    from core.training.fit import fit
+    from core.training.fit import fit as fit
     from core.training.losses import LOSSES
-    from core.tuning.tune import tune
+    from core.tuning.tune import tune as tune
 
     backbone, dataset = TRUNKS.register, DATASETS.register
     head, loss = HEADS.register, LOSSES.register
-
-__all__ = [
-    "EvaluationTransform",
-    "ExitTable",
-    "ImageSet",
-    "Model",
-    "Policy",
-    "Report",
-    "UserError",
-    "attach",
-    "backbone",
-    "criterion",
-    "cut_points",
-    "dataset",
-    "evaluate",
-    "fit",
-    "head",
-    "list_models",
-    "load",
-    "loss",
-    "tune",
-]
 
 _HOMES = {
     "EvaluationTransform": "data.transform:EvaluationTransform",
@@ -71,6 +52,8 @@ _HOMES = {
     "loss": "training.losses:LOSSES.register",
     "tune": "tuning.tune:tune",
 }
+
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:

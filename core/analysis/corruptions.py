@@ -47,12 +47,7 @@ def corruption(
     name: str, title: str, description: str
 ) -> Callable[[Callable[[Pixels, float], Pixels]], Callable[[Pixels, float], Pixels]]:
     """Register the decorated ``(pixels, severity) → pixels``."""
-
-    def add(function: Callable[[Pixels, float], Pixels]) -> Callable[[Pixels, float], Pixels]:
-        CORRUPTIONS.register(name)(Corruption(name, title, description, function))
-        return function
-
-    return add
+    return CORRUPTIONS.register_made(name, Corruption, title, description)
 
 
 @corruption("noise", "Noise", "Random specks on every pixel, up to a standard deviation of 128.")

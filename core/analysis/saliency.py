@@ -41,12 +41,7 @@ PATCHES = 8  # that occlusion cuts each side into
 
 def method(name: str, title: str, description: str) -> Callable[[Map], Map]:
     """Register the decorated function as a saliency method."""
-
-    def add(function: Map) -> Map:
-        SALIENCY.register(name)(SaliencyMethod(name, title, description, function))
-        return function
-
-    return add
+    return SALIENCY.register_made(name, SaliencyMethod, title, description)
 
 
 @method(

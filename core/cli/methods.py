@@ -46,7 +46,8 @@ def methods(
         replace_between(update, BEGIN, END, text)
         note(f"The table in {update} is up to date.")
     if as_json:
-        rows = [row.to_dict() | timing_facts(timings.get(row.name)) for row in results]
+        times = {name: timing.to_dict() for name, timing in timings.items()}
+        rows = [row.to_dict() | times.get(row.name, {}) for row in results]
         return to_json({"dataset": dataset, "methods": rows})
     return text
 
@@ -119,12 +120,3 @@ def time_all(
         entries = [(plain, plain.card.default_policy), (model, policy)]
         timings[card.name] = time_models(entries, images, BATCH_SIZE)
     return timings
-
-
-def timing_facts(timing: "Timing | None") -> dict[str, float]:
-    """Return measured times as JSON types."""
-    if timing is None:
-        return {}
-    plain, early_exit = timing.seconds
-    times = {"plain_ms": 1000 * plain, "early_exit_ms": 1000 * early_exit}
-    return {**times, "time_ratio": timing.ratio}

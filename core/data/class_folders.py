@@ -93,14 +93,14 @@ def class_folders(collection: Collection) -> ClassFolders:
         )
     classes = tuple(sorted(counts))
     labels = {name: label for label, name in enumerate(classes)}
-    found = ClassFolders(
+    pictures = ClassFolders(
         collection.called,
         tuple(map(shown, classes)),
         tuple(file for file, _ in folders),
         np.array([labels[folder] for _, folder in folders], np.int64),
     )
-    check_counts(found)
-    return found
+    check_counts(pictures)
+    return pictures
 
 
 def check_counts(pictures: ClassFolders) -> None:
@@ -121,7 +121,7 @@ def readable(
 
     Args:
         pictures: each is opened once.
-        on_progress: called with how far it is; what it raises ends the work.
+        on_progress: called for each picture; an exception from it ends the work.
 
     Raises:
         UserError: too few of a class can be opened.
@@ -135,6 +135,6 @@ def readable(
             skipped.append(Skipped(shown(file.name), str(error)))
         else:
             good.append(index)
-    found = pictures.select(good)
-    check_counts(found)
-    return found, tuple(skipped)
+    opened = pictures.select(good)
+    check_counts(opened)
+    return opened, tuple(skipped)

@@ -77,10 +77,10 @@ class Reader:
         """Return a label as a number. Raises `UserError` unless it is one of the K classes."""
         try:
             number = int(label)
-            whole = bool(number == label)
+            exact = bool(number == label)
         except (TypeError, ValueError, RuntimeError):
-            number, whole = -1, False
-        if not whole or not 0 <= number < self.num_classes:
+            number, exact = -1, False
+        if not exact or not 0 <= number < self.num_classes:
             raise UserError(
                 f"expected the label of image {index} of {self.name} to be a class from 0 to "
                 f"{self.num_classes - 1}, as the network has {self.num_classes} classes, but got "
@@ -99,7 +99,7 @@ class Reader:
         return self.stack([self.image(image, first + at) for at, image in enumerate(images)])
 
     def stack(self, images: Sequence[Tensor]) -> Tensor:
-        """Put images that were read together. Raises `UserError` unless they are of one kind."""
+        """Stack images to a batch. Raises `UserError` unless they are of one kind."""
         if len({image.dtype for image in images}) > 1:
             raise UserError(
                 f"expected the images of {self.name} to be of one kind, but some are bytes and "
@@ -225,7 +225,7 @@ class _ReadItems(Dataset[tuple[Tensor, int] | str]):
             return str(mistake)
 
     def collate(self, items: Sequence[tuple[Tensor, int] | str]) -> Read | str:
-        """Put a batch together: one tensor travels from a worker more cheaply than many."""
+        """Collate a batch here, as workers send one tensor faster than many."""
         good = [item for item in items if not isinstance(item, str)]
         if len(good) < len(items):
             return next(item for item in items if isinstance(item, str))

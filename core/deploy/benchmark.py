@@ -73,6 +73,12 @@ class Timing:
         """Time of the last model in units of the first model's."""
         return self.seconds[-1] / self.seconds[0]
 
+    def to_dict(self) -> dict[str, float]:
+        """Return the times of a plain and an early-exit model in milliseconds, and their ratio."""
+        plain, early_exit = self.seconds
+        times = {"plain_ms": 1000 * plain, "early_exit_ms": 1000 * early_exit}
+        return {**times, "time_ratio": self.ratio}
+
 
 def time_models(
     entries: Sequence[tuple[Model, Policy]],
@@ -111,15 +117,8 @@ class Speedup:
 
     def to_dict(self) -> dict[str, float]:
         """Return the figures as JSON types, times in milliseconds per image."""
-        plain, early_exit = self.timing.seconds
-        return {
-            "batch_size": self.timing.batch_size,
-            "images": self.timing.images,
-            "plain_ms": 1000 * plain,
-            "early_exit_ms": 1000 * early_exit,
-            "time_ratio": self.timing.ratio,
-            "relative_cost": self.relative_cost,
-        }
+        counts = {"batch_size": self.timing.batch_size, "images": self.timing.images}
+        return {**counts, **self.timing.to_dict(), "relative_cost": self.relative_cost}
 
 
 def measure_speedup(

@@ -91,14 +91,14 @@ class EdgeTrainer(Trainer):
         return loss.detach()
 
     def half_of(self, role: Role) -> Checkpoint:
-        """Return a worker's half of the whole state."""
+        """Return a worker's half of the state."""
         return part_of(self.checkpoint(), self.network, self.split, role)
 
     def checkpoint(self) -> Checkpoint:
         """Everything of both halves that `restore` needs."""
-        whole = super().checkpoint()
-        whole.facts["traffic"] = [epoch.model_dump() for epoch in self.traffic]
-        return whole
+        checkpoint = super().checkpoint()
+        checkpoint.facts["traffic"] = [epoch.model_dump() for epoch in self.traffic]
+        return checkpoint
 
     def restore(self, checkpoint: Checkpoint, source: str) -> None:
         """Go back to a checkpoint of the same recipe.

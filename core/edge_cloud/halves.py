@@ -118,7 +118,7 @@ def own_loss(
     """Run some stages; return the sum of their exits' own losses, weighted as the phase says.
 
     Args:
-        network: the whole network.
+        network: all of it.
         stages: indices of the stages to run, in order.
         features: what the first of them reads, (B, C, H, W).
         labels: (B,).

@@ -227,7 +227,7 @@ class Link:
         self._send_bytes(json.dumps(facts).encode())
 
     def hear(self) -> dict[str, Any]:
-        """Return what the other side tells."""
+        """Return the facts that the other side sends."""
         facts = json.loads(self._receive_bytes())
         assert isinstance(facts, dict)
         return facts

@@ -175,8 +175,8 @@ def plans(
             )
         )
     images = image_bytes(size, image_shape) + label_bytes(size, num_classes)
-    whole = (forward + backward) / cloud_speed
-    every.append(Plan("all in the cloud", "cloud", size, 0.0, 0.0, images, whole))
+    seconds = (forward + backward) / cloud_speed
+    every.append(Plan("all in the cloud", "cloud", size, 0.0, 0.0, images, seconds))
     return tuple(every)
 
 
@@ -239,7 +239,7 @@ class Bar:
 
 
 def timeline(plan: Plan, rate: float, batches: int) -> tuple[Bar, ...]:
-    """Return when each of so many batches (from 0) is where, had nobody to wait for room."""
+    """Return when each of so many batches is at which station, with unlimited queues."""
     check_rate(rate)
     bars = []
     edge_free = link_free = cloud_free = 0.0
@@ -259,7 +259,7 @@ def timeline(plan: Plan, rate: float, batches: int) -> tuple[Bar, ...]:
 
 
 def batches_in(images: int, batch_size: int) -> int:
-    """Return how many whole batches there are in an epoch, at least one."""
+    """Return the number of full batches in an epoch, at least one."""
     return max(images // batch_size, 1)
 
 
@@ -273,10 +273,10 @@ def check_rate(rate: float) -> None:
 
 
 def parse_rate(text: str) -> float:
-    """Return the bits per second that "10M", "250k", "1.5G" or "9600" says.
+    """Return the bits per second of a text like "10M", "250k", "1.5G" or "9600".
 
     Raises:
-        UserError: it says none, or not more than 0.
+        UserError: no rate, or one that is not above 0.
     """
     number, unit = (text[:-1], text[-1:]) if text[-1:] in ("k", "M", "G") else (text, "")
     try:

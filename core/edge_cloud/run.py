@@ -58,7 +58,7 @@ def run_edge(
         data: root of the prepared data sets.
         resume: go on from the newest checkpoint that either side has.
         device: "cpu" or "cuda".
-        on_epoch: told about each epoch.
+        on_epoch: called after each epoch.
         find: looks up the trained networks that the recipe builds on.
 
     Returns:
@@ -105,7 +105,7 @@ def run_cloud(
 
     Args:
         recipe: as the edge worker has it.
-        folder: for this side's checkpoints, whole ones.
+        folder: for this side's checkpoints.
         meeting: entered when everything is ready.
         resume: go on from the newest checkpoint that either side has.
         device: "cpu" or "cuda".
@@ -153,7 +153,7 @@ def _introduce(
         "resume": resume,
         **more,
     }
-    if role == "edge":  # who sends waits until the other side receives, so somebody must begin
+    if role == "edge":  # a side that sends waits until the other receives, so the edge begins
         link.tell(ours)
         theirs = link.hear()
     else:
@@ -181,7 +181,7 @@ def _introduce(
 
 
 def _level(link: Link, folder: Path, ours: int, theirs: int) -> bool:
-    """Bring the side with the older checkpoint up to date; tell whether that is this one."""
+    """Bring the side with the older checkpoint up to date; return whether it is this side."""
     for name in (BEST, LATEST):
         if ours > theirs:
             link.send_state(load_checkpoint(folder / name))

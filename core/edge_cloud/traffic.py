@@ -97,5 +97,5 @@ def mean_traffic(chosen: "EdgeCloud", traffic: Sequence[EpochTraffic]) -> EdgeCl
     means = {
         name: fmean(getattr(epoch, name) for epoch in traffic) for name in Traffic.model_fields
     }
-    whole = {name: round(value) for name, value in means.items() if name.endswith("_bytes")}
-    return EdgeCloudFacts(**(chosen.model_dump() | means | whole))
+    rounded = {name: round(value) for name, value in means.items() if name.endswith("_bytes")}
+    return EdgeCloudFacts(**(chosen.model_dump() | means | rounded))

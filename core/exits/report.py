@@ -1,8 +1,6 @@
 """Report of a policy on a table: accuracy, cost, exit shares, quality of the scores."""
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -69,10 +67,6 @@ class Report:
             ruined=int(routing.ruined.sum()),
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON types; NaN becomes None."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
-
 
 def evaluate(table: ExitTable, policy: Policy) -> Report:
     """Return what ``policy`` achieves on ``table``.
@@ -99,9 +93,3 @@ def classes_left(table: ExitTable, policy: Policy) -> tuple[CostArray, CostArray
         if len(here):
             shares[exit_index] = here.mean(axis=0)
     return shares, shares.sum(axis=1)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

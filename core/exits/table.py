@@ -223,7 +223,7 @@ class ExitTable:
         )
 
     def full_entropy(self) -> FloatArray:
-        """Return the normalised entropy ``(N, E)`` of the whole distributions."""
+        """Return the normalised entropy ``(N, E)`` of the full distributions."""
         return normalised_entropy(self.probabilities) if self.entropy is None else self.entropy
 
 

@@ -1,11 +1,12 @@
 """Registries of named choices: trunks, heads, criteria, losses, data sets."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from core.foundation.errors import UserError, nearest
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Registry(dict[str, T]):
@@ -40,6 +41,15 @@ class Registry(dict[str, T]):
                 )
             self[name] = entry
             return entry
+
+        return add
+
+    def register_made(self, name: str, make: Callable[..., T], *facts: object) -> Callable[[F], F]:
+        """Return a decorator that registers ``make(name, *facts, function)`` for its function."""
+
+        def add(function: F) -> F:
+            self.register(name)(make(name, *facts, function))
+            return function
 
         return add
 

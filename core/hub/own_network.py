@@ -1,4 +1,4 @@
-"""A network of the user's own gets early exits: chosen, filled with weights, trained, saved."""
+"""Early exits on a network of the user's own: make it, load weights, attach exits, train, save."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -191,8 +191,8 @@ class OwnNetworkJob(Job[OwnModel]):
         reports = self.reports
 
         def work(on_progress: OnProgress) -> OwnModel:
-            found, skipped = readable(pictures, on_progress)
-            splits = found.split()
+            opened, skipped = readable(pictures, on_progress)
+            splits = opened.split()
             on_progress(0.0, "Cutting the network …")
             torch.manual_seed(0)
             network = attach(
@@ -200,7 +200,7 @@ class OwnNetworkJob(Job[OwnModel]):
                 training.network.example,
                 exits=training.exits,
                 head=training.head,
-                num_classes=len(found.classes),
+                num_classes=len(opened.classes),
             )
             _, mean, std = NORMALISATIONS[training.normalisation]
             trained = fit(
@@ -216,7 +216,9 @@ class OwnNetworkJob(Job[OwnModel]):
                 std=std,
             )
             on_progress(1.0, "Measuring it on calibration and test, and choosing thresholds …")
-            model = Model.of(trained, found.classes, title=training.title, dataset=training.dataset)
+            model = Model.of(
+                trained, opened.classes, title=training.title, dataset=training.dataset
+            )
             saved = model.save(folder, *splits[1:])
             return OwnModel(saved.card, _kept(splits[2], saved.card), skipped)
 

@@ -35,7 +35,7 @@ CONFIDENCE_INPUTS.register("features")(
 
 
 def answer_summary(logits: Tensor) -> Tensor:
-    """Tell how sure an answer is: logits (B, K) to (B, 3).
+    """Return features of an answer's confidence: logits (B, K) to (B, 3).
 
     The log odds of the likeliest class, the logit gap to the runner-up (both at most 20) and the
     entropy in units of ln K.

@@ -111,7 +111,7 @@ def _published_parameters(name: str) -> int:
 
 
 def _description(module: nn.Module) -> list[object]:
-    """Return everything that tells what a module computes but for the values of its tensors."""
+    """Return all that determines what a module computes, except the values of its tensors."""
     return [
         (
             path,
@@ -181,7 +181,7 @@ def _timm(spec: NetworkSpec, name: str) -> nn.Module:
         )
     options = {"num_classes": spec.num_classes, "in_chans": spec.in_channels}
     with _one_sentence(spec):
-        try:  # those that work at one size only
+        try:  # models with a fixed image size
             module: nn.Module = timm.create_model(name, **options, img_size=spec.image_size)
         except TypeError:
             module = timm.create_model(name, **options)

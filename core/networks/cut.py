@@ -310,7 +310,7 @@ def _weights(module: nn.Module, node: fx.Node) -> list[int]:
 
 
 def _is_batch_size(node: fx.Node, run: _Run) -> bool:
-    """Tell whether a node is x.size(0), x.size()[0] or x.shape[0] of a tensor with batch first."""
+    """Return whether a node is x.size(0), x.size()[0] or x.shape[0], with the batch first."""
     if node.args[1:] != (0,):
         return False
     source = node.args[0]

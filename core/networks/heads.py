@@ -154,7 +154,7 @@ class Head(nn.Module):
     """A classifier and, for an early exit that learns when to stop, a confidence branch.
 
     The classifier is one linear layer: EENet's *softmax branch*, or, for class exclusion, one
-    sigmoid per class that tells whether the class is still possible.
+    sigmoid per class, the probability that the class is still possible.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ MAP = Layout()
 
 
 def layout_of(shape: Sequence[int]) -> Layout | None:
-    """Tell the layout of features of square images by their shape, without the batch.
+    """Return the layout of features of square images, given their shape without the batch.
 
     (H, W, C) is recognised by H = W ≠ C. Of (T, C), the fewest leading tokens are dropped for
     which the rest is a square. None where the features hold no picture.

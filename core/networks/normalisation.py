@@ -34,7 +34,7 @@ class Normalisation(nn.Module):
 
     @classmethod
     def measured(cls, parts: Iterable[NDArray[np.uint8]]) -> "Normalisation":
-        """Return the one that brings images, in parts (N, H, W, C), to mean 0 and deviation 1."""
+        """Return the normalisation of images, in parts (N, H, W, C), to mean 0 and deviation 1."""
         counts = [
             [np.bincount(channel, minlength=256) for channel in part.reshape(-1, part.shape[-1]).T]
             for part in parts

@@ -13,7 +13,7 @@ class NetworkSpec(BaseModel):
     backbone: str
     """A registered trunk, "torchvision-…" or "timm-…", or "factory" for a module of one's own."""
     factory: str = ""
-    """How its maker is called ("my_nets.py:make"). It is told to people and never imported."""
+    """Name of the function that made it ("my_nets.py:make"), for people; never imported."""
     exits: tuple[str, ...] = ()
     """Names of the blocks that early exits follow; none for a plain network."""
     placement: str | None = None

@@ -73,7 +73,7 @@ def _covered(size: int, count: int, cutout: int, generator: torch.Generator) -> 
 
 
 def _reflect(images: Tensor, pad: int) -> Tensor:
-    parts = [  # in chunks: padding works on floats, and a whole data set of them is large
+    parts = [  # in chunks, as padding works on floats, which take four times the memory
         F.pad(chunk.float(), (pad, pad, pad, pad), mode="reflect").to(images.dtype)
         for chunk in torch.split(images, 4096)
     ]

@@ -91,7 +91,7 @@ class Lesson:
         return f"{self.loss}, λ = {self.lambda_cost:g}" if self.uses_lambda else self.loss
 
     def recipe(self, name: str, title: str) -> "Recipe":
-        """Return the whole recipe, under a name and a title.
+        """Return the recipe, under a name and a title.
 
         Raises:
             UserError: something chosen is out of range.

@@ -454,9 +454,9 @@ def train(
         resume: go on from ``out``'s checkpoint, which gives the same weights as an
             uninterrupted run (bit for bit on a CPU with the same number of threads).
         device: "cpu" or "cuda".
-        on_epoch: told about each epoch, in the leading process.
-        should_stop: asked after each epoch whether to leave it at that; the result is then the
-            best of the epochs so far. Under torchrun, all processes must be told the same.
+        on_epoch: called after each epoch, in the leading process.
+        should_stop: called after each epoch; True ends the training there, with the best epoch so
+            far. Under torchrun it must return the same in all processes.
         find: looks up the trained networks that the recipe builds on.
 
     Returns:

@@ -117,6 +117,6 @@ def _scaled(epochs: list[int], wanted: object) -> list[int]:
             f"expected `epochs` to be {len(epochs)} or more, one for each phase, but got "
             f"{wanted!r}."
         )
-    scaled = [max(1, round(wanted * one / sum(epochs))) for one in epochs]
+    scaled = [max(1, round(wanted * phase / sum(epochs))) for phase in epochs]
     scaled[scaled.index(max(scaled))] += wanted - sum(scaled)
     return scaled

@@ -1,4 +1,4 @@
-"""What a training run tells about itself, epoch by epoch."""
+"""Reports on a training run, epoch by epoch."""
 
 import math
 import sys
@@ -60,7 +60,7 @@ def seconds_left(reports: Sequence[EpochReport], epochs: int) -> float:
 
 
 def warning_about(phase: Phase, loss: float, share: list[float], learned: bool) -> str | None:
-    """Say what is going wrong: a loss that is no number, or all samples leaving at one exit."""
+    """Return a warning, if any: the loss is not finite, or all samples leave at one exit."""
     if not math.isfinite(loss):
         return "the loss is no longer a finite number: lower the learning rate."
     fullest = collapsed_at(share)

@@ -184,7 +184,7 @@ def validated(kind: type[Model], content: object, source: str) -> Model:
         return kind.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the whole"
+        field = ".".join(str(part) for part in first["loc"]) or "the content"
         reason = first["msg"].removeprefix("Value error, ").rstrip(".")
         raise UserError(f"the recipe {source} is not valid at `{field}`: {reason}.") from None
 

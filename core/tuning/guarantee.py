@@ -136,8 +136,8 @@ def control(
             label, or a criterion or risk that the table cannot give.
     """
     needed = samples_needed(epsilon, delta, method, risk)
-    _refuse_fewer(len(table), max(PATH_PART, 1 + PATH_PART * (needed - 1) // (PATH_PART - 1)))
-    _refuse_unlabelled(table, risk)
+    in_all = max(PATH_PART, 1 + PATH_PART * (needed - 1) // (PATH_PART - 1))
+    _check_samples(table, risk, len(table), in_all)
     construction, test = split(table)
     names = [criterion] if isinstance(criterion, str) else list(criterion)
     names = [name for name in names if not CRITERIA[name].history] or names
@@ -171,9 +171,7 @@ def control_along(
 
     The table must hold none of the samples that the path was constructed from.
     """
-    needed = samples_needed(epsilon, delta, method, risk)
-    _refuse_fewer(len(table), needed)
-    _refuse_unlabelled(table, risk)
+    _check_samples(table, risk, len(table), samples_needed(epsilon, delta, method, risk))
     # The betting test assumes samples in random order.
     table = table.select(np.random.default_rng(1).permutation(len(table)))
     tested = _Losses.of(path, table, risk)
@@ -290,8 +288,7 @@ def risk_on(table: ExitTable, policy: Policy, risk: str = "accuracy_gap") -> flo
     Raises:
         UserError: no samples, a missing label, or a risk that the table cannot give.
     """
-    _refuse_fewer(len(table), 1)
-    _refuse_unlabelled(table, risk)
+    _check_samples(table, risk, len(table), 1)
     losses = RISKS[risk].losses(policy.apply_temperatures(table))
     exits = route(table, policy).exits
     return float(losses[np.arange(len(table)), exits].mean())
@@ -362,9 +359,8 @@ def simulate(
     """
     if draws < 1:
         raise UserError(f"expected `draws` to be 1 or more, but got {draws}.")
-    _refuse_fewer(samples, samples_needed(epsilon, delta, method, risk))
-    _refuse_fewer(len(table), 1)
-    _refuse_unlabelled(table, risk)
+    _check_samples(table, risk, len(table), 1)
+    _check_samples(table, risk, samples, samples_needed(epsilon, delta, method, risk))
     population = _Losses.of(path, table, risk)
     random = np.random.default_rng(seed)
     chosen = np.empty((draws, 2), np.int64)
@@ -459,15 +455,12 @@ def _certified(
     return method.certifies(scaled, (epsilon - low) / span, delta, risk.binary)
 
 
-def _refuse_fewer(samples: int, needed: int) -> None:
+def _check_samples(table: ExitTable, risk: str, samples: int, needed: int) -> None:
     if samples < needed:
         raise UserError(
             f"expected at least {needed} samples for such a guarantee, but got {samples}; use more "
             "samples, or allow a larger `epsilon` or `delta`."
         )
-
-
-def _refuse_unlabelled(table: ExitTable, risk: str) -> None:
     if RISKS[risk].needs_labels and not table.labelled.all():
         raise UserError(
             f"expected a `table` with a label for every sample for the risk '{risk}', but got "

@@ -80,26 +80,15 @@ def risk(
     needs_labels: bool = True,
 ) -> Callable[[Losses], Losses]:
     """Register the decorated ``table -> losses (N, E)`` as a `Risk`."""
-
-    def add(losses: Losses) -> Losses:
-        RISKS.register(name)(
-            Risk(name, title, description, statement, lowest, highest, binary, needs_labels, losses)
-        )
-        return losses
-
-    return add
+    facts = title, description, statement, lowest, highest, binary, needs_labels
+    return RISKS.register_made(name, Risk, *facts)
 
 
 def method(
     name: str, title: str, description: str, *, on_average: bool, signed: bool
 ) -> Callable[[Certifies], Certifies]:
     """Register the decorated function as the ``certifies`` of a `Method`."""
-
-    def add(certifies: Certifies) -> Certifies:
-        METHODS.register(name)(Method(name, title, description, on_average, signed, certifies))
-        return certifies
-
-    return add
+    return METHODS.register_made(name, Method, title, description, on_average, signed)
 
 
 @risk(

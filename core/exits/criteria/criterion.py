@@ -88,14 +88,8 @@ def criterion(
     ruled_out: Function | None = None,
 ) -> Callable[[Function], Function]:
     """Register the decorated ``(table, exit_index) -> scores (N,)`` as a criterion."""
-
-    def add(function: Function) -> Function:
-        CRITERIA.register(name)(
-            Criterion(name, title, description, needs_confidence, history, ruled_out, function)
-        )
-        return function
-
-    return add
+    facts = title, description, needs_confidence, history, ruled_out
+    return CRITERIA.register_made(name, Criterion, *facts)
 
 
 def available(table: ExitTable) -> tuple[str, ...]:

@@ -350,20 +350,24 @@ def test_seeds_trains_once_per_seed_and_shows_the_spread(
     assert "torchrun" in refused(capsys, *command)
 
 
+def interrupt_at_epoch(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_epoch = loop.Trainer.train_epoch
+
+    def interrupted(trainer: loop.Trainer) -> object:
+        if trainer.epoch == epoch:
+            raise KeyboardInterrupt
+        return train_epoch(trainer)
+
+    monkeypatch.setattr(loop.Trainer, "train_epoch", interrupted)
+
+
 def test_seeds_that_are_interrupted_go_on_by_the_same_command(
     capsys: Capture, bars_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = loop.Trainer.train_epoch
-
-    def interrupted_later(trainer: loop.Trainer) -> object:
-        if trainer.epoch == 1:
-            raise KeyboardInterrupt
-        return whole(trainer)
-
     command = ["seeds", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "runs")]
     command += ["--data", str(bars_root), "--seed", "4", "--seed", "7"]
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(loop.Trainer, "train_epoch", interrupted_later)
+        interrupt_at_epoch(1, interrupted)
         assert main(command) == 130
     assert "the same command goes on" in capsys.readouterr().err
     assert main(command) == 0
@@ -372,23 +376,13 @@ def test_seeds_that_are_interrupted_go_on_by_the_same_command(
 def test_an_interrupted_training_says_how_to_go_on(
     capsys: Capture, bars_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = loop.Trainer.train_epoch
-
-    def interrupted_later(trainer: loop.Trainer) -> object:
-        if trainer.epoch == stop_after:
-            raise KeyboardInterrupt
-        return whole(trainer)
-
     command = ["train", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "run")]
     command += ["--data", str(bars_root)]
-    monkeypatch.setattr(loop.Trainer, "train_epoch", interrupted_later)
-    stop_after = 0
-    assert main(command) == 130
-    assert "nothing to resume" in capsys.readouterr().err
-    stop_after = 1
-    assert main(command) == 130
-    assert "add --resume to go on" in capsys.readouterr().err
-    stop_after = 2
+    for epoch, message in ((0, "nothing to resume"), (1, "add --resume to go on")):
+        with monkeypatch.context() as interrupted:
+            interrupt_at_epoch(epoch, interrupted)
+            assert main(command) == 130
+        assert message in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
     assert "epoch 1/2" not in capsys.readouterr().err
 
