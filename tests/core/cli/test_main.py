@@ -235,7 +235,7 @@ def test_a_data_set_with_other_classes_is_refused(capsys: Capture, mnist_root: P
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", [name for name in shipped_models() if card_of(name).num_exits > 1])
+@pytest.mark.parametrize("name", ["eenet8-mnist", "exclusion8-mnist", "resnet8-50-cifar10"])
 def test_evaluate_on_the_real_test_images_gives_the_card(
     name: str, capsys: Capture, prepared_root: Path
 ) -> None:

@@ -218,17 +218,17 @@ class TestShipped:
         np.testing.assert_allclose(fresh.probabilities, stored.probabilities, atol=1e-4)
 
     @pytest.mark.data
-    def test_real_run_on_the_test_images_gives_the_card(
+    def test_real_run_on_test_images_answers_as_the_table(
         self, name: str, prepared_root: Path
     ) -> None:
         model, images = load(name), load_split(card_of(name).dataset, "test", prepared_root)
-        stored = model.shipped_table("test")
+        chosen = np.arange(0, len(images), 8)
+        images, stored = images.select(chosen), model.shipped_table("test").select(chosen)
+        np.testing.assert_array_equal(stored.labels, images.labels)
         policy = model.card.default_policy
-        expected = evaluate(stored, policy)
-        got = model.predict(images.images, policy)
+        got, expected = model.predict(images.images, policy), route(stored, policy)
         # The table is rounded to 16 bits: a score may fall on the other side of its threshold.
-        decision = route(stored, policy)
-        assert (got.exits != decision.exits).sum() <= 10
-        assert (got.labels != decision.answers).sum() <= 5
-        assert (got.labels == images.labels).mean() == pytest.approx(expected.accuracy, abs=5e-4)
-        assert got.costs.mean() == pytest.approx(expected.relative_cost, abs=5e-4)
+        assert (got.exits != expected.exits).sum() <= 2
+        assert (got.labels != expected.answers).sum() <= 1
+        few = model.table(images.images[::10])  # of every exit, also of those not reached
+        assert (few.answers != stored.answers[::10]).sum() <= 1
