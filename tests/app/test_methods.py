@@ -7,7 +7,7 @@ from app.charts.plotly import SERIES
 from core.exits.policy import Policy
 from core.exits.report import classes_left
 from core.exits.routing import route
-from core.hub.leaderboard import BUDGETS, leaderboard_entry, rivals
+from core.hub.leaderboard import BUDGETS, early_exit_cards, leaderboard_entry
 from core.hub.methods import own_criterion
 from core.hub.registry import card_of, shipped_models, shipped_table
 from core.tuning.validated import validated_thresholds
@@ -79,7 +79,7 @@ def test_every_method_stands_on_one_chart() -> None:
     assert errors(app) == []
     assert len(app.get("plotly_chart")) == charts + 1
     table = html(app).split("ee-methods", 1)[1].split("</table>", 1)[0]
-    for card in rivals("mnist"):
+    for card in early_exit_cards("mnist"):
         assert card.name in table
     card = card_of(MODEL)
     found = leaderboard_entry(
@@ -110,4 +110,4 @@ def test_every_model_opens_on_every_page_with_its_own_score(page: str, name: str
 def test_no_two_methods_of_a_chart_look_alike() -> None:
     assert len({symbol for _, _, symbol in SERIES}) == len(SERIES)
     for dataset in {card.dataset for card in map(card_of, shipped_models()) if card.num_exits > 1}:
-        assert len(rivals(dataset)) <= len(SERIES)
+        assert len(early_exit_cards(dataset)) <= len(SERIES)

@@ -38,6 +38,7 @@ def test_a_question_mark_lists_the_keys_but_not_while_typing(page: Page) -> None
 def test_letters_walk_through_the_samples_unless_the_list_is_open(page: Page) -> None:
     page.goto("/?model=eenet8-mnist&sample=1000")
     page.locator(".ee-tops").wait_for()
+    page.wait_for_load_state("networkidle")  # a button that is drawn anew misses a key just then
     page.get_by_role("button", name="Keyboard shortcuts").wait_for()
     page.keyboard.press("?")
     page.get_by_role("dialog", name="Keyboard shortcuts").wait_for()
