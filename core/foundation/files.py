@@ -1,6 +1,7 @@
 """Atomic writes: a file or folder is either complete or absent."""
 
 import csv
+import ctypes
 import io
 import json
 import os
@@ -39,7 +40,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes ``target``, replacing it, only when the block succeeds.
 
-    Until then it lies in a hidden folder beside the target, which is always removed.
+    Until then it lies in a hidden folder beside the target, which is always removed. On Linux an
+    earlier folder is exchanged in one step, so there is a whole one under ``target`` at any time.
+    Elsewhere there is none for a moment, but never a mixture of both.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
@@ -49,8 +52,22 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         partial.mkdir()
         yield partial
         if target.exists():
-            target.rename(Path(temporary, "old"))
-        partial.rename(target)
+            _exchange(partial, target)
+        else:
+            partial.rename(target)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Let two folders change places: in one step where the system can, else in three."""
+    rename = getattr(ctypes.pythonapi, "renameat2", None)
+    here = -100  # AT_FDCWD: paths count from the working directory
+    exchange = 2  # RENAME_EXCHANGE
+    if rename and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
+        return
+    spare = one.with_name(f"{one.name}-spare")
+    other.rename(spare)
+    one.rename(other)
+    spare.rename(one)
 
 
 def write_json(path: Path, value: Any) -> None:

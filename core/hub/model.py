@@ -351,7 +351,13 @@ def load(name_or_folder: str | Path, device: str = "cpu", factory: Factory | Non
     folder = model_folder(name_or_folder)
     card = load_card(folder / CARD)
     network = build(card.spec, factory)
-    network.load_state_dict(read_weights(folder / WEIGHTS, card, network))
+    try:
+        weights = read_weights(folder / WEIGHTS, card, network)
+    except UserError:
+        if load_card(folder / CARD) == card:
+            raise
+        return load(folder, device, factory)  # it was saved anew between card and weights
+    network.load_state_dict(weights)
     checked = checked_device(device)
     network = network.to(checked).eval().requires_grad_(False)
     return Model(network, card, folder, checked)

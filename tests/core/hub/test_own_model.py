@@ -20,8 +20,10 @@ from core.exits.policy import Policy
 from core.exits.report import evaluate
 from core.foundation.errors import UserError
 from core.foundation.plugins import FACTORY
+from core.hub import model, storage
+from core.hub.card import load_card
 from core.hub.model import Model, load
-from core.hub.registry import tables_of
+from core.hub.registry import CARD, tables_of
 from core.networks.attach import attach
 from core.networks.network import ExitNetwork
 from core.training.loop import TrainingResult
@@ -214,6 +216,26 @@ def test_tied_weights_and_infinite_masks_are_saved_and_broken_weights_are_not(
     with pytest.raises(UserError, match=r"'trunk\.gain' of the network to be finite"):
         model.save(tmp_path / "other")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_model_that_is_saved_anew_while_it_is_loaded_is_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mine"
+    old, new = (Model.of(network(seed=seed), CLASSES, title=f"{seed}") for seed in (0, 1))
+    old.save(folder)
+    read = storage.read_weights
+
+    def read_later(path: Path, *rest: Any) -> dict[str, Tensor]:
+        if load_card(folder / CARD).title == "0":
+            new.save(folder)
+        return read(path, *rest)
+
+    monkeypatch.setattr(model, "read_weights", read_later)
+    loaded = load(folder)
+    assert loaded.card.title == "1"
+    for name, tensor in new.network.state_dict().items():
+        assert torch.equal(loaded.network.state_dict()[name], tensor), name
 
 
 def test_nothing_half_made_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
