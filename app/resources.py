@@ -159,11 +159,8 @@ def scoring(name: str, collection: Collection) -> "Job[Scored]":
     from core.hub.scoring import score
 
     scorer, turns = model(name), _turns()
-    light_on_dark = scorer.card.dataset in ("mnist", SAMPLES_ONLY)
     return Job(
-        lambda on_progress: score(
-            scorer, collection, on_progress, light_on_dark=light_on_dark, turn=lambda: turns
-        ),
+        lambda on_progress: score(scorer, collection, on_progress, turn=lambda: turns),
         "Scoring the images broke off, and the reason has been written to the log: try fewer, or "
         "other ones.",
     )

@@ -19,6 +19,8 @@ from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.card import Card
 
+_WORD = 32
+"""Exits whose right answers share a number."""
 _show = component("live")
 _store = component("store", height=1)
 
@@ -106,7 +108,7 @@ def table_here(table: ExitTable, policy: Policy) -> dict[str, Any]:
     return {
         **_costs(table),
         "scores": scores.ravel().astype(np.float64).tolist(),
-        "right": right.tolist(),
+        "right": right.ravel().tolist(),
     }
 
 
@@ -133,12 +135,13 @@ def keep_in_browser(table: ExitTable, policy: Policy, name: str) -> dict[str, st
 
 def _columns(table: ExitTable, policy: Policy) -> tuple[Any, Any, bytes]:
     scores = policy.scores(table)
-    bits = (table.right.astype(np.uint32) << np.arange(table.num_exits, dtype=np.uint32)).sum(
-        axis=1, dtype=np.uint32
-    )
+    bytes_of_bits = np.packbits(table.right, axis=1, bitorder="little")
+    words = -(-table.num_exits // _WORD)
+    bits = np.zeros((len(table), words * _WORD // 8), np.uint8)
+    bits[:, : bytes_of_bits.shape[1]] = bytes_of_bits
     window = right_at_end(table, policy)
     between = b"" if window is None else window.tobytes()
-    return np.ascontiguousarray(scores, np.float32), bits, between
+    return np.ascontiguousarray(scores, np.float32), bits.view("<u4"), between
 
 
 def _costs(table: ExitTable) -> dict[str, Any]:

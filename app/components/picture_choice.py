@@ -13,8 +13,9 @@ from app.components.errors import sentences
 from app.components.picture_grid import Group, Tile, picture_grid
 from app.components.pictures import Picture, data_uri, png
 from app.sample_sources import SampleSource
-from core.data.images import FORMATS, MAX_BYTES, centred_digit, has_light_edge, open_image
+from core.data.images import FORMATS, MAX_BYTES, centred_digit, open_image
 from core.data.likeness import hint
+from core.data.polarity import has_light_edge, light_on_dark
 from core.data.prepared import ImageSet
 from core.hub.card import Card
 
@@ -206,7 +207,7 @@ def _take(own: list[Own]) -> None:
 def _own_pictures(card: Card) -> list[Picture]:
     own: list[Own] = st.session_state.get(_OWN, [])
     turn = None
-    if own and card.dataset == "mnist" and not own[0].drawn:
+    if own and light_on_dark(card.dataset) and not own[0].drawn:
         turn = st.segmented_control(
             "Light and dark",
             ["as needed", "as they are", "exchanged"],

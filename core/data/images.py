@@ -123,16 +123,6 @@ def centred_digit(image: Image.Image, size: int) -> NDArray[np.uint8]:
     return np.array(page, dtype=np.uint8).reshape(size, size, 1)
 
 
-def has_light_edge(pixels: NDArray[np.uint8]) -> bool:
-    """Return whether most of a picture's edge is lighter than middle grey, as on white paper.
-
-    Args:
-        pixels: (H, W, C).
-    """
-    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    return bool(np.median(edge) > 127)
-
-
 def _read(source: Path | str | bytes | BinaryIO, name: str | None) -> tuple[bytes, str]:
     if isinstance(source, bytes):
         content, called = source[: MAX_BYTES + 1], repr(name) if name else "the image"

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.folders import SUFFIXES
-from core.data.images import FORMATS, MAX_BYTES, has_light_edge, open_image
+from core.data.images import FORMATS, MAX_BYTES, open_image
+from core.data.polarity import has_light_edge
 from core.data.transform import EvaluationTransform
 from core.foundation.errors import UserError
 

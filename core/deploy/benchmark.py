@@ -38,7 +38,13 @@ class Model(Protocol):
         """Run the network with early exits."""
 
 
-def median_seconds_of_each(runs: Sequence[Callable[[], object]], repeats: int = 5) -> list[float]:
+Clock = Callable[[], float]
+"""Returns the seconds since some moment."""
+
+
+def median_seconds_of_each(
+    runs: Sequence[Callable[[], object]], repeats: int = 5, clock: Clock = time.perf_counter
+) -> list[float]:
     """Return the median wall time of each function, called in turns after a warm-up.
 
     In turns, other work on the machine slows all functions alike, so that their ratio holds.
@@ -48,9 +54,9 @@ def median_seconds_of_each(runs: Sequence[Callable[[], object]], repeats: int = 
     times: list[list[float]] = [[] for _ in runs]
     for _ in range(repeats):
         for run, seconds in zip(runs, times, strict=True):
-            start = time.perf_counter()
+            start = clock()
             run()
-            seconds.append(time.perf_counter() - start)
+            seconds.append(clock() - start)
     return [statistics.median(seconds) for seconds in times]
 
 
@@ -85,6 +91,7 @@ def time_models(
     images: NDArray[np.uint8],
     batch_size: int,
     repeats: int = 5,
+    clock: Clock = time.perf_counter,
 ) -> Timing:
     """Time models with their policies on the same images.
 
@@ -93,13 +100,14 @@ def time_models(
         images: uint8 (N, H, W, C); evenly spaced ones are run, repeated if too few.
         batch_size: at least 1.
         repeats: number of runs that the median is taken of.
+        clock: tells the time.
 
     Raises:
         UserError: a policy for another number of exits, or images of another shape.
     """
     chosen = evenly_spaced(images, max(batch_size, FEWEST_IMAGES))
     runs = [partial(model.predict, chosen, policy, batch_size) for model, policy in entries]
-    seconds = median_seconds_of_each(runs, repeats)
+    seconds = median_seconds_of_each(runs, repeats, clock)
     return Timing(batch_size, len(chosen), tuple(total / len(chosen) for total in seconds))
 
 
@@ -162,7 +170,11 @@ class PartTimes:
 
 @torch.inference_mode()
 def time_parts(
-    model: Model, images: NDArray[np.uint8], batch_size: int, repeats: int = 15
+    model: Model,
+    images: NDArray[np.uint8],
+    batch_size: int,
+    repeats: int = 15,
+    clock: Clock = time.perf_counter,
 ) -> PartTimes:
     """Time every stage and head by itself, and the plain network, in turns.
 
@@ -171,6 +183,7 @@ def time_parts(
         images: uint8 (N, H, W, C); evenly spaced ones are run, repeated if too few.
         batch_size: at least 1.
         repeats: number of runs that each median is taken of.
+        clock: tells the time.
 
     Raises:
         UserError: images of another shape.
@@ -196,7 +209,8 @@ def time_parts(
     for index in range(exits):
         parts.append(partial(network.stage, index, inputs[index]))
         parts.append(partial(network.head, index, inputs[index + 1]))
-    seconds = median_seconds_of_each([partial(synchronised, part) for part in parts], repeats)
+    runs = [partial(synchronised, part) for part in parts]
+    seconds = median_seconds_of_each(runs, repeats, clock)
     plain_seconds, *each = [batch_seconds / batch_size for batch_seconds in seconds]
     return PartTimes(
         batch_size=batch_size,

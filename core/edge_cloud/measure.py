@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -21,7 +22,11 @@ def usual_batch(image_size: int) -> int:
 
 
 def time_training(
-    spec: NetworkSpec, batch_size: int, repeats: int = 3, precision: str = "auto"
+    spec: NetworkSpec,
+    batch_size: int,
+    repeats: int = 3,
+    precision: str = "auto",
+    clock: Callable[[], float] = time.perf_counter,
 ) -> TrainingTimes:
     """Train a fresh network for a few batches of noise on the CPU, part by part; take medians.
 
@@ -30,6 +35,7 @@ def time_training(
         batch_size: B.
         repeats: how many batches the medians are taken of; one more warms up.
         precision: as in a recipe.
+        clock: tells the time in seconds.
 
     Raises:
         UserError: as `build`.
@@ -55,20 +61,20 @@ def time_training(
         features = images
         rounds.append([])
         for index in range(exits):
-            marks = [time.perf_counter()]
+            marks = [clock()]
             with autocast(bfloat16, cpu):
                 output = network.stage(index, features)
-            marks.append(time.perf_counter())
+            marks.append(clock())
             read = output.detach().requires_grad_()
             with autocast(bfloat16, cpu):
                 loss = F.cross_entropy(network.head(index, read).logits.float(), labels)
-            marks.append(time.perf_counter())
+            marks.append(clock())
             loss.backward()  # type: ignore[no-untyped-call]
             optimizers[1][index].step()
-            marks.append(time.perf_counter())
+            marks.append(clock())
             output.backward(read.grad)  # type: ignore[no-untyped-call]
             optimizers[0][index].step()
-            marks.append(time.perf_counter())
+            marks.append(clock())
             forward, head, learned, back = (after - before for before, after in pairwise(marks))
             rounds[-1].append((forward, back, head, learned))
             for optimizer in (optimizers[0][index], optimizers[1][index]):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from core.data.polarity import light_on_dark
 from core.data.uploads import Collection, OwnPictures, OwnReader
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
@@ -28,23 +29,23 @@ def score(
     collection: Collection,
     on_progress: OnProgress,
     *,
-    light_on_dark: bool = False,
     turn: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Scored:
     """Read pictures and run every exit on each.
+
+    A network of light on dark reads dark ink on light paper as its negative.
 
     Args:
         model: whose exits are run.
         collection: files; unreadable ones are skipped, with the reason.
         on_progress: called for each picture; an exception from it ends the work.
-        light_on_dark: see `OwnReader`.
         turn: entered for every batch, so that other jobs can run in between.
 
     Raises:
         UserError: none of the pictures can be read.
     """
     card = model.card
-    reader = OwnReader(card.classes, card.evaluation_transform, light_on_dark)
+    reader = OwnReader(card.classes, card.evaluation_transform, light_on_dark(card.dataset))
     tables = []
     for first in range(0, len(collection), BATCH):
         with turn():

@@ -15,9 +15,10 @@ from core.data.prepared import write_prepared
 from core.data.samples import load_samples, sample_names
 from core.exits.policy import Policy
 from core.exits.routing import route
+from core.foundation.files import read_json, write_json
 from core.foundation.places import PRETRAINED
 from core.hub.model import load
-from core.hub.registry import card_of, shipped_models
+from core.hub.registry import card_of, model_folder, shipped_models
 from tests.app.pages import button, errors, html, leaves_at, link, opened, policy, reading
 
 MODEL = "eenet8-mnist"
@@ -159,6 +160,21 @@ def test_an_upload_is_answered_and_a_dark_digit_on_paper_is_turned_around() -> N
     assert "not known" in html(app)
     app.segmented_control[0].set_value("as they are").run()
     assert "ight and dark were exchanged" not in html(app)
+
+
+def test_a_network_trained_on_the_samples_turns_a_dark_digit_around_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "lesson"
+    shutil.copytree(model_folder(MODEL), folder)
+    card = read_json(folder / "card.json") | {"name": "lesson", "dataset": "mnist-samples"}
+    write_json(folder / "card.json", card)
+    monkeypatch.setenv("EENET_MODELS", str(tmp_path))
+    samples = load_samples("mnist")
+    app = with_upload(png(255 - samples.images[2600, :, :, 0]), "scan.png", model="lesson")
+    assert errors(app) == []
+    assert reading(app, "Answer") == samples.classes[samples.labels[2600]]
+    assert "Light and dark were exchanged" in html(app)
 
 
 def test_a_sample_takes_over_from_an_upload() -> None:

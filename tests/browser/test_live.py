@@ -1,15 +1,20 @@
 """What follows a threshold in the browser, against what Python says."""
 
+import base64
+from pathlib import Path
+
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
+from app.components import live
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
 from core.exits.report import evaluate
 from core.hub.methods import own_criterion
 from core.hub.registry import card_of, shipped_models, shipped_table
 from tests.browser.steps import PATIENCE, wait_for_url
+from tests.core.exits.tables import random_table
 
 pytestmark = pytest.mark.browser
 
@@ -120,3 +125,39 @@ def test_a_click_on_the_curve_takes_its_thresholds(browser: Browser, address: st
     wanted = ",".join(map(repr, map(float, first[2])))
     wait_for_url(page, "thresholds", wanted)
     page.close()
+
+
+ROUTED = """async ([store, live, message, thresholds, enabled]) => {
+  const loaded = (source) => import('data:text/javascript;base64,' + source);
+  const bytes = Uint8Array.from(atob(message), (one) => one.charCodeAt(0));
+  (await loaded(store)).default({ data: bytes });
+  const [table] = window.earlyExitTables.values();
+  return (await loaded(live)).route(table, thresholds, enabled);
+}"""
+
+
+@pytest.mark.parametrize("exits", [2, 31, 32, 33, 64, 65, 100])
+def test_any_number_of_exits_is_routed_as_python_routes(
+    browser: Browser, exits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bytes] = []
+    monkeypatch.setattr(live, "_store", lambda key, message: sent.append(message))
+    table = random_table(samples=200, exits=exits)
+    early = exits - 1
+    random = np.random.default_rng(exits)
+    enabled = (random.uniform(size=early) < 0.9).tolist()
+    policy = Policy("max_probability", (1 - random.uniform(size=early) ** 3).tolist(), enabled)
+    live.keep_in_browser(table, policy, "many")
+    sources = [
+        (Path(live.__file__).parent / "js" / name).read_bytes() + more
+        for name, more in (("store.js", b""), ("live.js", b"export { route };"))
+    ]
+    texts = [base64.b64encode(one).decode() for one in (*sources, *sent)]
+    page = browser.new_page()
+    found = page.evaluate(ROUTED, [*texts, list(policy.thresholds), enabled])
+    page.close()
+    report = evaluate(table, policy)
+    assert found["accuracy"] == pytest.approx(report.accuracy)
+    assert found["cost"] == pytest.approx(report.relative_cost)
+    assert (found["rescued"], found["ruined"]) == (report.rescued, report.ruined)
+    assert found["counts"] == [round(share * len(table)) for share in report.exit_share]

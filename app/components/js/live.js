@@ -6,6 +6,7 @@
 
 function route(table, thresholds, enabled) {
   const { samples, early, scores, right, window: between } = table;
+  const words = (early >>> 5) + 1; // 32 exits share a number
   const counts = new Array(early + 1).fill(0);
   const correct = new Array(early + 1).fill(0);
   let rescued = 0;
@@ -20,9 +21,9 @@ function route(table, thresholds, enabled) {
         break;
       }
     }
-    const bits = right[row];
-    const last = (bits >>> early) & 1;
-    let here = (bits >>> exit) & 1;
+    const at = (e) => (right[row * words + (e >>> 5)] >>> (e & 31)) & 1;
+    const last = at(early);
+    let here = at(exit);
     if (between && exit === early && last_on >= 0) {
       // classes were ruled out on the way: the final answer hangs on the last threshold
       const level = thresholds[last_on];

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.data import images
-from core.data.images import centred_digit, fit, has_light_edge, open_image
+from core.data.images import centred_digit, fit, open_image
+from core.data.polarity import has_light_edge
 from core.foundation.errors import UserError
 
 

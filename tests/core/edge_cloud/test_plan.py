@@ -131,12 +131,27 @@ def test_stretches_cover_all_rates_and_name_the_best(bits: int, cloud_speed: flo
         assert best(found, middle, BATCHES) == part.plan
 
 
-def test_times_are_measured_for_every_part() -> None:
-    times = time_training(spec(confidence=False), batch_size=4, repeats=1)
-    for part in (times.stage_forward, times.stage_backward, times.head_forward):
-        assert len(part) == 3
-        assert min(part) > 0
-    assert times.forward(0, 3) == pytest.approx(sum(times.stage_forward) + sum(times.head_forward))
+def test_the_median_time_of_every_part_is_measured_after_a_warm_up() -> None:
+    """A clock that goes on by 1, 2, 4, 8 s: forward, head, head's step, backward."""
+    exits, now = 3, 0.0
+    rounds = [100.0, 1.0, 3.0, 2.0]  # the first warms up; the median of the others is 2
+    steps = iter(
+        [step * slow for slow in rounds for _ in range(exits) for step in (0.5, 1, 2, 4, 8)]
+    )
+
+    def clock() -> float:
+        nonlocal now
+        now += next(steps)
+        return now
+
+    times = time_training(spec(confidence=False), batch_size=4, repeats=3, clock=clock)
+    assert times.batch_size == 4
+    assert times.stage_forward == (2.0,) * exits
+    assert times.head_forward == (4.0,) * exits
+    assert times.head_backward == (8.0,) * exits
+    assert times.stage_backward == (16.0,) * exits
+    assert times.forward(0, exits) == exits * (2 + 4)
+    assert next(steps, None) is None
 
 
 @pytest.mark.parametrize(

@@ -74,11 +74,16 @@ def test_an_observer_sees_the_old_folder_or_the_new_one_and_no_mixture(
     assert (folder / "card").read_text() == "299"
 
 
+def write_and_fail(folder: Path) -> None:
+    with atomic_folder(folder) as partial:
+        (partial / "card").write_text("new")
+        (partial / "weights").write_text(str(1 / 0))
+
+
 def test_an_error_leaves_the_old_folder(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     write(folder, "old")
-    with pytest.raises(RuntimeError), atomic_folder(folder) as partial:
-        (partial / "card").write_text("new")
-        raise RuntimeError
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail(folder)
     assert [(folder / name).read_text() for name in NAMES] == ["old", "old"]
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -1,10 +1,13 @@
 """What a network says about somebody's own pictures."""
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.data.archives import files_in_zip
 from core.data.images import fit, open_image
@@ -17,6 +20,12 @@ from core.hub.scoring import score
 from tests.core.data.pictures import packed, png
 
 FILES = {f"{number % 3}/{number:02}.png": png(5 * number, 28) for number in range(10)}
+
+
+def encoded(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def quiet(fraction: float, says: str) -> None:
@@ -50,6 +59,20 @@ def test_every_model_can_be_asked(name: str) -> None:
     scored = score(one, files_in_zip(packed({"a.png": png(9), "b.png": png(200)}), "z"), quiet)
     assert scored.table.num_exits == one.card.num_exits
     assert not scored.table.labelled.any()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "exchanged"), [("mnist", 1), ("mnist-samples", 1), ("own-digits", 0)]
+)
+def test_polarity_belongs_to_the_data_set(model: Model, dataset: str, exchanged: int) -> None:
+    of_it = replace(model, card=model.card.model_copy(update={"dataset": dataset}))
+    pixels = np.zeros((28, 28), np.uint8)
+    pixels[8:20, 13:15] = 255  # a one, light on dark
+    files = {"dark.png": encoded(pixels), "light.png": encoded(255 - pixels)}
+    scored = score(of_it, files_in_zip(packed(files), "mine.zip"), quiet)
+    assert scored.pictures.exchanged == exchanged
+    same = np.array_equal(*scored.pictures.pixels)
+    assert same == bool(exchanged)
 
 
 def test_others_have_their_turn_after_every_batch(
