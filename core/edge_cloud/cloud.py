@@ -9,6 +9,7 @@ from core.edge_cloud.halves import checked, hollow_network, own_loss, part_of
 from core.edge_cloud.link import Inbox, Link
 from core.edge_cloud.message import unpack_batch
 from core.edge_cloud.traffic import batch_bytes
+from core.networks.randomness import OwnGenerator
 from core.training.checkpoint import Checkpoint
 from core.training.device import autocast, uses_bfloat16
 from core.training.optimizer import (
@@ -60,7 +61,7 @@ class CloudTrainer:
             PeerLostError: they do not come.
         """
         phase, within = self.recipe.phase_at(epoch)
-        torch.manual_seed(self.recipe.seed * 1_000_003 + epoch)
+        drops = OwnGenerator(self.recipe.seed * 1_000_003 + epoch)
         self.network.train()
         classes = self.recipe.network.num_classes
         inbox = Inbox(link, batch_bytes(batch_size, self.shape, self.bits, classes), steps)
@@ -71,7 +72,8 @@ class CloudTrainer:
                 message.to(self.device), batch_size, self.shape, self.bits, classes
             )
             set_rate(self.optimizer, learning_rate(phase, (within + step / steps) / phase.epochs))
-            total += self._step(features, labels, phase)
+            with drops.at_step(step):
+                total += self._step(features, labels, phase)
         loss = float(total) / steps  # waits until everything is computed
         seconds = time.perf_counter() - start - inbox.waited
         return {"loss": loss, "seconds": seconds, "waited": inbox.waited}

@@ -23,6 +23,7 @@ from core.networks.attach import EXITS, attach, cut_points
 from core.networks.constructors import FACTORY, TORCHVISION, make
 from core.networks.cut import CutPoint
 from core.networks.placement import place
+from core.networks.randomness import OwnGenerator
 from core.networks.spec import NetworkSpec
 from core.networks.weights import fill, read_weights
 from core.training.fit import fit
@@ -194,14 +195,14 @@ class OwnNetworkJob(Job[OwnModel]):
             opened, skipped = readable(pictures, on_progress)
             splits = opened.split()
             on_progress(0.0, "Cutting the network …")
-            torch.manual_seed(0)
-            network = attach(
-                training.network.module(weights),
-                training.network.example,
-                exits=training.exits,
-                head=training.head,
-                num_classes=len(opened.classes),
-            )
+            with OwnGenerator(0):
+                network = attach(
+                    training.network.module(weights),
+                    training.network.example,
+                    exits=training.exits,
+                    head=training.head,
+                    num_classes=len(opened.classes),
+                )
             _, mean, std = NORMALISATIONS[training.normalisation]
             trained = fit(
                 network,

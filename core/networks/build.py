@@ -2,8 +2,6 @@
 
 from itertools import accumulate
 
-import torch
-
 from core.foundation.errors import UserError
 from core.networks.backbones import airbench, eenet8, resnet, vgg  # noqa: F401  (they register)
 from core.networks.constructors import FACTORY, TIMM, TORCHVISION, Factory, Weightless, make
@@ -12,6 +10,7 @@ from core.networks.cut import cut
 from core.networks.heads import Head
 from core.networks.network import ExitNetwork, exit_indices
 from core.networks.placement import place
+from core.networks.randomness import OwnGenerator
 from core.networks.spec import NetworkSpec
 from core.networks.trunk import TRUNKS, Trunk, image_for
 
@@ -37,7 +36,7 @@ def build(spec: NetworkSpec, factory: Factory | None = None) -> ExitNetwork:
 def build_hollow(spec: NetworkSpec, factory: Factory | None = None) -> ExitNetwork:
     """Build a network for its shapes alone, on the device "meta" where its module lets it.
 
-    It draws no random numbers.
+    PyTorch's generator of random numbers stays as it is.
 
     Raises:
         UserError: as `build`.
@@ -46,7 +45,7 @@ def build_hollow(spec: NetworkSpec, factory: Factory | None = None) -> ExitNetwo
         with Weightless():
             return build(spec, factory)
     except UserError:  # or a module that needs values to be made or run
-        with torch.random.fork_rng(devices=[]):
+        with OwnGenerator(0):
             return build(spec, factory)
 
 

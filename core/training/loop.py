@@ -21,6 +21,7 @@ from core.networks.build import build
 from core.networks.cost import count
 from core.networks.network import ExitNetwork
 from core.networks.normalisation import Normalisation, to_device
+from core.networks.randomness import OwnGenerator
 from core.training.checkpoint import (
     BEST,
     LATEST,
@@ -142,8 +143,8 @@ class Trainer:
         """
         spec = recipe.network
         check_images(train, spec, f"the recipe {recipe.name}")
-        torch.manual_seed(recipe.seed)
-        network = build(spec)
+        with OwnGenerator(recipe.seed):
+            network = build(spec)
         known: Normalisation | None = None
         if recipe.start_from is not None:
             known = start_from(network, spec, recipe.start_from, find, recipe.new_classifier)
@@ -217,7 +218,9 @@ class Trainer:
         seed = self.settings.seed * 1_000_003 + self.epoch
         order = torch.Generator().manual_seed(seed)
         augmentation = torch.Generator().manual_seed(seed * 1009 + self.peers.rank)
-        torch.manual_seed(seed)
+        drops = OwnGenerator(seed)
+        if self.device.type == "cuda":  # whose layers draw from a generator of the GPU's
+            torch.cuda.manual_seed(seed)
         self._prepare(phase)
         steps = self.train.steps
         total = torch.zeros((), device=self.device)
@@ -227,7 +230,8 @@ class Trainer:
             rate = learning_rate(phase, (within + step / steps) / phase.epochs)
             set_rate(self.optimizer, rate)
             self.optimizer.zero_grad(set_to_none=True)
-            total += self._step(phase, phase.loss_at(within * steps + step), batch)
+            with drops.at_step(step):
+                total += self._step(phase, phase.loss_at(within * steps + step), batch)
         return float(self.peers.sum(total)) / steps / self.peers.count, rate
 
     def _step(self, phase: Phase, loss_name: str, batch: Batch) -> Tensor:
@@ -263,7 +267,7 @@ class Trainer:
             # them on the same images.
             random = torch.Generator().manual_seed(self.settings.seed)
             batches = self.train.epoch(random, random, phase.cutout, Workers())
-            with autocast(self.bfloat16, self.device):
+            with autocast(self.bfloat16, self.device), OwnGenerator(self.settings.seed):
                 update_bn(map(self._input, batches), self.network)
 
     def _prepare(self, phase: Phase) -> None:

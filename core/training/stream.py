@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from core.data.labelled import Labelled, Reader, read
 from core.foundation.errors import UserError
+from core.networks.randomness import OwnGenerator
 from core.training.augment import CropAndFlip
 from core.training.data import Batch
 from core.training.distributed import Workers
@@ -98,7 +99,7 @@ class StreamedImages:
             seed=seed,
             pin_memory=self.device.type == "cuda",
         )
-        for pixels, labels in batches:
+        for pixels, labels in OwnGenerator(seed).during(batches):
             yield Batch(
                 pixels.to(self.device, non_blocking=True),
                 labels.to(self.device, non_blocking=True),
@@ -107,7 +108,6 @@ class StreamedImages:
     def _seed_loader(self, seed: int) -> None:
         """Let a DataLoader, which draws its order itself, draw it from a seed."""
         if isinstance(self.source, DataLoader):
-            torch.manual_seed(seed)
             for owner in (self.source, self.source.sampler):
                 if isinstance(generator := getattr(owner, "generator", None), Generator):
                     generator.manual_seed(seed)

@@ -4,12 +4,15 @@ from threading import Semaphore
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from core.exits.report import evaluate
 from core.foundation.errors import UserError
 from core.hub.model import load
 from core.hub.registry import models_in, shipped_table
 from core.hub.trainings import TrainingJob
+from core.networks.trunk import TRUNKS, Trunk
 from tests.core.training.tiny import tiny_recipe, write_bars
 
 LONG = 600.0
@@ -97,3 +100,32 @@ def test_a_mistake_is_a_sentence_and_gives_its_place_back(root: Path) -> None:
     again = TrainingJob(tiny_recipe(), root / "models" / "b", LONG, places, root / "data")
     assert again.wait(PATIENCE)
     assert np.isfinite([report.loss for report in again.reports]).all()
+
+
+def with_dropout(in_channels: int) -> Trunk:
+    trunk = TRUNKS["eenet8-narrow"](in_channels)
+    trunk.blocks.block1 = nn.Sequential(trunk.blocks.block1, nn.Dropout(0.3))
+    return trunk
+
+
+def test_trainings_side_by_side_are_each_what_they_are_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TRUNKS, "with-dropout", with_dropout)
+    network = tiny_recipe().network.model_dump() | {"backbone": "with-dropout"}
+
+    def begun(folder: str, seed: int) -> TrainingJob:
+        recipe = tiny_recipe([{"epochs": 2, "learning_rate": 0.1}], network=network, seed=seed)
+        return TrainingJob(recipe, root / folder / "tiny", LONG, Semaphore(1), root / "data")
+
+    def checksums(jobs: list[TrainingJob]) -> list[str]:
+        assert all(job.wait(PATIENCE) for job in jobs)
+        assert [job.mistake for job in jobs] == [""] * len(jobs)
+        return [job.result.sha256 for job in jobs if job.result is not None]
+
+    before = torch.get_rng_state()
+    alone = [one for seed in range(2) for one in checksums([begun(f"alone-{seed}", seed)])]
+    beside = checksums([begun(f"beside-{seed}", seed) for seed in range(2)])
+    assert beside == alone
+    assert len(set(alone)) == 2
+    assert torch.equal(torch.get_rng_state(), before)
