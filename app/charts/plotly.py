@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import pandas  # noqa: F401  # else plotly may look into one that another thread is importing
 import plotly.graph_objects as go
 import streamlit as st
 
