@@ -1,4 +1,4 @@
-"""The explorer. Start it with `streamlit run app/main.py` or `make app`."""
+"""The explorer. Start it with `streamlit run app/server.py` or `make app`."""
 
 import sys
 from pathlib import Path

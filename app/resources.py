@@ -1,22 +1,19 @@
-"""Models, tables and samples: loaded once, shared by all visitors, and bounded.
-
-What is shared never changes after loading (networks in eval mode, read-only arrays), so it need
-not be copied.
-"""
+"""Models, tables and samples: loaded once, and shared by all visitors."""
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial, wraps
+from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
-import streamlit as st
 from numpy.typing import NDArray
 
 from app.session import own_model_folder, own_model_names, own_pictures
+from app.shared import SharedResults
+from app.turns import Turns
+from app.wall_times import WallTimes
 from core.data.downloads import Downloads
 from core.data.prepared import ImageSet, load_prepared, prepared_path
 from core.data.samples import load_samples, sample_names
@@ -25,10 +22,10 @@ from core.data.uploads import Collection
 from core.exits.policy import Policy
 from core.exits.table import CostArray, ExitTable, IntArray
 from core.foundation.errors import UserError
-from core.hub.card import Card, load_card
+from core.hub.card import Card
 from core.hub.leaderboard import Entry
 from core.hub.leaderboard import leaderboard_entry as entry_of
-from core.hub.registry import as_zip, list_models, model_folder, tables_of
+from core.hub.registry import Catalogue, FoundModel, as_zip, find_model, tables_of
 from core.tuning.front import Front, front, replay
 
 if TYPE_CHECKING:
@@ -44,8 +41,15 @@ if TYPE_CHECKING:
 EXAMPLES = 200
 """How many test images stand in where no samples ship."""
 
-P = ParamSpec("P")
-R = TypeVar("R")
+
+def version_of(name: str) -> str:
+    """Return what tells a model from all others, those of its name with other weights included."""
+    return found(name).version
+
+
+RESULTS = SharedResults()
+"""What all visitors share, in one budget."""
+_shared, _of_model = RESULTS, partial(RESULTS, version=version_of)
 
 
 def threads() -> int:
@@ -57,10 +61,19 @@ def threads() -> int:
     return max(int(chosen), 1) if chosen.isdecimal() else 1
 
 
+@cache
+def _catalogue() -> Catalogue:
+    return Catalogue()
+
+
 def model_names() -> list[str]:
-    """Return the models to choose from: EENets, other early-exit models, plain ones."""
+    """Return the models to choose from: EENets, other early-exit models, plain ones.
+
+    Looks for models that came or changed since; other functions rely on what it found.
+    """
+    _catalogue().refresh()
     own = own_model_names()
-    shared = [name for name in list_models() if name not in own]
+    shared = [name for name in _catalogue().models if name not in own]
 
     def rank(name: str) -> tuple[bool, bool]:
         try:
@@ -72,82 +85,51 @@ def model_names() -> list[str]:
     return sorted([*shared, *own], key=rank)
 
 
-def folder_of(name: str) -> Path:
-    """Return a model's folder: this session's own models come before the shared ones."""
+def found(name: str) -> FoundModel:
+    """Return a model's folder and card: this session's own models come before the shared ones."""
     own = own_model_folder(name)
-    return model_folder(name) if own is None else own
+    return _catalogue().model(name) if own is None else find_model(own)
+
+
+def folder_of(name: str) -> Path:
+    """Return a model's folder."""
+    return found(name).folder
 
 
 def card_of(name: str) -> Card:
     """Return a model's card."""
-    path = folder_of(name) / "card.json"
-    return _card(str(path), path.stat().st_mtime_ns)
+    return found(name).card
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _card(path: str, changed: int) -> Card:
-    return load_card(Path(path))
-
-
-def version_of(name: str) -> str:
-    """Return what tells a model from all others, those of its name with other weights included."""
-    path = folder_of(name) / "table.npz"
-    changed = path.stat().st_mtime_ns if path.is_file() else 0
-    return f"{path} {changed} {card_of(name).sha256}"
-
-
-def _per_model(
-    cache: Callable[[Callable[..., Any]], Callable[..., Any]],
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Cache a function of a model, named first, and of more; a new version is worked out anew."""
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        def run(version: str, *arguments: Any) -> Any:
-            return function(*arguments)  # type: ignore[call-arg]
-
-        run.__qualname__ = function.__qualname__  # by which Streamlit tells functions apart
-        cached = cache(run)
-
-        @wraps(function)
-        def called(*arguments: P.args, **_: P.kwargs) -> R:
-            found: R = cached(version_of(str(arguments[0])), *arguments)
-            return found
-
-        return called
-
-    return decorate
-
-
-@_per_model(st.cache_resource(max_entries=4, show_spinner="Loading the network …"))
 def model(name: str) -> "Model":
     """Return a model with its network."""
+    here = found(name)
+    return _loaded(here.folder, here.version)
+
+
+@_shared("Loading the network …")
+def _loaded(folder: Path, version: str) -> "Model":
     import torch
 
     from core.hub.model import load
 
     torch.set_num_threads(threads())
-    return load(folder_of(name))
+    return load(folder)
 
 
-@_per_model(st.cache_data(max_entries=4, show_spinner=False))
+@_of_model()
 def archive(name: str) -> bytes:
     """Return a model's folder as a ZIP archive."""
     return as_zip(folder_of(name))
 
 
-@st.cache_resource(max_entries=1, show_spinner=False)
-def _turns() -> threading.BoundedSemaphore:
-    return threading.BoundedSemaphore(max((os.cpu_count() or 2) // threads(), 1))
+@cache
+def taking_turns() -> Turns:
+    """Return the turns of heavy work: no more networks run at once than there are cores for."""
+    return Turns(max((os.cpu_count() or 2) // threads(), 1))
 
 
-@contextmanager
-def taking_turns() -> Iterator[None]:
-    """Let no more networks run at once than there are cores for."""
-    with _turns():
-        yield
-
-
-@st.cache_resource(max_entries=1, show_spinner=False)
+@cache
 def downloads() -> Downloads:
     """Return the data sets that are being downloaded, for whichever visitor."""
     return Downloads()
@@ -158,15 +140,15 @@ def scoring(name: str, collection: Collection) -> "Job[Scored]":
     from core.foundation.jobs import Job
     from core.hub.scoring import score
 
-    scorer, turns = model(name), _turns()
+    scorer = model(name)
     return Job(
-        lambda on_progress: score(scorer, collection, on_progress, turn=lambda: turns),
+        lambda on_progress: score(scorer, collection, on_progress, turn=taking_turns()),
         "Scoring the images broke off, and the reason has been written to the log: try fewer, or "
         "other ones.",
     )
 
 
-@st.cache_resource(max_entries=1, show_spinner=False)
+@cache
 def training_places() -> threading.Semaphore:
     """Return places for trainings: one for every two cores, so that other visitors have theirs."""
     import torch
@@ -175,7 +157,7 @@ def training_places() -> threading.Semaphore:
     return threading.Semaphore(max((os.cpu_count() or 2) // (2 * threads()), 1))
 
 
-@_per_model(st.cache_resource(max_entries=8, show_spinner="Reading the exits' answers …"))
+@_of_model("Reading the exits' answers …")
 def tables(name: str) -> dict[str, ExitTable]:
     """Return the tables that a model was saved with, by split; needs no torch."""
     return tables_of(folder_of(name))
@@ -210,25 +192,25 @@ def shown_table(name: str) -> ExitTable:
     return table_on(name, shown_split(name))
 
 
-@_per_model(st.cache_resource(max_entries=32, show_spinner="Searching the best thresholds …"))
+@_of_model("Searching the best thresholds …")
 def front_of(name: str, criterion: str) -> Front:
     """Return the best policies there are on a model's calibration split."""
     return front(table_on(name, "calibration"), criterion)
 
 
-@_per_model(st.cache_data(max_entries=64, show_spinner="Searching the best thresholds …"))
+@_of_model("Searching the best thresholds …")
 def front_on(name: str, criterion: str, split: str) -> tuple[CostArray, CostArray, IntArray]:
     """Return relative costs and accuracies on ``split`` of policies of `front_of`, and which."""
     return replay(front_of(name, criterion), table_on(name, split))
 
 
-@_per_model(st.cache_data(max_entries=32, show_spinner="Comparing the methods …"))
+@_of_model("Comparing the methods …")
 def leaderboard_entry(name: str) -> Entry:
     """Return what a model achieves with its method's own score."""
     return entry_of(card_of(name), table_on(name, "calibration"), table_on(name, "test"))
 
 
-@_per_model(st.cache_resource(max_entries=64, show_spinner="Proving …"))
+@_of_model("Proving …")
 def guaranteed(name: str, criterion: str, epsilon: float, delta: float, risk: str) -> "Controlled":
     """Return the cheapest policy whose risk is proven on a model's calibration split."""
     from core.tuning.guarantee import control
@@ -236,7 +218,7 @@ def guaranteed(name: str, criterion: str, epsilon: float, delta: float, risk: st
     return control(table_on(name, "calibration"), criterion, epsilon, delta, risk=risk)
 
 
-@_per_model(st.cache_resource(max_entries=32, show_spinner="Choosing thresholds 200 times …"))
+@_of_model("Choosing thresholds 200 times …")
 def simulated(name: str, criterion: str, epsilon: float, samples: int) -> "Simulation":
     """Return what 200 calibration sets of a model's lead to, with risk control and without."""
     from core.tuning.guarantee import agreement_path, simulate
@@ -251,7 +233,7 @@ def samples(dataset: str) -> ImageSet | None:
     return _samples(source) if source in sample_names() else None
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@_shared()
 def _samples(dataset: str) -> ImageSet:
     return load_samples(dataset)
 
@@ -270,7 +252,7 @@ def test_images(dataset: str) -> ImageSet | None:
     return _test_images(dataset, str(path.parents[1]), path.stat().st_mtime_ns)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Reading the test images …")
+@_shared("Reading the test images …")
 def _test_images(dataset: str, root: str, changed: int) -> ImageSet:
     return load_prepared(dataset, "test", Path(root))
 
@@ -292,23 +274,25 @@ def examples(card: Card) -> ImageSet | None:
     return prepared.select(np.arange(0, len(prepared), apart)[:EXAMPLES])
 
 
-@_per_model(st.cache_resource(max_entries=4, show_spinner="Running the network on the samples …"))
+@_of_model("Running the network on the samples …")
 def sample_table(name: str) -> ExitTable:
     """Return every exit's answers to the samples that ship for a model's data set."""
     shipped = samples(card_of(name).dataset)
     assert shipped is not None
-    with taking_turns():
-        return model(name).table(shipped.images, shipped.labels)
+    runner = model(name)
+    with taking_turns()():
+        return runner.table(shipped.images, shipped.labels)
 
 
-@_per_model(st.cache_data(max_entries=256, show_spinner=False))
+@_of_model()
 def table_of(name: str, images: NDArray[np.uint8]) -> ExitTable:
     """Return every exit's answers to some images, (N, H, W, C) as the network reads them."""
-    with taking_turns():
-        return model(name).table(images)
+    runner = model(name)
+    with taking_turns()():
+        return runner.table(images)
 
 
-@_per_model(st.cache_data(max_entries=1024, show_spinner=False))
+@_of_model()
 def saliency_map(
     name: str, pixels: NDArray[np.uint8], exit_index: int, target: int, method: str
 ) -> NDArray[np.float32]:
@@ -316,24 +300,32 @@ def saliency_map(
     from core.analysis.saliency import SALIENCY
 
     network = model(name)
-    with taking_turns():
+    with taking_turns()():
         image = network.normalised(pixels[None])
         return SALIENCY[method].function(network.network, image, exit_index, target)
 
 
-@_per_model(st.cache_data(max_entries=1024, show_spinner=False, hash_funcs={Policy: repr}))
-def measured_seconds(name: str, pixels: NDArray[np.uint8], policy: Policy) -> tuple[float, float]:
-    """Return the wall time of really running one image with ``policy``, and without early exits."""
-    from core.deploy.benchmark import median_seconds_of_each
+@cache
+def _wall_times() -> WallTimes:
+    return WallTimes(taking_turns())
 
-    runner = model(name)
-    never = Policy.never(policy.criterion, runner.card.num_exits)
-    with taking_turns():
-        skipping, whole = median_seconds_of_each(
-            [partial(runner.predict, pixels[None], chosen) for chosen in (policy, never)],
-            repeats=9,
-        )
-    return skipping, whole
+
+def wall_time(
+    name: str, pixels: NDArray[np.uint8], policy: Policy, exit_index: int
+) -> "Job[tuple[float, float]]":
+    """Return the job that measures a single image: with early exits, and without.
+
+    It is measured once for all images that leave at an exit: the thresholds do not matter then.
+
+    Args:
+        name: of the model.
+        pixels: (H, W, C) of such an image.
+        policy: under which it leaves there.
+        exit_index: the exit.
+    """
+    here = found(name)
+    key = (here.version, policy.criterion, policy.enabled, exit_index)
+    return _wall_times().of(key, partial(_loaded, here.folder, here.version), pixels, policy)
 
 
 def timed(
@@ -343,11 +335,11 @@ def timed(
     from core.deploy.benchmark import time_models
 
     running = [(model(name), policy) for name, policy in entries]
-    with taking_turns():
+    with taking_turns()():
         return time_models(running, images, batch_size, repeats=3)
 
 
-@st.cache_data(max_entries=32, show_spinner="Looking for places to cut the network …")
+@_shared("Looking for places to cut the network …")
 def cut_points(backbone: str, num_classes: int, image_size: int) -> "tuple[CutPoint, ...]":
     """Return the places of a network where early exits may stand.
 
@@ -359,7 +351,7 @@ def cut_points(backbone: str, num_classes: int, image_size: int) -> "tuple[CutPo
     return OwnNetwork(backbone, num_classes, image_size).cut_points()
 
 
-@_per_model(st.cache_resource(max_entries=32, show_spinner=False))
+@_of_model()
 def stages_of(name: str) -> "tuple[StageOutline, ...]":
     """Return the blocks and shapes of a model's stages."""
     from core.networks.build import build_hollow
@@ -368,9 +360,7 @@ def stages_of(name: str) -> "tuple[StageOutline, ...]":
     return outline(build_hollow(card_of(name).spec))
 
 
-@_per_model(
-    st.cache_resource(max_entries=32, show_spinner="Training every part for a few batches …")
-)
+@_of_model("Training every part for a few batches …")
 def training_times(name: str, renewed: int) -> "TrainingTimes":
     """Return how long every part of a model takes to learn from a batch, measured on this machine.
 
@@ -384,7 +374,7 @@ def training_times(name: str, renewed: int) -> "TrainingTimes":
 
     torch.set_num_threads(threads())
     spec = card_of(name).spec
-    with taking_turns():
+    with taking_turns()():
         return time_training(spec, usual_batch(spec.image_size))
 
 
@@ -397,5 +387,5 @@ def part_times(name: str, batch_sizes: Sequence[int]) -> "tuple[PartTimes, ...]"
     size = runner.card.spec.image_size
     blank = np.zeros((1, size, size, runner.card.spec.in_channels), np.uint8)
     images = blank if shipped is None else shipped.images
-    with taking_turns():
+    with taking_turns()():
         return tuple(time_parts(runner, images, batch_size) for batch_size in batch_sizes)

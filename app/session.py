@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
+from app.shared import in_a_session
 from core.hub.registry import models_in
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def own_models() -> OwnModels:
 
 def own_model_names() -> list[str]:
     """Return the models that were trained in this session, in that order."""
-    if _MODELS not in st.session_state:  # without a training there is no folder to make
+    if not in_a_session() or _MODELS not in st.session_state:  # then there is no folder to make
         return []
     names = models_in(own_models().folder)
     return sorted(names, key=lambda name: int(re.sub(r"\D", "", name)))

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 120  # seconds; a busy machine imports slowly
 
 
-STREAMLIT = ["-m", "streamlit", "run", "app/main.py", "--server.port={port}"]
+STREAMLIT = ["-m", "streamlit", "run", "app/server.py", "--server.port={port}"]
 ADDRESS = "127.0.0.1"
 
 

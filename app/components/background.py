@@ -23,9 +23,19 @@ def waiting(job: Job[Any], cancel: str, note: str) -> None:
     st.fragment(_watch, run_every=EVERY)(job, cancel, note)
 
 
-def _watch(job: Job[Any], cancel: str, note: str) -> None:
+def rerun_when_done(job: Job[Any]) -> None:
+    """Have the page run anew once a job is done, without a sign of it until then."""
+    if job.running:
+        st.fragment(_rerun_if_done, run_every=EVERY)(job)
+
+
+def _rerun_if_done(job: Job[Any]) -> None:
     if not job.running:
         st.rerun()
+
+
+def _watch(job: Job[Any], cancel: str, note: str) -> None:
+    _rerun_if_done(job)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(job.fraction, job.message or "Getting ready …")
         st.button(

@@ -11,6 +11,7 @@ from app import resources, state, text
 from app.charts import exits, plotly
 from app.charts.network import ladder, rungs_of
 from app.components import remaining_classes
+from app.components.background import rerun_when_done
 from app.components.html import Reading, heading, readings, saving, section
 from app.components.live import STAGES, live, table_here
 from app.components.model_choice import choices
@@ -22,6 +23,7 @@ from core.analysis.corruptions import CORRUPTIONS, corrupt
 from core.exits.criteria import CRITERIA
 from core.exits.routing import Routing, route
 from core.foundation.files import csv_text
+from core.foundation.jobs import Job
 from core.hub.card import Card
 
 TOP = 5
@@ -173,8 +175,9 @@ def _ladder(card: Card, view: state.View, picture: Picture, routing: Routing) ->
         ],
         [None if picture.label is None else label == picture.label for label in labels],
     )
+    timing = resources.wall_time(view.model, picture.pixels, policy, exit_index)
     live(
-        readings(_readings(card, view, picture, routing, answers[exit_index]))
+        readings(_readings(card, routing, answers[exit_index], timing))
         + ladder(rungs, exit_index, CRITERIA[policy.criterion].title),
         "",
         table_here(table, policy),
@@ -187,6 +190,7 @@ def _ladder(card: Card, view: state.View, picture: Picture, routing: Routing) ->
         answers=answers,
         leaves=exit_index,
     )
+    rerun_when_done(timing)
 
 
 def _remaining_classes(card: Card, routing: Routing) -> None:
@@ -223,21 +227,23 @@ def _answer(card: Card, picture: Picture, answer: int, index: int) -> dict[str, 
 
 
 def _readings(
-    card: Card, view: state.View, picture: Picture, routing: Routing, answer: Mapping[str, str]
+    card: Card, routing: Routing, answer: Mapping[str, str], timing: Job[tuple[float, float]]
 ) -> list[Reading]:
     stages = STAGES.format(done=int(routing.exits[0]) + 1, all=card.num_exits)
-    seconds, whole = resources.measured_seconds(view.model, picture.pixels, view.policy)
     return [
         saving(card, float(routing.costs[0]), _MACS),
         Reading("answer", "Answer", answer["text"], answer["note"], tone=answer["tone"]),
         Reading("exit", "Leaves at", answer["exit"], stages),
-        Reading(
-            "time",
-            "Measured here",
-            text.milliseconds(seconds),
-            f"{text.milliseconds(whole)} without early exits",
-        ),
+        _time(timing),
     ]
+
+
+def _time(timing: Job[tuple[float, float]]) -> Reading:
+    if timing.result is None:
+        note = "being measured …" if timing.running else "could not be measured"
+        return Reading("time", "Measured here", text.MISSING, note)
+    early, whole = map(text.milliseconds, timing.result)
+    return Reading("time", "Measured here", early, f"{whole} without early exits")
 
 
 def _insight(card: Card, view: state.View, picture: Picture, routing: Routing) -> None:

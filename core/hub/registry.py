@@ -8,6 +8,8 @@ import os
 import warnings
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.exits.table import ExitTable
@@ -47,6 +49,82 @@ def list_models() -> list[str]:
         if len(folders) > 1:
             warnings.warn(ambiguous(name, folders), stacklevel=2)
     return list(models)
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model as its files are now.
+
+    Attributes:
+        folder: with its files.
+        version: differs from that of every other model, and of this one with other files.
+        readable: its card, unless something is wrong.
+        mistake: a sentence on what is wrong.
+    """
+
+    folder: Path
+    version: str
+    readable: Card | None
+    mistake: str = ""
+
+    @property
+    def card(self) -> Card:
+        """Its card.
+
+        Raises:
+            UserError: the card is damaged, or several models have the name.
+        """
+        if self.readable is None:
+            raise UserError(self.mistake)
+        return self.readable
+
+
+def find_model(folder: Path, known: FoundModel | None = None) -> FoundModel:
+    """Return the model in a folder; ``known`` itself, unless its files have changed."""
+    version = _version(folder)
+    if known is not None and known.version == version:
+        return known
+    try:
+        return FoundModel(folder, version, load_card(folder / CARD))
+    except UserError as error:
+        return FoundModel(folder, version, None, str(error))
+
+
+def _version(folder: Path) -> str:
+    """Return a folder with the times and sizes of its files: weights belong to their card."""
+    marks = [str(folder)]
+    for file in (CARD, TABLE):
+        with suppress(OSError):
+            facts = (folder / file).stat()
+            marks.append(f"{file} {facts.st_mtime_ns} {facts.st_size}")
+    return " ".join(marks)
+
+
+class Catalogue:
+    """The models on this machine as they were at the last look, for many readers at once."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, FoundModel] = {}
+        """By name."""
+
+    def refresh(self) -> None:
+        """Look again: read the cards of models that came or changed."""
+        self.models = {
+            name: find_model(folders[0], self.models.get(name))
+            if len(folders) == 1
+            else FoundModel(folders[0], _version(folders[0]), None, ambiguous(name, folders))
+            for name, folders in model_folders().items()
+        }
+
+    def model(self, name: str) -> FoundModel:
+        """Return a model by its name; looks again for one that was not there.
+
+        Raises:
+            UserError: there is none of this name.
+        """
+        if name not in self.models:
+            self.refresh()
+        return self.models.get(name) or find_model(model_folder(name))
 
 
 def models_in(folder: Path) -> list[str]:

@@ -39,7 +39,8 @@ def score(
         model: whose exits are run.
         collection: files; unreadable ones are skipped, with the reason.
         on_progress: called for each picture; an exception from it ends the work.
-        turn: entered for every batch, so that other jobs can run in between.
+        turn: entered for every picture that is read and every batch that is scored, so that
+            other jobs can run in between.
 
     Raises:
         UserError: none of the pictures can be read.
@@ -48,14 +49,15 @@ def score(
     reader = OwnReader(card.classes, card.evaluation_transform, light_on_dark(card.dataset))
     tables = []
     for first in range(0, len(collection), BATCH):
-        with turn():
-            batch = []
-            for number, file in enumerate(collection.files[first : first + BATCH], first):
-                on_progress(number / len(collection), f"{number:,} of {len(collection):,} pictures")
+        batch = []
+        for number, file in enumerate(collection.files[first : first + BATCH], first):
+            on_progress(number / len(collection), f"{number:,} of {len(collection):,} pictures")
+            with turn():
                 pixels = reader.read(file)
-                if pixels is not None:
-                    batch.append(pixels)
-            if batch:
+            if pixels is not None:
+                batch.append(pixels)
+        if batch:
+            with turn():
                 tables.append(model.table(np.stack(batch)))
     on_progress(1.0, f"{len(collection):,} of {len(collection):,} pictures")
     pictures = reader.all_read(collection.skipped)
