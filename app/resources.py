@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,14 +20,19 @@ from core.data.prepared import ImageSet, load_prepared, prepared_path
 from core.data.samples import load_samples, sample_names
 from core.data.splits import SAMPLES_ONLY
 from core.data.uploads import Collection
+from core.exits.criteria import CRITERIA
+from core.exits.metrics import confusion, reliability
 from core.exits.policy import Policy
+from core.exits.report import Report, evaluate
 from core.exits.table import CostArray, ExitTable, IntArray
 from core.foundation.errors import UserError
 from core.hub.card import Card
 from core.hub.leaderboard import Entry
 from core.hub.leaderboard import leaderboard_entry as entry_of
+from core.hub.methods import own_criterion
 from core.hub.registry import Catalogue, FoundModel, as_zip, find_model, tables_of
-from core.tuning.front import Front, front, replay
+from core.hub.registry import front_of as search_front
+from core.tuning.front import Front, replay
 
 if TYPE_CHECKING:
     from core.deploy.benchmark import PartTimes, Timing
@@ -192,10 +198,34 @@ def shown_table(name: str) -> ExitTable:
     return table_on(name, shown_split(name))
 
 
+@_of_model()
+def report_on(name: str, split: str, policy: Policy) -> Report:
+    """Return what a policy achieves on a split."""
+    return evaluate(table_on(name, split), policy)
+
+
+@_of_model()
+def reliability_on(
+    name: str, split: str, exit_index: int, temperatures: tuple[float, ...] | None
+) -> tuple[CostArray, CostArray, IntArray]:
+    """Return the reliability of an exit on a split, as `core.exits.metrics.reliability`."""
+    table = table_on(name, split)
+    never = Policy.never("max_probability", table.num_exits)
+    calibrated = replace(never, temperatures=temperatures).apply_temperatures(table)
+    probability = CRITERIA["max_probability"].score(calibrated, exit_index)
+    return reliability(probability, table.right[:, exit_index])
+
+
+@_of_model()
+def confusion_on(name: str, split: str, exit_index: int) -> IntArray:
+    """Return how often an exit answers each label by each class on a split, (K, K)."""
+    return confusion(table_on(name, split), exit_index)
+
+
 @_of_model("Searching the best thresholds …")
 def front_of(name: str, criterion: str) -> Front:
     """Return the best policies there are on a model's calibration split."""
-    return front(table_on(name, "calibration"), criterion)
+    return search_front(folder_of(name), table_on(name, "calibration"), criterion)
 
 
 @_of_model("Searching the best thresholds …")
@@ -207,7 +237,9 @@ def front_on(name: str, criterion: str, split: str) -> tuple[CostArray, CostArra
 @_of_model("Comparing the methods …")
 def leaderboard_entry(name: str) -> Entry:
     """Return what a model achieves with its method's own score."""
-    return entry_of(card_of(name), table_on(name, "calibration"), table_on(name, "test"))
+    card = card_of(name)
+    front = front_of(name, own_criterion(card.method, card.criteria))
+    return entry_of(card, front, table_on(name, "test"))
 
 
 @_of_model("Proving …")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -79,14 +80,14 @@ def accuracy_and_cost(
     for symbol, spot in zip(cycle(_STARS), plain, strict=False):
         marker = {"symbol": symbol, "size": 15, "color": hues.ink}
         _spot(figure, spot, hover, marker, mode="markers")
+    x = {
+        "title": "relative cost (plain network = 100 %)",
+        "tickformat": ".0%",
+        "rangemode": "tozero",
+    }
     if in_macs:  # networks of other sizes lie apart by factors, and would stick to the edges
-        _macs_axis(figure)
-    else:
-        figure.update_xaxes(
-            title="relative cost (plain network = 100 %)", tickformat=".0%", rangemode="tozero"
-        )
-    figure.update_yaxes(title="accuracy", tickformat=".1%")
-    return styled(figure, 430)
+        x = _macs_axis(figure)
+    return styled(figure, 430, x, {"title": "accuracy", "tickformat": ".1%"})
 
 
 def _spot(
@@ -102,16 +103,16 @@ def _spot(
     )
 
 
-def _macs_axis(figure: go.Figure) -> None:
-    """Make the axis of MACs fit what was drawn: call it last."""
+def _macs_axis(figure: go.Figure) -> dict[str, Any]:
+    """Return the axis of MACs for what was drawn."""
     macs = [cost for trace in figure.data for cost in trace.x]
     wide = max(macs) > _WIDE * min(macs)
-    figure.update_xaxes(
-        title="MACs per image, logarithmic",
-        type="log",
-        dtick=1 if wide else "D2",  # each decade, or 1, 2 and 5 of each
-        tickformat=".3~s",
-    )
+    return {
+        "title": "MACs per image, logarithmic",
+        "type": "log",
+        "dtick": 1 if wide else "D2",  # each decade, or 1, 2 and 5 of each
+        "tickformat": ".3~s",
+    }
 
 
 def every_method(
@@ -174,16 +175,15 @@ def every_method(
         marker={"symbol": "star", "size": 13, "color": colours().ink},
         hovertemplate=f"%{{text}}, plain<br>{hover}<extra></extra>",
     )
-    _macs_axis(figure)
     ticks = _error_ticks([error for trace in figure.data for error in trace.y])
-    figure.update_yaxes(
-        title="accuracy (log error)",
-        type="log",
-        autorange="reversed",
-        tickvals=ticks,
-        ticktext=[f"{100 * (1 - error):g}%" for error in ticks],
-    )
-    return styled(figure, 540)
+    y = {
+        "title": "accuracy (log error)",
+        "type": "log",
+        "autorange": "reversed",
+        "tickvals": ticks,
+        "ticktext": [f"{100 * (1 - error):g}%" for error in ticks],
+    }
+    return styled(figure, 540, _macs_axis(figure), y)
 
 
 def _errors(accuracies: Sequence[float]) -> list[float]:

@@ -1,11 +1,11 @@
 """Figures of a training run, epoch by epoch, with room for the epochs that are still to come."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from app.charts.plotly import SERIES, colours, hatched, line, styled
+from app.charts.plotly import LEGEND, SERIES, colours, hatched, line, styled
 
 if TYPE_CHECKING:
     from core.training.progress import EpochReport
@@ -37,24 +37,22 @@ def epoch_figures(
             marker=hatched(SERIES[index % len(SERIES)][0], _SHAPES[index % len(_SHAPES)]),
             hovertemplate=f"{name}: %{{y:.1%}}<br>epoch %{{x}}<extra></extra>",
         )
-    shares.update_layout(barmode="stack", bargap=0.12)
     spent = [report.relative_cost for report in reports]
     right = [report.policy_accuracy for report in reports]
     _line(cost, 0, "relative cost", done, spent, "%{y:.1%}")
     _line(cost, 1, "right", done, right, "%{y:.1%}")
     _line(loss, 0, "loss", done, [report.loss for report in reports], "%{y:.3f}")
-    for figure, top in ((accuracy, 1.03), (shares, 1), (cost, 1.1)):
-        figure.update_yaxes(range=[0, top], tickformat=".0%")
-    loss.update_yaxes(rangemode="tozero")
-    figures = {
-        "Accuracy of each exit, had all left there": accuracy,
-        "Who leaves where, at thresholds of 0.5": shares,
-        "Cost of that, and how many are right": cost,
-        "Loss on the training images": loss,
+    drawn = {
+        "Accuracy of each exit, had all left there": (accuracy, _share(1.03)),
+        "Who leaves where, at thresholds of 0.5": (shares, _share(1)),
+        "Cost of that, and how many are right": (cost, _share(1.1)),
+        "Loss on the training images": (loss, {"rangemode": "tozero"}),
     }
-    for figure in figures.values():
-        _by_epoch(figure, epochs, supervised)
-    return figures
+    return {title: _by_epoch(figure, y, epochs, supervised) for title, (figure, y) in drawn.items()}
+
+
+def _share(top: float) -> dict[str, Any]:
+    return {"range": [0, top], "tickformat": ".0%"}
 
 
 def _line(
@@ -63,10 +61,20 @@ def _line(
     line(figure, index, name, x, y, f"{name}: {shown}<br>epoch %{{x}}", marker={"size": 8})
 
 
-def _by_epoch(figure: go.Figure, epochs: int, supervised: int) -> None:
-    figure.update_xaxes(range=[0.4, epochs + 0.6], title="epoch", dtick=1 if epochs < 11 else None)
+def _by_epoch(figure: go.Figure, y: dict[str, Any], epochs: int, supervised: int) -> go.Figure:
     if supervised:
         dotted = {"color": colours().quiet, "width": 2, "dash": "dot"}
         figure.add_vline(x=supervised + 0.5, line=dotted)
-    styled(figure, _HEIGHT)
-    figure.update_layout(showlegend=True, uirevision="training", legend_traceorder="normal")
+    x = {"range": [0.4, epochs + 0.6], "title": "epoch", "dtick": 1 if epochs < 11 else None}
+    legend = {**LEGEND, "traceorder": "normal"}
+    return styled(
+        figure,
+        _HEIGHT,
+        x,
+        y,
+        showlegend=True,
+        uirevision="training",
+        legend=legend,
+        barmode="stack",
+        bargap=0.12,
+    )

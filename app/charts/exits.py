@@ -37,9 +37,12 @@ def severity(
             text=[names[exit_index] for exit_index in exits],
         )
     here(figure, now)
-    figure.update_xaxes(title="severity", tickformat=".0%", range=[-0.02, 1.02])
-    figure.update_yaxes(title="score", range=[-0.04, 1.06])
-    return styled(figure, 300)
+    return styled(
+        figure,
+        300,
+        x={"title": "severity", "tickformat": ".0%", "range": [-0.02, 1.02]},
+        y={"title": "score", "range": [-0.04, 1.06]},
+    )
 
 
 def reliability(probabilities: CostArray, accuracies: CostArray, counts: IntArray) -> go.Figure:
@@ -69,9 +72,9 @@ def reliability(probabilities: CostArray, accuracies: CostArray, counts: IntArra
         marker={"size": 9},
         customdata=counts,
     )
-    figure.update_xaxes(title="probability of the answer", tickformat=".0%", range=[0, 1.02])
-    figure.update_yaxes(title="accuracy", tickformat=".0%", range=[0, 1.02])
-    return styled(figure, 380)
+    share = {"tickformat": ".0%", "range": [0, 1.02]}
+    x, y = {"title": "probability of the answer"}, {"title": "accuracy"}
+    return styled(figure, 380, x | share, y | share)
 
 
 def confusion(counts: IntArray, classes: Sequence[str]) -> go.Figure:
@@ -97,9 +100,9 @@ def confusion(counts: IntArray, classes: Sequence[str]) -> go.Figure:
         textfont={"color": colours().ink},
         hovertemplate="%{y} answered as %{x}: %{z:,} times<extra></extra>",
     )
-    figure.update_xaxes(title="answer", type="category", showgrid=False)
-    figure.update_yaxes(title="label", type="category", autorange="reversed", showgrid=False)
-    return styled(figure, 380)
+    names = {"type": "category", "showgrid": False}
+    x, y = {"title": "answer"}, {"title": "label", "autorange": "reversed"}
+    return styled(figure, 380, x | names, y | names)
 
 
 def cost_beside_accuracy(
@@ -128,9 +131,9 @@ def cost_beside_accuracy(
             marker=hatched(colour, shape),
             hovertemplate=f"%{{x}}: {name} %{{y:.2%}}<extra></extra>",
         )
-    figure.update_yaxes(tickformat=".0%", range=[0, max(1.12, 1.12 * float(costs.max()))])
-    figure.update_layout(barmode="group", bargap=0.3)
-    return styled(figure, 400)
+    top = max(1.12, 1.12 * float(costs.max()))
+    y = {"tickformat": ".0%", "range": [0, top]}
+    return styled(figure, 400, y=y, barmode="group", bargap=0.3)
 
 
 def risks(naive: CostArray, proven: CostArray, epsilon: float) -> go.Figure:
@@ -156,7 +159,5 @@ def risks(naive: CostArray, proven: CostArray, epsilon: float) -> go.Figure:
         )
     note = {"text": "allowed", "font": {"color": colours().ink, "size": 14}}
     here(figure, epsilon, annotation=note)
-    figure.update_layout(barmode="overlay")
-    figure.update_xaxes(title="accuracy lost on all images", tickformat=".1%")
-    figure.update_yaxes(title="calibration sets")
-    return styled(figure, 360)
+    x = {"title": "accuracy lost on all images", "tickformat": ".1%"}
+    return styled(figure, 360, x, {"title": "calibration sets"}, barmode="overlay")

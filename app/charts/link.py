@@ -40,6 +40,9 @@ def seconds_against_rate(
         hovertemplate="from %{x:.3s}bit/s on another<br>plan is the quickest<extra></extra>",
     )
     here(figure, now)
-    figure.update_xaxes(type="log", title="link (bit/s)", tickformat=".0s", dtick=1)
-    figure.update_yaxes(type="log", title="seconds per epoch", tickformat=".2~s")
-    return styled(figure, 430)
+    return styled(
+        figure,
+        430,
+        x={"type": "log", "title": "link (bit/s)", "tickformat": ".0s", "dtick": 1},
+        y={"type": "log", "title": "seconds per epoch", "tickformat": ".2~s"},
+    )

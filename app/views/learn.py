@@ -16,7 +16,7 @@ from app.components.threshold_charts import curve, histograms, live_split, repor
 from app.components.widgets import bound
 from app.state import Settings, parameter, whole
 from core.exits.criteria import CRITERIA
-from core.exits.report import evaluate
+from core.exits.report import Report
 from core.hub.card import Card
 
 SIZES = (200, 500, 1000, 2000)
@@ -164,13 +164,17 @@ def _when(card: Card, view: state.View) -> None:
 
 def _how_much(card: Card, view: state.View) -> None:
     table = resources.shown_table(view.model)
-    chart, moving = curve(card, view, table, evaluate(table, view.policy))
+    chart, moving = curve(card, view, table, _report(view))
     live_split(card, view, table, _readings(card, view) + chart, "", "learn-curve", **moving)
 
 
 def _readings(card: Card, view: state.View) -> str:
-    report = evaluate(resources.shown_table(view.model), view.policy)
-    return readings(report_readings(card, report, resources.shown_split(view.model)))
+    split = resources.shown_split(view.model)
+    return readings(report_readings(card, _report(view), split))
+
+
+def _report(view: state.View) -> Report:
+    return resources.report_on(view.model, resources.shown_split(view.model), view.policy)
 
 
 def _guarantee(card: Card, view: state.View) -> None:

@@ -15,9 +15,9 @@ from app.components.model_choice import choices, split_note
 from app.components.threshold_charts import curve, histograms, live_split, report_readings
 from app.components.widgets import save_button
 from core.exits.criteria import CRITERIA
-from core.exits.metrics import confusion, most_confused, reliability
+from core.exits.metrics import most_confused
 from core.exits.policy import Policy
-from core.exits.report import Report, classes_left, evaluate
+from core.exits.report import Report, classes_left
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.card import Card
@@ -69,8 +69,8 @@ def _readings(card: Card, report: Report, calibration: Report, split: str) -> li
 def _figures(card: Card, view: state.View) -> None:
     split, table = resources.shown_split(view.model), resources.shown_table(view.model)
     many = f"All {len(table):,} {split} images"
-    report = evaluate(table, view.policy)
-    calibration = evaluate(resources.table_on(view.model, "calibration"), view.policy)
+    report = resources.report_on(view.model, split, view.policy)
+    calibration = resources.report_on(view.model, "calibration", view.policy)
     chart, moving = curve(card, view, table, report)
     live_split(
         card,
@@ -132,19 +132,18 @@ def _one_exit(card: Card, view: state.View) -> None:
     )
     if exit_index is None or exit_index >= card.num_exits:
         exit_index = 0
-    table = resources.shown_table(view.model)
-    probability = CRITERIA["max_probability"].score(
-        view.policy.apply_temperatures(table), exit_index
-    )
+    split = resources.shown_split(view.model)
     sure, mixed_up = st.columns(2, gap="large")
     with sure:
         plotly.show(
-            exits.reliability(*reliability(probability, table.right[:, exit_index])),
+            exits.reliability(
+                *resources.reliability_on(view.model, split, exit_index, view.policy.temperatures)
+            ),
             "reliability",
             "Reliability diagram: how often answers of a probability are right",
         )
     with mixed_up:
-        counts = confusion(table, exit_index)
+        counts = resources.confusion_on(view.model, split, exit_index)
         shown = list(range(len(counts)))
         if len(counts) > _MOST_CLASSES:
             shown = most_confused(counts, _FEWER_CLASSES).tolist()

@@ -10,8 +10,8 @@ from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.card import Card
 from core.hub.methods import own_criterion
-from core.hub.registry import card_of, shipped_models, shipped_table
-from core.tuning.front import best_within_cost, cheapest_within_drop, front, replay
+from core.hub.registry import card_of, front_of, shipped_models, shipped_table
+from core.tuning.front import Front, best_within_cost, cheapest_within_drop, replay
 
 SPLITS = ("calibration", "test")
 BUDGETS = (0.25, 0.5, 0.6, 0.7, 0.8)
@@ -65,20 +65,19 @@ class Entry:
         return asdict(self)
 
 
-def leaderboard_entry(card: Card, calibration: ExitTable, test: ExitTable) -> Entry:
+def leaderboard_entry(card: Card, calibration: Front, test: ExitTable) -> Entry:
     """Return the leaderboard entry of a model.
 
     Args:
         card: of an early-exit model.
-        calibration: its table of that split.
-        test: likewise.
+        calibration: the front of its method's criterion on that split.
+        test: the table of that split.
 
     Raises:
         UserError: a table without labels.
     """
-    criterion = own_criterion(card.method, card.criteria)
-    fronts = [front(calibration, criterion)]
-    cost, accuracy, _ = replay(fronts[0], test)
+    criterion, fronts = calibration.criterion, [calibration]
+    cost, accuracy, _ = replay(calibration, test)
     reference = card.reference_accuracy("calibration")
     policies = {budget: _reached(best_within_cost, fronts, budget) for budget in BUDGETS}
     drops = {drop: _reached(cheapest_within_drop, fronts, reference, drop) for drop in DROPS}
@@ -118,10 +117,12 @@ def early_exit_cards(dataset: str) -> list[Card]:
 
 def leaderboard(cards: Sequence[Card]) -> list[Entry]:
     """Return the entries of shipped models."""
-    return [
-        leaderboard_entry(card, *(shipped_table(card.name, split) for split in SPLITS))
-        for card in cards
-    ]
+    entries = []
+    for card in cards:
+        calibration, test = (shipped_table(card.name, split) for split in SPLITS)
+        criterion = own_criterion(card.method, card.criteria)
+        entries.append(leaderboard_entry(card, front_of(card.name, calibration, criterion), test))
+    return entries
 
 
 def _reached(choose: Callable[..., Policy], *goal: Any) -> Policy | None:

@@ -17,9 +17,13 @@ from core.exits.table_file import load_tables
 from core.foundation.errors import UserError, nearest
 from core.foundation.places import PRETRAINED
 from core.hub.card import Card, load_card
+from core.tuning.front import Front
+from core.tuning.front_file import stored_or_searched
 
 WEIGHTS, TABLE, CARD = "weights.safetensors", "table.npz", "card.json"
 """Files in a model's folder; the table is optional."""
+FRONTS = "fronts.npz"
+"""Accuracy–cost fronts of the table, in the same folder; optional, too."""
 RUNS = Path("runs")
 """Folder for trainings in the working directory; their models are ``NAME/model``."""
 
@@ -197,11 +201,23 @@ def shipped_table(name_or_folder: str | Path, split: str) -> ExitTable:
     return tables[split]
 
 
+def front_of(name_or_folder: str | Path, calibration: ExitTable, criterion: str) -> Front:
+    """Return the accuracy–cost front of a model's criterion, searched unless it is stored.
+
+    Args:
+        name_or_folder: of the model.
+        calibration: its table of that split.
+        criterion: a name in `core.exits.criteria.CRITERIA`.
+    """
+    path = model_folder(name_or_folder) / FRONTS
+    return stored_or_searched(path, calibration, criterion)
+
+
 def as_zip(folder: Path) -> bytes:
     """Return a ZIP archive of a model's folder, to be unpacked in a folder of models."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in (CARD, WEIGHTS, TABLE):
+        for file in (CARD, WEIGHTS, TABLE, FRONTS):
             if (folder / file).is_file():
                 archive.write(folder / file, f"{folder.name}/{file}")
     return content.getvalue()

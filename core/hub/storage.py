@@ -15,8 +15,9 @@ from core.exits.table_file import save_tables
 from core.foundation.errors import UserError
 from core.foundation.files import atomic_folder, write_json
 from core.hub.card import Card
-from core.hub.registry import CARD, TABLE, WEIGHTS
+from core.hub.registry import CARD, FRONTS, TABLE, WEIGHTS
 from core.networks.network import ExitNetwork
+from core.tuning.front_file import save_fronts
 
 
 def write_model(
@@ -51,11 +52,26 @@ def write_model(
         save_file({name: _compact(tensor) for name, tensor in state.items()}, partial / WEIGHTS)
         if tables:
             save_tables(partial / TABLE, tables)
+        write_fronts(partial, card, tables)
         versions = {"python": platform.python_version(), "torch": torch.__version__}
         checksum = sha256(partial / WEIGHTS)
         card = card.model_copy(update={"sha256": checksum, "versions": versions})
         write_json(partial / CARD, card.model_dump(mode="json"))
     return card
+
+
+def write_fronts(folder: Path, card: Card, tables: Mapping[str, ExitTable]) -> None:
+    """Search the accuracy–cost front of every criterion of a model, and write them.
+
+    Args:
+        folder: of the model.
+        card: of the model.
+        tables: by split, as they are stored; without labelled calibration samples, or without
+            early exits, nothing is written.
+    """
+    calibration = tables.get("calibration")
+    if calibration is not None and calibration.labelled.all() and card.num_exits > 1:
+        save_fronts(folder / FRONTS, calibration, card.criteria)
 
 
 def _compact(tensor: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from core.exits.routing import route
 from core.hub.leaderboard import BUDGETS, early_exit_cards, leaderboard_entry
 from core.hub.methods import own_criterion
 from core.hub.registry import card_of, shipped_models, shipped_table
+from core.tuning.front import front
 from core.tuning.validated import validated_thresholds
 from tests.app.pages import button, errors, html, opened, opened_page, opened_thresholds, policy
 
@@ -82,9 +83,8 @@ def test_every_method_stands_on_one_chart() -> None:
     for card in early_exit_cards("mnist"):
         assert card.name in table
     card = card_of(MODEL)
-    found = leaderboard_entry(
-        card, *(shipped_table(MODEL, split) for split in ("calibration", "test"))
-    )
+    calibration, test = (shipped_table(MODEL, split) for split in ("calibration", "test"))
+    found = leaderboard_entry(card, front(calibration, "confidence"), test)
     for budget in BUDGETS:
         figures = found.within_budget[budget]
         assert figures is not None

@@ -7,7 +7,7 @@ from core.exits.report import evaluate
 from core.foundation.errors import UserError
 from core.hub.leaderboard import BUDGETS, DROPS, early_exit_cards, leaderboard, leaderboard_entry
 from core.hub.methods import METHODS, own_criterion
-from core.hub.registry import card_of, shipped_models, shipped_table
+from core.hub.registry import card_of, front_of, shipped_models, shipped_table
 
 CARDS = [card_of(name) for name in shipped_models()]
 
@@ -26,7 +26,7 @@ def test_a_method_from_elsewhere_decides_by_the_first_score_there_is() -> None:
 def test_an_entry_reports_on_test_what_was_chosen_on_calibration() -> None:
     card = card_of("eenet8-mnist")
     calibration, test = (shipped_table(card.name, split) for split in ("calibration", "test"))
-    found = leaderboard_entry(card, calibration, test)
+    found = leaderboard_entry(card, front_of(card.name, calibration, "confidence"), test)
     assert found.plain == "resnet8-mnist"
     assert found.exit_accuracy == card.per_exit_accuracy["test"]
     for budget in BUDGETS:

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from core.cli.main import main
@@ -15,14 +16,18 @@ from core.foundation.files import write_json
 from core.foundation.places import PRETRAINED
 from core.hub.card import load_card
 from core.hub.registry import (
+    FRONTS,
+    Catalogue,
     as_zip,
     card_of,
+    front_of,
     list_models,
     model_folder,
     shipped_models,
     shipped_table,
     tables_of,
 )
+from core.tuning.front import front, measured
 
 MODEL = "eenet8-mnist"
 
@@ -111,3 +116,71 @@ def test_a_model_without_a_test_table_is_tuned_and_listed(
     assert main(["evaluate", "mine"]) == 2
     assert "a table of the test split, but it has calibration: save" in capsys.readouterr().err
     assert main(["evaluate", "mine", "--split", "calibration"]) == 0
+
+
+def test_a_catalogue_reads_a_card_again_only_when_its_files_changed(tmp_path: Path) -> None:
+    folder = copied(tmp_path / "first" / "mine")
+    catalogue = Catalogue()
+    catalogue.refresh()
+    before = catalogue.models
+    catalogue.refresh()
+    assert all(catalogue.models[name] is one for name, one in before.items())
+    card = load_card(folder / "card.json")
+    changed = card.model_copy(update={"title": "Another title"})
+    write_json(folder / "card.json", changed.model_dump(mode="json"))
+    catalogue.refresh()
+    assert catalogue.model("mine").card.title == "Another title"
+    assert catalogue.model("mine").version != before["mine"].version
+    assert catalogue.models[MODEL] is before[MODEL]
+    shutil.rmtree(folder)
+    catalogue.refresh()
+    with pytest.raises(UserError, match="but got 'mine'"):
+        catalogue.model("mine")
+
+
+def test_a_catalogue_finds_a_model_that_has_just_come(tmp_path: Path) -> None:
+    catalogue = Catalogue()
+    catalogue.refresh()
+    folder = copied(tmp_path / "first" / "mine")
+    assert catalogue.model("mine").folder == folder
+
+
+def test_a_catalogue_says_what_is_wrong_with_a_model_when_it_is_asked_for(tmp_path: Path) -> None:
+    damaged = copied(tmp_path / "first" / "damaged")
+    (damaged / "card.json").write_text("{")
+    copied(tmp_path / "first" / "twin")
+    copied(tmp_path / "second" / "twin")
+    catalogue = Catalogue()
+    catalogue.refresh()
+    with pytest.raises(UserError, match="cannot be read"):
+        _ = catalogue.model("damaged").card
+    with pytest.raises(UserError, match="one model called 'twin'"):
+        _ = catalogue.model("twin").card
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_stored_fronts_are_those_of_the_table(name: str) -> None:
+    card, tables = card_of(name), tables_of(name)
+    if card.num_exits == 1:
+        assert not (PRETRAINED / name / FRONTS).is_file()
+        return
+    calibration = tables["calibration"]
+    for criterion in card.criteria:
+        stored = front_of(name, calibration, criterion)
+        some = np.unique(np.linspace(0, len(stored) - 1, 12).astype(int))
+        accuracy, cost = measured(calibration, [stored.policy(index) for index in some])
+        assert accuracy == pytest.approx(stored.accuracy[some])
+        assert cost == pytest.approx(stored.relative_cost[some])
+    if len(calibration) * card.num_exits < 20_000:
+        searched = front(calibration, card.criteria[0])
+        stored = front_of(name, calibration, card.criteria[0])
+        assert np.array_equal(stored.thresholds, searched.thresholds)
+
+
+def test_fronts_of_another_table_are_searched_anew(tmp_path: Path) -> None:
+    folder = copied(tmp_path / "first" / "mine")
+    half = tables_of(folder)["calibration"].select(range(2500))
+    found = front_of(folder, half, "margin")
+    assert np.array_equal(found.accuracy, front(half, "margin").accuracy)
+    (folder / FRONTS).write_bytes(b"no archive")
+    assert len(front_of(folder, half, "margin")) == len(found)
