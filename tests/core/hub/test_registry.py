@@ -90,6 +90,7 @@ def test_a_model_without_tables_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"calibration and test.* Did you mean 'test'"):
         shipped_table("mine", "tset")
     (mine / "table.npz").unlink()
+    (mine / FRONTS).unlink()
     assert tables_of("mine") == {}
     with pytest.raises(UserError, match="a table of the test split, but it has none: save"):
         shipped_table("mine", "test")
