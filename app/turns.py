@@ -1,4 +1,4 @@
-"""Turns for heavy work, in the order in which they were asked for."""
+"""Turns for heavy work, first come, first served."""
 
 import threading
 from collections import deque

@@ -59,6 +59,7 @@ def test_a_training_becomes_a_model_of_this_session_only() -> None:
     with zipfile.ZipFile(io.BytesIO(as_zip(folder))) as archive:
         assert {Path(name).name for name in archive.namelist()} == {
             "card.json",
+            "fronts.npz",
             "weights.safetensors",
             "table.npz",
         }

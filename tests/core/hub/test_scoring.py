@@ -75,7 +75,7 @@ def test_polarity_belongs_to_the_data_set(model: Model, dataset: str, exchanged:
     assert same == bool(exchanged)
 
 
-def test_others_have_their_turn_after_every_batch(
+def test_others_have_their_turn_after_every_picture_and_every_batch(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scoring, "BATCH", 4)
@@ -94,7 +94,7 @@ def test_others_have_their_turn_after_every_batch(
         lambda fraction, says: told.append(fraction),
         turn=turn,
     )
-    assert turns == ["in", "out"] * 3
+    assert turns == ["in", "out"] * (10 + 3)
     assert told == [number / 10 for number in range(11)]
 
 
