@@ -77,8 +77,9 @@ def fit(
             ``lambda_cost``, ``flip``, ``crop_pad``, …; or ``phases``, a list.
 
     Returns:
-        The trained copy in eval mode, on the CPU, with the weights of the best epoch on
-        calibration. Its `training_result` holds the facts.
+        The trained copy in eval mode, on the CPU, with the weights of the best epoch: that
+        whose accuracy–cost front on calibration is the highest (`core.training.selection`). Its
+        `training_result` holds the facts.
 
     Raises:
         UserError: unknown or invalid fields; images or labels that do not fit the network; a
@@ -118,7 +119,7 @@ def fit(
     trainer = Trainer(
         settings,
         own,
-        count(own, spec.in_channels, spec.image_size).costs.at_exits(),
+        count(own, spec.in_channels, spec.image_size).costs,
         reading if in_bytes or transform is not None else None,
         training,
         measuring,

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from core.data.prepared import ImageSet
 from core.data.splits import load_split
 from core.data.transform import EvaluationTransform, Transform
-from core.foundation.costs import CostArray
+from core.foundation.costs import Costs
 from core.foundation.errors import UserError
 from core.networks.backbones.airbench import SAMPLES, Whitening
 from core.networks.build import build
@@ -49,6 +49,7 @@ from core.training.optimizer import (
 )
 from core.training.progress import LIVE_THRESHOLD, EpochReport, warning_about
 from core.training.recipe import Phase, Recipe, Settings
+from core.training.selection import front_accuracy
 from core.training.start_from import Find, find_nothing, start_from
 from core.training.teacher import Teacher
 
@@ -60,7 +61,7 @@ class TrainingResult:
     Attributes:
         settings: what was trained, and how.
         history: a report per epoch.
-        best_epoch: from 1, chosen on the calibration split.
+        best_epoch: from 1, of the highest accuracy–cost front on the calibration split.
         seconds: all epochs together.
         transform: how a picture becomes what the network reads; None where the images came as
             tensors that were normalised already.
@@ -86,7 +87,7 @@ class Trainer:
         self,
         settings: Settings,
         network: ExitNetwork,
-        costs: CostArray,
+        costs: Costs,
         transform: Transform | None,
         train: Source,
         calibration: Source,
@@ -99,7 +100,7 @@ class Trainer:
         Args:
             settings: how to train.
             network: what to train; moved to the device.
-            costs: (E,) relative cost of leaving at each exit.
+            costs: of its stages and heads.
             transform: how a picture becomes what the network reads; bytes are normalised by it.
             train: what to learn from.
             calibration: what every epoch is measured on.
@@ -110,7 +111,8 @@ class Trainer:
         self.settings, self.device, self.peers = settings, device, peers or Workers()
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.model: nn.Module = self.network
-        self.costs = torch.tensor(costs, dtype=torch.float32, device=device)
+        self.parts = costs
+        self.costs = torch.tensor(costs.at_exits(), dtype=torch.float32, device=device)
         self.transform = transform
         self.normalise: nn.Module = nn.Identity()  # what is normalised already stays as it is
         if isinstance(transform, EvaluationTransform):
@@ -150,7 +152,7 @@ class Trainer:
             known = start_from(network, spec, recipe.start_from, find, recipe.new_classifier)
         if recipe.mean is not None and recipe.std is not None:
             known = Normalisation(recipe.mean, recipe.std)
-        costs = count(network, spec.in_channels, spec.image_size).costs.at_exits()
+        costs = count(network, spec.in_channels, spec.image_size).costs
         network.to(device)
         normalise = (known or Normalisation.measured([train.images])).to(device)
         transform = EvaluationTransform.square(
@@ -341,7 +343,7 @@ class Trainer:
         return assign_tags(torch.cat(likelihoods), self.costs, phase.lambda_cost)
 
     def _measure(self, phase: Phase, loss: float, rate: float, start: float) -> EpochReport:
-        answers, leavers, learned = [], [], False
+        answers, confidences, learned = [], [], False
         for batch, logits, confidence in self.outputs(self.calibration.whole()):
             right = logits.argmax(dim=2) == batch.labels[:, None]
             learned = confidence is not None
@@ -349,10 +351,11 @@ class Trainer:
                 scores = confidence.sigmoid()
             else:
                 scores = logits[:, :-1].softmax(dim=2).amax(dim=2)
-            stops = torch.cat([scores > LIVE_THRESHOLD, torch.ones_like(right[:, :1])], dim=1)
             answers.append(right)
-            leavers.append(stops.int().argmax(dim=1))
-        right, exits = torch.cat(answers), torch.cat(leavers)  # (N, E), (N,)
+            confidences.append(scores)
+        right, scores = torch.cat(answers), torch.cat(confidences)  # (N, E), (N, E−1)
+        stops = torch.cat([scores > LIVE_THRESHOLD, torch.ones_like(right[:, :1])], dim=1)
+        exits = stops.int().argmax(dim=1)  # (N,)
         share = torch.bincount(exits, minlength=right.shape[1]) / len(exits)
         return EpochReport(
             epoch=self.epoch,
@@ -361,6 +364,7 @@ class Trainer:
             exit_share=tuple(share.tolist()),
             relative_cost=float(self.costs[exits].mean()),
             policy_accuracy=float(right.gather(1, exits[:, None]).float().mean()),
+            front_accuracy=front_accuracy(scores.cpu().numpy(), right.cpu().numpy(), self.parts),
             learning_rate=rate,
             seconds=time.perf_counter() - start,
             warning=warning_about(phase, loss, share.tolist(), learned),
@@ -369,10 +373,10 @@ class Trainer:
     def _note_best(self) -> None:
         first_of_last_phase = self.settings.epochs - self.settings.phases[-1].epochs
         candidates = [report for report in self.history if report.epoch > first_of_last_phase]
-        # On the calibration split; of equals the later one, which has seen more.
+        # On the calibration split, by what is deployed; of equals the later one has seen more.
         candidates = candidates or self.history[-1:]
         self.best_epoch = max(
-            candidates, key=lambda report: (sum(report.accuracy), report.epoch)
+            candidates, key=lambda report: (report.front_accuracy, report.epoch)
         ).epoch
 
     def checkpoint(self) -> Checkpoint:
@@ -396,8 +400,15 @@ class Trainer:
         """Go back to a checkpoint of the same recipe.
 
         Raises:
-            UserError: the checkpoint belongs to another recipe.
+            UserError: the checkpoint belongs to another recipe, or to an earlier version.
         """
+        history = checkpoint.facts["history"]
+        if any("front_accuracy" not in row for row in history):
+            raise UserError(
+                f"the checkpoint {source} is of an earlier version, which chose the best epoch by "
+                "the sum over all exits: finish it with that version, or start anew without "
+                "--resume."
+            )
         theirs, ours = checkpoint.facts["recipe"], self.settings.model_dump(mode="json")
         if theirs != ours:
             fields = ", ".join(name for name in ours if theirs.get(name) != ours[name])
@@ -415,7 +426,7 @@ class Trainer:
         self.epoch = checkpoint.facts["epoch"]
         self.best_epoch = checkpoint.facts["best_epoch"]
         self.seconds = checkpoint.facts["seconds"]
-        self.history = [EpochReport.from_dict(row) for row in checkpoint.facts["history"]]
+        self.history = [EpochReport.from_dict(row) for row in history]
 
     def finished(self, folder: Path) -> ExitNetwork:
         """Return the network in eval mode, on the CPU, with the weights of the best epoch."""

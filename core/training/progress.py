@@ -29,6 +29,8 @@ class EpochReport:
             largest probability where the network has none).
         relative_cost: the mean cost of that.
         policy_accuracy: the accuracy of that.
+        front_accuracy: mean accuracy along the accuracy–cost front, see
+            `core.training.selection.front_accuracy`; the best epoch has the highest.
         learning_rate: at the end of the epoch.
         seconds: training and evaluation together.
         warning: a sentence when something goes wrong, else None.
@@ -40,6 +42,7 @@ class EpochReport:
     exit_share: tuple[float, ...]
     relative_cost: float
     policy_accuracy: float
+    front_accuracy: float
     learning_rate: float
     seconds: float
     warning: str | None = None
