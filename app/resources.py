@@ -253,7 +253,8 @@ def guaranteed(name: str, criterion: str, epsilon: float, delta: float, risk: st
 @_of_model("Choosing thresholds 200 times …")
 def simulated(name: str, criterion: str, epsilon: float, samples: int) -> "Simulation":
     """Return what 200 calibration sets of a model's lead to, with risk control and without."""
-    from core.tuning.guarantee import agreement_path, simulate
+    from core.tuning.guarantee import simulate
+    from core.tuning.path import agreement_path
 
     path = agreement_path(table_on(name, "calibration"), criterion)
     return simulate(path, shown_table(name), epsilon, samples=samples)

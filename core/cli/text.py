@@ -12,7 +12,7 @@ from rich.text import Text
 
 from core.exits.policy import Policy
 from core.exits.report import Report
-from core.hub.card import Card
+from core.hub.card import Card, SplitFigures
 
 _WIDEST = 10_000  # columns; a table is as wide as it needs to be
 
@@ -128,23 +128,35 @@ def describe_policy(policy: Policy, card: Card) -> str:
     return f"{policy.criterion}: {', '.join(exits)}" if exits else "no early exits"
 
 
-def tuned_rows(card: Card, reports: Mapping[str, Report]) -> list[Sequence[str]]:
+def tuned_rows(card: Card, figures: Mapping[str, SplitFigures]) -> list[Sequence[str]]:
     """Return a heading and a row per split: figures of a policy beside the plain network's."""
     rows: list[Sequence[str]] = [
-        ("split", "accuracy", "plain network", "relative cost", "leave at each exit")
+        ("split", "accuracy", "plain network", "difference", "relative cost", "leave at each exit")
     ]
-    for name, report in reports.items():
+    for name, one in figures.items():
         plain = plain_accuracy(card, name)
+        accuracy, difference = f"{one.accuracy:.2%}", "–"
+        if plain is not None:
+            difference = f"{100 * (one.accuracy - plain):+.2f}"
+        if one.accuracy_interval is not None:
+            accuracy += f" ({_range(one.accuracy_interval, '.2f')})"
+        if one.difference_interval is not None:
+            difference += f" ({_range(one.difference_interval, '+.2f')})"
         rows.append(
             (
                 name,
-                f"{report.accuracy:.2%}",
+                accuracy,
                 "–" if plain is None else f"{plain:.2%}",
-                f"{report.relative_cost:.1%}",
-                percents(report.exit_share),
+                difference,
+                f"{one.relative_cost:.1%}",
+                percents(one.exit_share),
             )
         )
     return rows
+
+
+def _range(interval: tuple[float, float], form: str) -> str:
+    return " to ".join(f"{100 * limit:{form}}" for limit in interval)
 
 
 def percents(values: Sequence[float]) -> str:

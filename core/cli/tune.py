@@ -7,11 +7,13 @@ import typer
 
 from core.cli.options import Json, ModelName
 from core.cli.policy import check_criterion
-from core.cli.text import brief, describe_policy, note, table_text, to_json, tuned_rows
-from core.exits.report import evaluate
+from core.cli.text import describe_policy, note, table_text, to_json, tuned_rows
 from core.foundation.errors import UserError
-from core.hub.registry import card_of, shipped_table, tables_of
+from core.hub.figures import split_figures
+from core.hub.methods import own_criterion
+from core.hub.registry import card_of, plain_table, shipped_table, tables_of
 from core.tuning.guarantee import Controlled, control, risk_on
+from core.tuning.promise import CONFIDENCE, Promise, points, promise
 from core.tuning.tune import check_one_goal
 from core.tuning.tune import tune as tuned
 
@@ -23,8 +25,20 @@ def tune(
     ] = None,
     max_drop: Annotated[
         float | None,
-        typer.Option(metavar="X", help="Cheapest losing at most this accuracy; 0.01 is a point."),
+        typer.Option(
+            metavar="X",
+            help="Cheapest that is proven to lose at most this accuracy against the plain network; "
+            "0.01 is a point.",
+        ),
     ] = None,
+    confidence: Annotated[
+        float,
+        typer.Option(
+            metavar="G",
+            help="Probability with which --max-drop has to hold on new images. 0: optimistic, the "
+            "cheapest that loses no more on the calibration images themselves.",
+        ),
+    ] = CONFIDENCE,
     max_risk: Annotated[
         float | None, typer.Option(metavar="EPS", help="Cheapest with a risk proven at most this.")
     ] = None,
@@ -40,7 +54,10 @@ def tune(
     ] = "accuracy_gap",
     method: Annotated[str, typer.Option(metavar="M", help="ucb, ltt or crc.")] = "ucb",
     criterion: Annotated[
-        str | None, typer.Option(metavar="C", help="By default the best of all.")
+        str | None,
+        typer.Option(
+            metavar="C", help="By default the method's own for --max-drop, else the best of all."
+        ),
     ] = None,
     split: Annotated[str, typer.Option(metavar="SPLIT", help="calibration.")] = "calibration",
     out: Annotated[
@@ -68,14 +85,18 @@ def tune(
         check_criterion(card, criterion)
     calibration, test = shipped_table(model, "calibration"), tables_of(model).get("test")
     tables = {"calibration": calibration} | ({} if test is None else {"test": test})
-    reference = card.reference_accuracy("calibration")
-    controlled: Controlled | None = None
+    plains = {name: plain_table(card, name, table) for name, table in tables.items()}
+    proven: Promise | Controlled | None = None
     risk_on_test: float | None = None
     if max_risk is not None:
         criteria = card.criteria if criterion is None else (criterion,)
-        controlled = control(calibration, criteria, max_risk, delta, method, risk)
-        policy = controlled.policy
-        risk_on_test = None if test is None else risk_on(test, policy, risk)
+        proven = control(calibration, criteria, max_risk, delta, method, risk)
+        risk_on_test = None if test is None else risk_on(test, proven.policy, risk)
+    elif max_drop is not None and confidence != 0:
+        own = criterion or own_criterion(card.method, card.criteria)
+        proven = promise(calibration, own, max_drop, confidence, plains["calibration"])
+    if proven is not None:
+        policy = proven.policy
     else:
         policy = tuned(
             calibration,
@@ -83,28 +104,39 @@ def tune(
             max_drop=max_drop,
             min_accuracy=min_accuracy,
             criterion=criterion,
-            reference_accuracy=reference,
+            plain=plains["calibration"],
+            confidence=confidence,
         )
     if out is not None:
         policy.save(out)
         note(f"Saved the policy to {out}.")
-    reports = {name: evaluate(table, policy) for name, table in tables.items()}
+    figures = {
+        name: split_figures(table, policy, plains[name], chose=name == "calibration")
+        for name, table in tables.items()
+    }
     if as_json:
-        guarantee = controlled and controlled.to_dict() | {"risk_on_test": risk_on_test}
+        guarantee = proven and proven.to_dict()
+        if guarantee and max_risk is not None:
+            guarantee["risk_on_test"] = risk_on_test
         return to_json(
             {
                 "model": card.name,
                 "split": split,
                 **goals,
-                "reference_accuracy": reference,
+                "reference_accuracy": card.reference_accuracy("calibration"),
                 "policy": policy.to_dict(),
                 "promise": guarantee,
-                **{name: brief(report) for name, report in reports.items()},
+                **{name: one.model_dump() for name, one in figures.items()},
             }
         )
-    text = f"{describe_policy(policy, card)}\n\n{table_text(tuned_rows(card, reports))}"
-    if controlled is not None:
-        text += f"\n\n{controlled.guarantee}"
+    text = f"{describe_policy(policy, card)}\n\n{table_text(tuned_rows(card, figures))}"
+    if proven is not None:
+        text += f"\n\n{proven.guarantee}"
+    elif max_drop is not None:
+        text += (
+            f"\n\nAn optimistic choice: it loses at most {points(max_drop)} on the calibration "
+            "images, which chose it, and usually more on new ones."
+        )
     if risk_on_test is not None:
         text += f" Measured on test: {risk_on_test:.4f} of {max_risk:g}."
     return text

@@ -36,6 +36,12 @@ class SplitFigures(_Strict):
     accuracy: float = Field(ge=0, le=1)
     relative_cost: float = Field(ge=0)
     exit_share: tuple[float, ...]
+    accuracy_interval: tuple[float, float] | None = None
+    """95 % confidence interval; None on the images that chose the policy."""
+    difference: float | None = None
+    """Accuracy less that of the plain network on the same images, where its answers are known."""
+    difference_interval: tuple[float, float] | None = None
+    """95 % confidence interval of the difference, from the images on which the two differ."""
 
 
 class OperatingPoint(_Strict):

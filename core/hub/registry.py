@@ -19,6 +19,7 @@ from core.foundation.places import PRETRAINED
 from core.hub.card import Card, load_card
 from core.tuning.front import Front
 from core.tuning.front_file import stored_or_searched
+from core.tuning.promise import has_same_images
 
 WEIGHTS, TABLE, CARD = "weights.safetensors", "table.npz", "card.json"
 """Files in a model's folder; the table is optional."""
@@ -211,6 +212,20 @@ def front_of(name_or_folder: str | Path, calibration: ExitTable, criterion: str)
     """
     path = model_folder(name_or_folder) / FRONTS
     return stored_or_searched(path, calibration, criterion)
+
+
+def plain_table(card: Card, split: str, table: ExitTable) -> ExitTable | None:
+    """Return the plain network's table of the same images; None where there is none.
+
+    Args:
+        card: of a model with early exits.
+        split: of ``table``.
+        table: the model's, of the images that are wanted.
+    """
+    if card.plain is None or card.plain.name not in model_folders():
+        return None
+    plain = tables_of(card.plain.name).get(split)
+    return plain if plain is not None and has_same_images(plain, table) else None
 
 
 def as_zip(folder: Path) -> bytes:

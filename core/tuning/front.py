@@ -1,6 +1,6 @@
 """The accuracy–cost front of a criterion, and the policies on it that meet a goal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -126,10 +126,20 @@ def _choices(early: int) -> list[tuple[bool, ...]]:
 
 def measured(table: ExitTable, policies: Sequence[Policy]) -> tuple[CostArray, CostArray]:
     """Return accuracy and mean relative cost, ``(M,)`` each, of M policies with one criterion."""
+    points = [(right.mean(), cost.mean()) for right, cost in outcomes(table, policies)]
+    accuracy, cost = np.array(points).T
+    return accuracy, cost
+
+
+def outcomes(table: ExitTable, policies: Sequence[Policy]) -> Iterator[tuple[BoolArray, CostArray]]:
+    """Yield for each policy, all of one criterion, which samples are right and what they cost.
+
+    Two arrays ``(N,)``: as `core.exits.routing.route` gives them, but quick for many policies.
+    """
     scores: dict[tuple[bool, ...], FloatArray] = {}
     windows: dict[tuple[bool, ...], FloatArray | None] = {}
     history = CRITERIA[policies[0].criterion].history
-    points = []
+    samples = np.arange(len(table))
     for policy in policies:
         choice = policy.enabled if history else ()
         if choice not in scores:
@@ -141,11 +151,7 @@ def measured(table: ExitTable, policies: Sequence[Policy]) -> tuple[CostArray, C
             right = right.copy()
             right[:, -1] = (window[:, 0] <= threshold) & (threshold < window[:, 1])
         exits = exits_taken(scores[choice], policy.thresholds, policy.enabled)
-        left = np.bincount(exits, minlength=table.num_exits)
-        cost = left @ table.costs.at_exits(policy.enabled) / len(exits)
-        points.append((right[np.arange(len(exits)), exits].mean(), cost))
-    accuracy, cost = np.array(points).T
-    return accuracy, cost
+        yield right[samples, exits], table.costs.at_exits(policy.enabled)[exits]
 
 
 def replay(

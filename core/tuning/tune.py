@@ -8,6 +8,7 @@ from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.tuning.front import best_within_cost, cheapest_within_drop, front
 from core.tuning.guarantee import DELTA, control
+from core.tuning.promise import CONFIDENCE, promise, reference_right
 from core.tuning.validated import validated_thresholds
 
 
@@ -19,23 +20,29 @@ def tune(
     max_risk: float | None = None,
     min_accuracy: float | None = None,
     criterion: str | None = None,
-    reference_accuracy: float | None = None,
+    plain: ExitTable | None = None,
+    confidence: float = CONFIDENCE,
     delta: float = DELTA,
 ) -> Policy:
     """Return the policy for one goal: give exactly one of the first four keyword arguments.
 
     Args:
         table: of the calibration split; never of the split that the policy is reported on.
-        max_drop: largest accuracy loss against ``reference_accuracy``; 0.01 is one percentage
-            point. Gives the cheapest such policy.
+        max_drop: largest accuracy loss against ``plain``; 0.01 is one percentage point. Gives the
+            cheapest policy that is proven to lose no more, see `core.tuning.promise.promise`.
         max_cost: largest mean relative cost. Gives the most accurate such policy.
         max_risk: largest accuracy loss against the last exit that is to be *proven*. Gives the
             cheapest such policy, see `core.tuning.guarantee.control`.
         min_accuracy: accuracy, at each exit, of samples with a score near the threshold, see
             `core.tuning.validated.validated_thresholds`.
-        criterion: a name in `core.exits.criteria.CRITERIA`; None: the best that the table has;
-            for ``min_accuracy`` max probability.
-        reference_accuracy: in [0, 1], for ``max_drop``; None: the accuracy of the last exit.
+        criterion: a name in `core.exits.criteria.CRITERIA`. None: the first that the table has for
+            ``max_drop``, as a promise needs one that was fixed beforehand; max probability for
+            ``min_accuracy``; else the best that the table has.
+        plain: the plain network's table of the same images, for ``max_drop``; None: losses count
+            from the last exit.
+        confidence: the probability with which ``max_drop`` has to hold on new images; 0: the
+            optimistic choice, the cheapest policy of any criterion that loses no more on ``table``
+            itself, and usually more on new images.
         delta: the probability of a wrong guarantee, for ``max_risk``.
 
     Raises:
@@ -58,13 +65,14 @@ def tune(
     criteria = available(table) if criterion is None else (criterion,)
     if max_risk is not None:
         return control(table, criteria, max_risk, delta).policy
+    if max_drop is not None and confidence != 0:
+        return promise(table, criteria[0], max_drop, confidence, plain).policy
     fronts = [front(table, name) for name in criteria]
     if max_cost is not None:
         return best_within_cost(fronts, max_cost)
     assert max_drop is not None
-    if reference_accuracy is None:
-        reference_accuracy = float(table.accuracy_per_exit[-1])
-    return cheapest_within_drop(fronts, reference_accuracy, max_drop)
+    right = table.right[:, -1] if plain is None else reference_right(table, plain)
+    return cheapest_within_drop(fronts, float(right.mean()), max_drop)
 
 
 def check_one_goal(goals: Mapping[str, float | None]) -> None:

@@ -21,9 +21,11 @@ from core.exits.policy import Policy
 from core.exits.report import evaluate
 from core.exits.table_file import load_tables
 from core.foundation.errors import UserError
+from core.hub.methods import own_criterion
 from core.hub.model import load
 from core.hub.registry import card_of, shipped_models, shipped_table
 from core.training import loop
+from core.tuning.promise import promise
 from core.tuning.risk import METHODS, RISKS
 from tests.core.training.tiny import write_bars
 
@@ -254,9 +256,10 @@ def test_evaluate_on_the_real_test_images_gives_the_card(
 def test_tune_with_any_criterion_is_at_least_as_good_as_with_each(
     capsys: Capture, limit: tuple[str, float]
 ) -> None:
-    best = answered(capsys, "tune", MODEL, *limit)["calibration"]
+    optimistic = ("--confidence", 0)
+    best = answered(capsys, "tune", MODEL, *limit, *optimistic)["calibration"]
     for criterion in card_of(MODEL).criteria:
-        one = answered(capsys, "tune", MODEL, *limit, "--criterion", criterion)
+        one = answered(capsys, "tune", MODEL, *limit, *optimistic, "--criterion", criterion)
         assert one["policy"]["criterion"] == criterion
         if limit[0] == "--max-drop":
             least = card_of(MODEL).reference_accuracy("calibration") - limit[1]
@@ -265,6 +268,31 @@ def test_tune_with_any_criterion_is_at_least_as_good_as_with_each(
         else:
             assert one["calibration"]["relative_cost"] <= limit[1] + 1e-9
             assert best["accuracy"] >= one["calibration"]["accuracy"]
+
+
+def test_a_promised_drop_is_the_methods_own_criterion_and_comes_with_intervals(
+    capsys: Capture,
+) -> None:
+    command = ["tune", MODEL, "--max-drop", 0.005, "--confidence", 0.8]
+    got = answered(capsys, *command)
+    card = card_of(MODEL)
+    plain = shipped_table(card.plain.name, "calibration")
+    table = shipped_table(MODEL, "calibration")
+    found = promise(table, own_criterion(card.method, card.criteria), 0.005, 0.8, plain)
+    assert got["promise"] == json.loads(json.dumps(found.to_dict()))
+    assert got["policy"] == got["promise"]["policy"]
+    assert found.against_plain
+    test = got["test"]
+    low, high = test["difference_interval"]
+    assert low < test["difference"] < high
+    assert test["difference"] == pytest.approx(test["accuracy"] - card.reference_accuracy("test"))
+    assert test["accuracy_interval"][0] < test["accuracy"] < test["accuracy_interval"][1]
+    assert got["calibration"]["accuracy_interval"] is None
+    text = shown(capsys, *command)
+    assert found.guarantee in text
+    assert f"({100 * low:+.2f} to {100 * high:+.2f})" in text
+    optimistic = shown(capsys, "tune", MODEL, "--max-drop", 0.005, "--confidence", 0)
+    assert "An optimistic choice: it loses at most 0.5 percentage points" in optimistic
 
 
 def test_tune_by_validated_accuracy_has_more_exits_the_less_is_asked(capsys: Capture) -> None:
@@ -290,12 +318,12 @@ def test_methods_are_compared_in_a_table_that_a_file_can_keep(
 
 def test_a_tuned_policy_achieves_what_tune_said(capsys: Capture, tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
-    tuned = answered(capsys, "tune", MODEL, "--max-drop", 0.002, "--out", path)
+    tuned = answered(capsys, "tune", MODEL, "--max-drop", 0.008, "--out", path)
     got = answered(capsys, "evaluate", MODEL, "--policy", path)
     assert got["policy"] == tuned["policy"]
     for figure in ("accuracy", "relative_cost", "exit_share"):
         assert got[figure] == tuned["test"][figure]
-    text = shown(capsys, "tune", MODEL, "--max-drop", 0.002)
+    text = shown(capsys, "tune", MODEL, "--max-drop", 0.008)
     assert f"{got['accuracy']:.2%}" in text
 
 

@@ -16,17 +16,14 @@ from core.foundation.costs import Costs
 from core.foundation.errors import UserError
 from core.hub.registry import shipped_table
 from core.tuning.guarantee import (
-    PATH_STEPS,
-    Path,
     Simulation,
-    agreement_path,
     control,
     control_along,
     risk_on,
     samples_needed,
     simulate,
-    split,
 )
+from core.tuning.path import PATH_STEPS, Path, agreement_path, split
 from core.tuning.risk import METHODS, RISKS
 from tests.core.exits.tables import changed, random_table, tables
 

@@ -14,21 +14,25 @@ from core.exits.table import ExitTable, FloatArray
 from core.foundation.errors import UserError
 from core.tuning.front import best_within_cost, cheapest_within_drop, front
 from core.tuning.guarantee import control
+from core.tuning.promise import promise
 from core.tuning.validated import validated_thresholds
 from tests.core.exits.tables import changed, random_table
 from tests.core.exits.test_inference import mixed_policy, normalisation, table_of
 from tests.core.networks.small import network, noise
 
 TABLE = random_table(500, 3)
+PERFECT = changed(
+    TABLE, probabilities=np.eye(TABLE.num_classes)[TABLE.labels][:, None].repeat(3, 1)
+)
 
 
 def test_each_goal_is_what_its_own_function_finds() -> None:
     fronts = [front(TABLE, name) for name in available(TABLE)]
     last = float(TABLE.accuracy_per_exit[-1])
-    assert core.tune(TABLE, max_drop=0.02) == cheapest_within_drop(fronts, last, 0.02)
-    assert core.tune(TABLE, max_drop=0.02, reference_accuracy=0.6) == cheapest_within_drop(
-        fronts, 0.6, 0.02
-    )
+    hoped = core.tune(TABLE, max_drop=0.02, confidence=0)
+    assert hoped == cheapest_within_drop(fronts, last, 0.02)
+    kept = core.tune(TABLE, max_drop=0.1, confidence=0.8)
+    assert kept == promise(TABLE, available(TABLE)[0], 0.1, 0.8).policy
     assert core.tune(TABLE, max_cost=0.7) == best_within_cost(fronts, 0.7)
     proven = control(TABLE, available(TABLE), 0.1, 0.2).policy
     assert core.tune(TABLE, max_risk=0.1, delta=0.2) == proven
@@ -47,7 +51,9 @@ def test_a_criterion_that_is_named_is_taken(goal: str) -> None:
         ({}, "exactly one of max_drop, max_cost, max_risk, min_accuracy, but got none"),
         ({"max_drop": 0, "max_cost": 1}, "but got max_drop and max_cost"),
         ({"max_cost": 0.01}, "cheapest reachable costs"),
-        ({"max_drop": 0, "reference_accuracy": 1}, "best reachable is"),
+        ({"max_drop": 0, "plain": PERFECT}, "allow a `max_drop` of"),
+        ({"max_drop": 0, "plain": PERFECT, "confidence": 0}, "best reachable is"),
+        ({"max_drop": 0, "confidence": 1}, "`confidence` to be a fraction"),
         ({"max_risk": 0.001}, "expected at least"),
         ({"max_cost": 1, "criterion": "magrin"}, "Did you mean 'margin'"),
     ],
@@ -60,7 +66,7 @@ def test_a_goal_that_cannot_be_met_is_a_sentence(goals: dict[str, object], messa
 def test_a_table_that_cannot_be_tuned_on_is_a_sentence() -> None:
     with pytest.raises(UserError, match="early exits to tune"):
         core.tune(random_table(50, 1), max_drop=0.1)
-    with pytest.raises(UserError, match="a label for every sample"):
+    with pytest.raises(UserError, match="a label for each"):
         core.tune(changed(TABLE, labels=np.full(500, -1)), max_drop=0.1)
 
 
