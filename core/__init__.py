@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from core.data.hold_out import hold_out as hold_out
     from core.data.prepared import ImageSet as ImageSet
     from core.data.sources import DATASETS
     from core.data.transform import EvaluationTransform as EvaluationTransform
@@ -47,6 +48,7 @@ _HOMES = {
     "evaluate": "exits.report:evaluate",
     "fit": "training.fit:fit",
     "head": "networks.heads:HEADS.register",
+    "hold_out": "data.hold_out:hold_out",
     "list_models": "hub.registry:list_models",
     "load": "hub.model:load",
     "loss": "training.losses:LOSSES.register",

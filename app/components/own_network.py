@@ -92,6 +92,7 @@ class Draft:
         self.name = ""
         self.finished = ""
         self.skipped: tuple[Skipped, ...] = ()
+        self.notes: tuple[str, ...] = ()
         self.mistake = ""
 
     def take_weights(self, file: Any) -> None:
@@ -132,6 +133,7 @@ class Draft:
         self.mistake = self.job.mistake
         if self.job.result is not None:
             self.finished, self.skipped = self.name, self.job.result.skipped
+            self.notes = self.job.result.notes
             if self.job.result.pictures is not None:
                 own_models().pictures[self.name] = self.job.result.pictures
         self.job = None
@@ -298,7 +300,8 @@ def _pictures(draft: Draft, busy: bool) -> None:
         disabled=busy,
         help=f"One folder for each class, such as cat/1.png and dog/2.png; up to {MOST_PICTURES:,} "
         f"pictures, at least {LEAST} of a class. Sorted by name, the folders are the outputs of "
-        "the network, as in torchvision's ImageFolder.",
+        "the network, as in torchvision's ImageFolder. Where they lie in folders train, val and "
+        "test, val becomes calibration, which chooses the thresholds.",
     )
     if draft.pictures_mistake:
         st.error(draft.pictures_mistake, icon=":material/error:")
@@ -307,9 +310,17 @@ def _pictures(draft: Draft, busy: bool) -> None:
         few = ", ".join(map(escape, classes[:5])) + (", …" if len(classes) > 5 else "")
         st.html(
             f'<p class="ee-words"><b>{text.plural(len(draft.pictures), "picture")}</b> of '
-            f"{len(classes)} classes ({few}). {text.percent(HELD_OUT, 0)} are kept for calibration "
-            f"and {text.percent(HELD_OUT, 0)} for the test.</p>"
+            f"{len(classes)} classes ({few}). {_splits(draft.pictures)}</p>"
         )
+
+
+def _splits(pictures: ClassFolders) -> str:
+    """Return what calibration and test are."""
+    kept_apart = f"{text.percent(HELD_OUT, 0)} of the pictures for training, held out from them"
+    return " ".join(
+        f"{title}: {'as brought' if split in pictures.named else kept_apart}."
+        for split, title in (("calibration", "Calibration"), ("test", "Test"))
+    )
 
 
 def _training(draft: Draft, exits: tuple[str, ...], busy: bool) -> None:
@@ -365,6 +376,13 @@ def _training(draft: Draft, exits: tuple[str, ...], busy: bool) -> None:
             help="As when the weights were trained: torchvision's were trained with ImageNet's "
             "mean and standard deviation.",
         )
+    seen = fitting and st.checkbox(
+        "The weights have learned from these pictures",
+        key="own-network-seen",
+        disabled=busy,
+        help="Then the thresholds would promise too much, and the outcome says so. Bring other "
+        "pictures in a folder val.",
+    )
     missing = (
         "a zip of pictures"
         if draft.pictures is None
@@ -386,11 +404,16 @@ def _training(draft: Draft, exits: tuple[str, ...], busy: bool) -> None:
         f"{MOST_SECONDS // 60} minutes.",
     ):
         with sentences():
-            _start(draft, exits, preset, epochs, normalisation)
+            _start(draft, exits, preset, epochs, normalisation, seen)
 
 
 def _start(
-    draft: Draft, exits: tuple[str, ...], preset: str, epochs: int, normalisation: str
+    draft: Draft,
+    exits: tuple[str, ...],
+    preset: str,
+    epochs: int,
+    normalisation: str,
+    seen: bool,
 ) -> None:
     from core.hub.own_network import OwnNetwork, OwnNetworkJob, OwnTraining
 
@@ -408,6 +431,7 @@ def _start(
         normalisation,
         f"Trained here {own.trained}: {backbone} with {text.plural(len(exits), 'exit')}",
         f"own-{slug.strip('-')}"[:60].strip("-"),
+        seen,
     )
     draft.name, draft.mistake, draft.finished = name, "", ""
     places = resources.training_places()
@@ -432,6 +456,8 @@ def _outcome(draft: Draft) -> None:
                 f"{escape(first.name)}: {escape(first.reason)}"
             )
         st.html(box("Done", note, icon="✓"))
+        for warning in draft.notes:
+            st.warning(warning, icon=":material/rule:")
         open_buttons(draft.finished, ("playground", "thresholds", "samples"))
 
 

@@ -232,6 +232,8 @@ def _watch(own: OwnModels, watched: bool) -> None:
         return
     if reports:
         _lesson(training, reports[-1])
+    for note in training.notes if training.stage == "finished" else ():
+        st.caption(note)
     _charts(training, reports)
 
 

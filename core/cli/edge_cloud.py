@@ -142,6 +142,7 @@ def _train_edge(
             device=device,
             command=_command(plan),
             on_epoch=lambda report, traffic: show(report, _spent(traffic)),
+            on_note=note,
         )
     accuracies = card.per_exit_accuracy["test"]
     assert card.training is not None

@@ -46,7 +46,10 @@ def prepare(
     ] = None,
     data: DataRoot = None,
 ) -> str:
-    """Download a data set, or convert a folder with one folder of images per class."""
+    """Download a data set, or convert a folder with one folder of images per class.
+
+    Folders train/, val/ and test/ of such folders are the training, calibration and test split.
+    """
     from core.data.sources import prepare as prepare_data
 
     return str(prepare_data(name, data, source, size))

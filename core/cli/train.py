@@ -131,6 +131,7 @@ def _train(
                 device=device,
                 command=command,
                 on_epoch=show,
+                on_note=note,
             )
     except KeyboardInterrupt:
         if leads() and (folder / LATEST).exists():

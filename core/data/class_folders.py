@@ -1,6 +1,7 @@
 """Uploaded pictures in folders of their classes, read one by one and never all in memory."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch.utils.data import Dataset
 
+from core.data.folders import named_splits
 from core.data.images import open_image
+from core.data.prepared import FILES, File
 from core.data.uploads import Collection, OwnFile, Skipped, shown
 from core.foundation.errors import UserError
 from core.foundation.jobs import OnProgress
@@ -29,12 +32,14 @@ class ClassFolders(Dataset[tuple[Image.Image, int]]):
         classes: K names, sorted as torchvision's ImageFolder sorts them.
         files: N.
         labels: (N,) in [0, K).
+        splits: N names of the split that each was brought for; None where none was named.
     """
 
     called: str
     classes: tuple[str, ...]
     files: tuple[OwnFile, ...]
     labels: NDArray[np.int64]
+    splits: tuple[File, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -56,24 +61,43 @@ class ClassFolders(Dataset[tuple[Image.Image, int]]):
         """Return the pictures at ``index``, whole numbers in any order."""
         chosen = np.asarray(index, np.int64)
         files = tuple(self.files[place] for place in chosen)
-        return replace(self, files=files, labels=self.labels[chosen])
+        splits = None if self.splits is None else tuple(self.splits[place] for place in chosen)
+        return replace(self, files=files, labels=self.labels[chosen], splits=splits)
+
+    @property
+    def named(self) -> tuple[File, ...]:
+        """The splits that folders of these pictures are named after."""
+        return tuple(split for split in FILES if split in (self.splits or ()))
 
     def split(self, seed: int = 0) -> tuple["ClassFolders", "ClassFolders", "ClassFolders"]:
-        """Return training, calibration and test pictures, of every class in the same proportion."""
-        parts: list[list[int]] = [[], [], []]
+        """Return training, calibration and test pictures.
+
+        What was brought for calibration and test is just that. Where there is nothing for one of
+        them, it is held out from the training pictures, of every class in the same proportion.
+        """
+        parts: dict[File, list[int]] = {split: [] for split in FILES}
+        for place, split in enumerate(self.splits or ()):
+            parts[split].append(place)
+        missing = [split for split in FILES[1:] if not parts[split]]
+        whole = parts["train"] if self.splits is not None else range(len(self))
+        parts["train"] = []
         random = np.random.default_rng(seed)
+        labels = self.labels[list(whole)]
         for label in range(len(self.classes)):
-            places = random.permutation(np.flatnonzero(self.labels == label))
+            places = random.permutation(np.asarray(whole)[labels == label])
             held_out = max(round(HELD_OUT * len(places)), 1)
-            cuts = np.split(places, [len(places) - 2 * held_out, len(places) - held_out])
-            for part, cut in zip(parts, cuts, strict=True):
-                part += cut.tolist()
-        training, calibration, test = (self.select(sorted(part)) for part in parts)
+            ends = [len(places) - left * held_out for left in range(len(missing), 0, -1)]
+            cuts = np.split(places, ends)
+            for part, cut in zip(("train", *missing), cuts, strict=True):
+                parts[part] += cut.tolist()
+        training, calibration, test = (self.select(sorted(parts[split])) for split in FILES)
         return training, calibration, test
 
 
 def class_folders(collection: Collection) -> ClassFolders:
     """Return the pictures of a collection that lie in folders, labelled by them.
+
+    Folders of classes may lie in ``train``, ``val`` and ``test``, see `named_splits`.
 
     Raises:
         UserError: no folders, fewer than two, too many, or too few pictures in one.
@@ -93,23 +117,42 @@ def class_folders(collection: Collection) -> ClassFolders:
         )
     classes = tuple(sorted(counts))
     labels = {name: label for label, name in enumerate(classes)}
+    files = tuple(file for file, _ in folders)
     pictures = ClassFolders(
         collection.called,
         tuple(map(shown, classes)),
-        tuple(file for file, _ in folders),
+        files,
         np.array([labels[folder] for _, folder in folders], np.int64),
+        _splits(files, collection.called),
     )
     check_counts(pictures)
     return pictures
 
 
+def _splits(files: Sequence[OwnFile], called: str) -> tuple[File, ...] | None:
+    """Return the split that each file is for, by the folder that its class's folder lies in."""
+    above = [("", *file.name.split("/"))[-3] for file in files]
+    splits = named_splits(set(above), called)
+    strangers = sorted(set(above) - splits.keys())
+    if splits and strangers:
+        raise UserError(
+            f"expected every class folder of {called} to lie in {' or '.join(splits)}, as some do, "
+            f"but got {(strangers[0] or files[above.index('')].name)!r}: move it, or leave it out."
+        )
+    return tuple(splits[name] for name in above) if splits else None
+
+
 def check_counts(pictures: ClassFolders) -> None:
-    """Raise `UserError` unless there are enough pictures of every class."""
-    counts = np.bincount(pictures.labels, minlength=len(pictures.classes))
+    """Raise `UserError` unless there are enough pictures of every class to learn from."""
+    training = pictures.labels
+    if pictures.splits is not None:
+        training = training[np.array(pictures.splits) == "train"]
+    counts = np.bincount(training, minlength=len(pictures.classes))
     few = int(counts.argmin())
     if counts[few] < LEAST:
+        where = "for training in " if pictures.splits is not None else "in "
         raise UserError(
-            f"expected at least {LEAST} pictures of every class in {pictures.called}, but of "
+            f"expected at least {LEAST} pictures of every class {where}{pictures.called}, but of "
             f"{pictures.classes[few]!r} there are {counts[few]}: add some, or leave the class out."
         )
 

@@ -1,6 +1,6 @@
 """Data sets from folders of pictures, one folder per class."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,26 +9,52 @@ from PIL import Image
 from tqdm import tqdm
 
 from core.data.images import FORMATS, fit, open_image
-from core.data.prepared import ImageSet
+from core.data.prepared import FILES, File, ImageSet, check_disjoint
 from core.foundation.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-TEST_FOLDERS = ("test", "val", "valid", "validation")
+VALIDATION = ("val", "valid", "validation")
+"""Usual names of the folder that is neither for training nor for the test."""
 ANNOTATIONS = "val_annotations.txt"
 DEFAULT_SIZE = 64
 
 Labelled = list[tuple[Path, int]]
 
 
+def named_splits(folders: Collection[str], where: str) -> dict[str, File]:
+    """Return which split each folder holds, by the folders' names; {} where they name none.
+
+    Beside ``train`` and ``test``, ``val`` (or valid, validation) is calibration. Without ``test``
+    it is the test split.
+
+    Raises `UserError` when several folders would be the same split.
+    """
+    held = [name for name in VALIDATION if name in folders]
+    if "train" not in folders or not (held or "test" in folders):
+        return {}
+    if len(held) > 1:
+        raise UserError(
+            f"expected one of the folders {', '.join(VALIDATION)} in {where}, but got "
+            f"{' and '.join(held)}: put their images together, or leave one out."
+        )
+    splits: dict[str, File] = {"train": "train"}
+    if "test" in folders:
+        splits["test"] = "test"
+    for name in held:
+        splits[name] = "calibration" if "test" in folders else "test"
+    return splits
+
+
 def read_folder(
     name: str, source: Path, size: int | None = None, progress: bool = True
-) -> tuple[ImageSet, ImageSet]:
-    """Read a folder of pictures as train and test.
+) -> tuple[ImageSet, ...]:
+    """Read a folder of pictures as train and test, or as train, calibration and test.
 
     Three layouts are understood; pictures may lie at any depth below their class's folder:
 
     - `<class>/…`: a fifth of every class, drawn with seed 0, becomes test.
-    - `train/<class>/…` beside `test/` or `val/` in the same form; `test/` goes first.
+    - `train/<class>/…` beside `test/` or `val/` in the same form; beside both, `val/` is the
+      calibration split. See `named_splits`.
     - Tiny-ImageNet's own: `train/<wnid>/images/…`, and `val/images/…` with
       `val/val_annotations.txt`. Labels follow `wnids.txt`, names come from `words.txt`.
 
@@ -41,7 +67,8 @@ def read_folder(
         progress: whether to draw a bar on stderr.
 
     Raises `UserError` when there is no such folder, when it has fewer than two classes or a class
-    without pictures, and for the first picture that cannot be read.
+    without pictures, for the first picture that cannot be read, and for calibration images that are
+    also training or test images.
     """
     if not source.is_dir():
         raise UserError(
@@ -49,37 +76,49 @@ def read_folder(
         )
     if size is not None and size < 1:
         raise UserError(f"expected the size to be at least 1 pixel, but got {size}.")
-    train, test, classes = _listed(source)
-    if not test:
+    listed, classes = _listed(source)
+    if not listed["test"]:
         raise UserError(
             f"expected enough images in {source} to keep some for the test split, but got"
-            f" {len(train)}; add images, at least 2 in some class."
+            f" {len(listed['train'])}; add images, at least 2 in some class."
         )
-    paths = [path for path, _ in train + test]
+    if not listed.get("calibration", True):
+        raise UserError(
+            f"expected images for the calibration split beside the test split in {source}, but its "
+            "folder has none: add some, or remove the folder."
+        )
+    pictures = [pair for split in FILES for pair in listed.get(split, ())]
+    paths = [path for path, _ in pictures]
     side = size or _common_side(paths, progress) or DEFAULT_SIZE
     images = _read(paths, side, name, progress)
-    labels = np.array([label for _, label in train + test], dtype=np.int64)
-    middle = len(train)
-    return (
-        ImageSet.counted(name, "train", images[:middle], labels[:middle], classes),
-        ImageSet.counted(name, "test", images[middle:], labels[middle:], classes),
-    )
+    labels = np.array([label for _, label in pictures], dtype=np.int64)
+    sets, first = [], 0
+    for split in FILES:
+        if split in listed:
+            here = slice(first, first := first + len(listed[split]))
+            sets.append(ImageSet.counted(name, split, images[here], labels[here], classes))
+    if len(sets) > 2:
+        for other in sets[::2]:
+            check_disjoint(sets[1], other)
+    return tuple(sets)
 
 
-def _listed(source: Path) -> tuple[Labelled, Labelled, tuple[str, ...]]:
+def _listed(source: Path) -> tuple[dict[File, Labelled], tuple[str, ...]]:
     names = [folder.name for folder in _folders(source)]
     if (source / "val" / ANNOTATIONS).is_file() and "train" in names:
         return _tiny_imagenet(source)
-    if "train" in names:
-        for test in TEST_FOLDERS:
-            if test in names and _folders(source / test):
-                classes = _classes(source / "train")
-                held_out = _in_classes(source / test, classes, complete=False)
-                return _in_classes(source / "train", classes), held_out, tuple(classes)
+    with_classes = [name for name in names if name == "train" or _folders(source / name)]
+    if splits := named_splits(with_classes, str(source)):
+        classes = _classes(source / "train")
+        listed = {
+            split: _in_classes(source / name, classes, complete=split == "train")
+            for name, split in splits.items()
+        }
+        return listed, tuple(classes)
     if names == ["train"]:
         source = source / "train"
     classes = _classes(source)
-    return *_split(_in_classes(source, classes)), tuple(classes)
+    return _split(_in_classes(source, classes)), tuple(classes)
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -120,7 +159,7 @@ def _in_classes(folder: Path, classes: Sequence[str], *, complete: bool = True) 
     return labelled
 
 
-def _split(pictures: Labelled) -> tuple[Labelled, Labelled]:
+def _split(pictures: Labelled) -> dict[File, Labelled]:
     random = np.random.RandomState(0)
     labels = np.array([label for _, label in pictures])
     held_out: set[int] = set()
@@ -129,10 +168,10 @@ def _split(pictures: Labelled) -> tuple[Labelled, Labelled]:
         count = max(round(len(members) / 5), 1 if len(members) > 1 else 0)
         held_out.update(members[:count].tolist())
     train = [pair for index, pair in enumerate(pictures) if index not in held_out]
-    return train, [pictures[index] for index in sorted(held_out)]
+    return {"train": train, "test": [pictures[index] for index in sorted(held_out)]}
 
 
-def _tiny_imagenet(source: Path) -> tuple[Labelled, Labelled, tuple[str, ...]]:
+def _tiny_imagenet(source: Path) -> tuple[dict[File, Labelled], tuple[str, ...]]:
     wnids = _classes(source / "train")
     order = source / "wnids.txt"
     if order.is_file():
@@ -155,7 +194,7 @@ def _tiny_imagenet(source: Path) -> tuple[Labelled, Labelled, tuple[str, ...]]:
             )
         held_out.append((source / "val" / "images" / file, wnids.index(wnid)))
     train = _in_classes(source / "train", wnids)
-    return train, held_out, _titles(source / "words.txt", wnids)
+    return {"train": train, "test": held_out}, _titles(source / "words.txt", wnids)
 
 
 def _titles(words: Path, wnids: Sequence[str]) -> tuple[str, ...]:

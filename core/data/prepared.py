@@ -1,4 +1,7 @@
-"""Prepared data sets: `<root>/<name>/{train,test}.npz`, and the images in one such file."""
+"""Prepared data sets: `<root>/<name>/{train,test}.npz`, and the images in one such file.
+
+Where the calibration images were given apart, they are in `calibration.npz`.
+"""
 
 import re
 import zipfile
@@ -14,7 +17,9 @@ from core.foundation.errors import UserError, nearest
 from core.foundation.files import atomic_path
 from core.foundation.places import data_root
 
-File = Literal["train", "test"]
+File = Literal["train", "calibration", "test"]
+FILES: tuple[File, ...] = get_args(File)
+_FEW_DUPLICATES = 0.01
 
 FIELDS = ("images", "labels", "classes")
 
@@ -95,7 +100,7 @@ def prepared_path(name: str, file: File, root: Path | None = None) -> Path:
     Raises `UserError` for a name that is not lower-case letters, digits, `.`, `_` and `-`.
     """
     check_name(name)
-    if file not in get_args(File):
+    if file not in FILES:
         raise UserError(f"expected the file 'train' or 'test' of {name}, but got {file!r}.")
     return data_root(root) / name / f"{file}.npz"
 
@@ -120,6 +125,23 @@ def load_prepared(name: str, file: File, root: Path | None = None) -> ImageSet:
             " (add `--from FOLDER` for images of your own)."
         )
     return read_image_set(path, name, file)
+
+
+def check_disjoint(calibration: ImageSet, other: ImageSet) -> None:
+    """Raise `UserError` when calibration images are in another split, too.
+
+    Figures on the images that thresholds were chosen on are too good, and thresholds chosen on
+    images that the network learned from are too bold. Images with equal pixels are equal; up to
+    1 % of duplicates, as large collections have them, are accepted.
+    """
+    seen = {image.tobytes() for image in other.images}
+    shared = sum(image.tobytes() in seen for image in calibration.images)
+    if shared > _FEW_DUPLICATES * len(calibration):
+        raise UserError(
+            f"expected the calibration and the {other.split} images of {other.name} to be "
+            f"disjoint, but {shared:,} of {len(calibration):,} calibration images are in both: "
+            "prepare the data set again from images that are divided into train, val and test."
+        )
 
 
 def read_image_set(path: Path, name: str, split: str) -> ImageSet:

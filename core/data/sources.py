@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from core.data.fetch import FULL, RemoteFile, fetch
 from core.data.folders import read_folder
-from core.data.prepared import ImageSet, prepared_path, write_prepared
+from core.data.prepared import FILES, ImageSet, prepared_path, write_prepared
 from core.foundation.errors import UserError, nearest
 from core.foundation.jobs import OnProgress
 from core.foundation.places import data_root
@@ -54,8 +54,8 @@ class Request:
     on_progress: OnProgress = _silent
 
 
-# makes (train, test)
-Source = Callable[[Request], tuple[ImageSet, ImageSet]]
+# makes (train, test), or (train, calibration, test)
+Source = Callable[[Request], tuple[ImageSet, ...]]
 DATASETS: Registry[Source] = Registry("data set")
 
 
@@ -68,6 +68,8 @@ def prepare(
     on_progress: OnProgress = _silent,
 ) -> Path:
     """Make the prepared data set `<root>/<name>/{train,test}.npz`; return its folder.
+
+    Pictures that come with a calibration split have it in `calibration.npz`.
 
     An existing one is replaced only when the new one is complete. After any error nothing partial
     is left.
@@ -94,10 +96,11 @@ def prepare(
         ) as temporary:
             workspace, made = Path(temporary, "work"), Path(temporary, "made")
             workspace.mkdir()
-            train, test = make(Request(name, workspace, source, size, progress, on_progress))
+            sets = make(Request(name, workspace, source, size, progress, on_progress))
             on_progress(0.95, "Writing it …")
-            write_prepared(name, "train", train.images, train.labels, train.classes, made)
-            write_prepared(name, "test", test.images, test.labels, test.classes, made)
+            files = FILES if len(sets) == len(FILES) else (FILES[0], FILES[-1])
+            for file, one in zip(files, sets, strict=True):
+                write_prepared(name, file, one.images, one.labels, one.classes, made)
             _move(made / name, folder)
     except OSError as error:
         raise _unwritable(error, data_root(root)) from None
@@ -109,7 +112,7 @@ def can_download(name: str) -> bool:
     return name in DATASETS and name not in BY_HAND
 
 
-def _own(request: Request) -> tuple[ImageSet, ImageSet]:
+def _own(request: Request) -> tuple[ImageSet, ...]:
     if request.source is None:
         raise UserError(
             f"expected one of the data sets {', '.join(DATASETS)}, but got {request.name!r}."
@@ -120,7 +123,7 @@ def _own(request: Request) -> tuple[ImageSet, ImageSet]:
 
 
 @DATASETS.register("tiny-imagenet")
-def tiny_imagenet(request: Request) -> tuple[ImageSet, ImageSet]:
+def tiny_imagenet(request: Request) -> tuple[ImageSet, ...]:
     """100,000 + 10,000 photographs of 200 classes, 64 × 64 colour (Le and Yang 2015)."""
     if request.source is None:
         raise UserError(
@@ -130,7 +133,7 @@ def tiny_imagenet(request: Request) -> tuple[ImageSet, ImageSet]:
     return _own(request)
 
 
-def _from_torchvision(name: str, own_files: str, request: Request) -> tuple[ImageSet, ImageSet]:
+def _from_torchvision(name: str, own_files: str, request: Request) -> tuple[ImageSet, ...]:
     """Read a data set of torchvision's, or the pictures in the user's folder instead.
 
     Args:
@@ -271,8 +274,11 @@ def _move(made: Path, folder: Path) -> None:
     if not folder.exists():
         made.rename(folder)
         return
-    for file in ("test.npz", "train.npz"):
-        (made / file).replace(folder / file)
+    for file in ("test.npz", "calibration.npz", "train.npz"):
+        if (made / file).is_file():
+            (made / file).replace(folder / file)
+        else:
+            (folder / file).unlink(missing_ok=True)
 
 
 def _unwritable(error: OSError, root: Path) -> UserError:

@@ -1,7 +1,8 @@
 """The train, calibration and test splits of a data set.
 
 Networks are trained on train; thresholds and temperatures are chosen on calibration; results are
-reported on test. Train and calibration are disjoint parts of `train.npz`.
+reported on test. Calibration is `calibration.npz` where there is one; else train and calibration
+are disjoint parts of `train.npz`.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.prepared import ImageSet, load_prepared
+from core.data.prepared import ImageSet, load_prepared, prepared_path
 from core.data.samples import load_samples
 from core.foundation.errors import UserError, nearest
 from core.foundation.registry import Registry
@@ -22,7 +23,6 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 SAMPLES_ONLY = "mnist-samples"
 """Data set that needs no files: the 5,000 digits that ship as samples."""
-_FEW_DUPLICATES = 0.01
 _HELD_OUT_SHARE = 10  # a tenth each for calibration and test
 
 # data set → (its train.npz) → indices of the calibration images
@@ -32,11 +32,12 @@ CALIBRATIONS: Registry[Callable[[ImageSet], NDArray[np.int64]]] = Registry("cali
 def load_split(name: str, split: Split, root: Path | None = None) -> ImageSet:
     """Load one split of a prepared data set.
 
-    ``ids`` are indices into `train.npz` (train, calibration) or `test.npz` (test).
+    ``ids`` are indices into the file that the images are in.
 
-    The calibration split holds the last 5,000 of a permutation of `train.npz` with seed 0 (the
-    last tenth when there are fewer than 50,000); for MNIST the 5,000 digits that ship as samples,
-    in their order. The remaining images are the train split.
+    The calibration split is `calibration.npz`, if there is such a file. Else it holds the last
+    5,000 of a permutation of `train.npz` with seed 0 (the last tenth when there are fewer than
+    50,000); for MNIST the 5,000 digits that ship as samples, in their order. The remaining images
+    are the train split.
 
     ``mnist-samples`` needs no data set on disk: of the digits that ship as samples, a tenth of
     each class is for test and a tenth for calibration, and ``ids`` are indices into the samples.
@@ -50,28 +51,12 @@ def load_split(name: str, split: Split, root: Path | None = None) -> ImageSet:
         )
     if name == SAMPLES_ONLY:
         return _part_of_samples(split)
-    if split == "test":
-        return load_prepared(name, "test", root)
+    if split == "test" or prepared_path(name, "calibration", root).is_file():
+        return load_prepared(name, split, root)
     images = load_prepared(name, "train", root)
     order, calibration = _calibration(images)
     chosen = calibration if split == "calibration" else order[~np.isin(order, calibration)]
     return replace(images.select(chosen), split=split)
-
-
-def check_disjoint(calibration: ImageSet, test: ImageSet) -> None:
-    """Raise `UserError` when calibration images are test images, too.
-
-    Figures on the images that thresholds were chosen on are too good. Images with equal pixels are
-    equal; up to 1 % of duplicates, as large collections have them, are accepted.
-    """
-    seen = {image.tobytes() for image in test.images}
-    shared = sum(image.tobytes() in seen for image in calibration.images)
-    if shared > _FEW_DUPLICATES * len(calibration):
-        raise UserError(
-            f"expected the calibration and the test images of {test.name} to be disjoint, but "
-            f"{shared:,} of {len(calibration):,} calibration images are in both: prepare the data "
-            "set again from images that are divided into train and test."
-        )
 
 
 def _calibration(images: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

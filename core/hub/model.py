@@ -1,5 +1,6 @@
 """Models: a network with its card; classify pictures, make tables, save and load."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,6 +24,7 @@ from core.exits.table_file import as_stored
 from core.foundation.errors import UserError
 from core.hub.card import Card, TrainingFacts, load_card
 from core.hub.operating_points import with_figures
+from core.hub.premise import OnNote, notes
 from core.hub.registry import CARD, WEIGHTS, model_folder, shipped_table
 from core.hub.storage import read_weights, write_model
 from core.networks.build import build
@@ -267,6 +269,9 @@ class Model:
         calibration: ExitTable | ImageSet | Labelled | None = None,
         test: ExitTable | ImageSet | Labelled | None = None,
         policy: Policy | None = None,
+        *,
+        learned_from: bool = False,
+        on_note: OnNote | None = None,
     ) -> "Model":
         """Save weights, card and tables in a folder, atomically.
 
@@ -278,6 +283,10 @@ class Model:
             test: likewise; operating points are reported on it.
             policy: the model's default policy; None: that of the operating point that may lose
                 the least accuracy.
+            learned_from: whether the network, before it had exits, learned from the calibration
+                images.
+            on_note: told what the calibration images cannot carry, see `core.hub.premise`; by
+                default a Python warning.
 
         Returns:
             The saved model.
@@ -296,6 +305,11 @@ class Model:
             for split, source in (("calibration", calibration), ("test", test))
             if source is not None
         }
+        for note in notes(tables.get("calibration"), tables.get("test"), learned_from):
+            if on_note is None:
+                warnings.warn(note, stacklevel=2)
+            else:
+                on_note(note)
         absolute = folder.resolve()  # in runs/NAME/model, the registry's name is NAME
         name = self.card.name or (absolute.parent if absolute.name == "model" else absolute).name
         card = self.card.model_copy(update={"name": name, "title": self.card.title or name})

@@ -131,6 +131,7 @@ class OwnTraining:
         normalisation: a name in `NORMALISATIONS`.
         title: of the model.
         dataset: what the pictures are called.
+        learned_from: whether the network's weights have learned from the pictures.
     """
 
     network: OwnNetwork
@@ -141,6 +142,7 @@ class OwnTraining:
     normalisation: str
     title: str
     dataset: str
+    learned_from: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,11 +154,13 @@ class OwnModel:
         pictures: the test pictures as the network reads them, in the order of its table; None
             where they are too large to be kept in memory.
         skipped: files that could not be read.
+        notes: what the calibration pictures cannot carry, in sentences.
     """
 
     card: Card
     pictures: ImageSet | None
     skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...]
 
 
 class OwnNetworkJob(Job[OwnModel]):
@@ -220,8 +224,11 @@ class OwnNetworkJob(Job[OwnModel]):
             model = Model.of(
                 trained, opened.classes, title=training.title, dataset=training.dataset
             )
-            saved = model.save(folder, *splits[1:])
-            return OwnModel(saved.card, _kept(splits[2], saved.card), skipped)
+            notes: list[str] = []
+            saved = model.save(
+                folder, *splits[1:], learned_from=training.learned_from, on_note=notes.append
+            )
+            return OwnModel(saved.card, _kept(splits[2], saved.card), skipped, tuple(notes))
 
         super().__init__(work, APOLOGY, places)
 

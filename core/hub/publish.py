@@ -6,11 +6,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from core.data.splits import check_disjoint, load_split
+from core.data.prepared import check_disjoint
+from core.data.splits import load_split
 from core.edge_cloud.traffic import EdgeCloudFacts
 from core.foundation.errors import UserError
 from core.hub.card import Card, Plain
 from core.hub.model import Model
+from core.hub.premise import OnNote
 from core.hub.registry import card_of
 from core.networks.network import ExitNetwork
 from core.training.recipe import Recipe
@@ -23,6 +25,7 @@ def publish(
     device: str = "cpu",
     command: str | None = None,
     edge_cloud: EdgeCloudFacts | None = None,
+    on_note: OnNote = lambda note: None,
 ) -> Card:
     """Measure a trained network on its calibration and test splits and write its model folder.
 
@@ -35,6 +38,7 @@ def publish(
         device: "cpu" or "cuda".
         command: that trains the model again; by default that of the shipped recipe.
         edge_cloud: measured by two workers, if they trained.
+        on_note: told what the calibration images cannot carry, see `core.hub.premise`.
 
     Raises:
         UserError: the data set is missing, its test images were used for calibration, or the
@@ -67,7 +71,7 @@ def publish(
         "command": command or f"python -m core train {recipe.name}",
     }
     model = replace(model, card=model.card.model_copy(update=facts))
-    return model.save(folder, calibration, test).card
+    return model.save(folder, calibration, test, on_note=on_note).card
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from core.edge_cloud.traffic import mean_traffic
 from core.foundation.errors import UserError
 from core.hub.card import Card
 from core.hub.model import trained
+from core.hub.premise import OnNote
 from core.hub.publish import publish
 from core.hub.registry import card_of
 from core.training.device import checked_device
@@ -33,6 +34,7 @@ def train_model(
     command: str | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     should_stop: Callable[[], bool] = lambda: False,
+    on_note: OnNote = lambda note: None,
 ) -> Card | None:
     """Train a recipe and publish the model.
 
@@ -49,6 +51,7 @@ def train_model(
             recipe's name.
         on_epoch: called after each epoch.
         should_stop: called after each epoch; True ends the training there.
+        on_note: see `publish`.
 
     Returns:
         The model's card, or None in a process that does not `lead`.
@@ -70,7 +73,7 @@ def train_model(
     )
     if not leads():
         return None
-    return publish(network, model or run / "model", data, device, command)
+    return publish(network, model or run / "model", data, device, command, on_note=on_note)
 
 
 def check_trainable(recipe: Recipe) -> None:
@@ -94,6 +97,7 @@ def train_edge_model(
     device: str = "cpu",
     command: str | None = None,
     on_epoch: OnEpoch = lambda report, traffic: None,
+    on_note: OnNote = lambda note: None,
 ) -> Card:
     """Train a recipe as the edge worker, see `run_edge`, and publish the model.
 
@@ -111,4 +115,4 @@ def train_edge_model(
     )
     assert recipe.edge_cloud is not None
     facts = mean_traffic(recipe.edge_cloud, traffic)
-    return publish(network, run / "model", data, device, command, facts)
+    return publish(network, run / "model", data, device, command, facts, on_note)

@@ -45,8 +45,10 @@ class TrainingJob(Job[Card]):
         self.recipe, self.folder = recipe, folder
         self.reports: list[EpochReport] = []
         """The epochs so far."""
+        self.notes: list[str] = []
+        """What the calibration images cannot carry, in sentences."""
         self._stop_early = stop_early = threading.Event()
-        reports = self.reports
+        reports, notes = self.reports, self.notes
         end = time.monotonic() + seconds
 
         def work(on_progress: OnProgress) -> Card:
@@ -67,6 +69,7 @@ class TrainingJob(Job[Card]):
                     command="python -m core train card.json",
                     on_epoch=reports.append,
                     should_stop=should_stop,
+                    on_note=notes.append,
                 )
                 assert card is not None
                 on_progress(1.0, "Done.")

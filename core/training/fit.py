@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 from scipy.stats import binomtest
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
+from core.data.hold_out import hold_out
 from core.data.labelled import Labelled, Reader
-from core.data.prepared import ImageSet
+from core.data.prepared import ImageSet, check_disjoint
 from core.data.transform import EvaluationTransform, Transform, UnstorableTransformError
 from core.foundation.errors import UserError
 from core.networks.cost import count
@@ -38,7 +39,7 @@ SIGNIFICANCE = 0.01
 def fit(
     network: ExitNetwork,
     train: Labelled | ImageSet,
-    calibration: Labelled | ImageSet,
+    calibration: Labelled | ImageSet | None = None,
     recipe: str = "frozen-exits",
     *,
     transform: Transform | None = None,
@@ -58,7 +59,8 @@ def fit(
             `ImageSet`, which alone is held in memory. An image is a picture (PIL), bytes of the
             network's size (uint8, as an array (H, W, C) or a tensor (C, H, W)), or a float tensor
             (C, H, W) that is normalised already.
-        calibration: likewise; every epoch is measured on it.
+        calibration: likewise, and other images; every epoch is measured on it, and nothing learns
+            from it. None: a tenth of ``train`` is held out, ``core.hold_out(train)[1]``.
         recipe: "frozen-exits" (the network stays as it is, its exits learn), "joint" (all learn
             together), "fine-tune" (a pretrained network for new classes), or a TOML file of
             `Settings`.
@@ -84,8 +86,12 @@ def fit(
     Raises:
         UserError: unknown or invalid fields; images or labels that do not fit the network; a
             network to be frozen that is not better than chance on ``train``; no checkpoint to
-            resume, or one that would be overwritten.
+            resume, or one that would be overwritten; calibration images that are training images,
+            as far as that can be seen without reading them all.
     """
+    if calibration is None:
+        train, calibration = hold_out(train)
+    _check_apart(train, calibration)
     if out is None and resume:
         raise UserError("expected `out` with `resume`, but got none: name the folder of the run.")
     if out is not None:
@@ -140,6 +146,29 @@ def fit(
             on_epoch(report)
 
         return trainer.run(Path(folder), tell)
+
+
+def _check_apart(train: Labelled | ImageSet, calibration: Labelled | ImageSet) -> None:
+    """Raise `UserError` where calibration images are known to be training images, too."""
+    if isinstance(train, ImageSet) and isinstance(calibration, ImageSet):
+        check_disjoint(calibration, train)
+        return
+    (ours, here), (theirs, there) = (_origin(data) for data in (train, calibration))
+    if ours is theirs and (here is None or there is None or here & there):
+        raise UserError(
+            "expected other images in `calibration` than in `train`, but some are in both: leave "
+            "`calibration` out to have a tenth of `train` held out, or divide it by "
+            "`core.hold_out(train)`."
+        )
+
+
+def _origin(data: object) -> tuple[object, set[int] | None]:
+    """Return the data set that images are of, and which of them; None for all."""
+    if isinstance(data, DataLoader):
+        data = data.dataset
+    if isinstance(data, Subset):
+        return data.dataset, set(map(int, data.indices))
+    return data, None
 
 
 def _square(spec: NetworkSpec, mean: Sequence[float], std: Sequence[float]) -> EvaluationTransform:

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 import core
 from app.components.pictures import png
+from core.hub.registry import tables_of
 from tests.app.pages import button, errors, html, link, opened_page
 from tests.core.data.pictures import packed
 
@@ -128,6 +129,33 @@ def test_a_network_is_trained_on_a_zip_and_opens_on_every_page() -> None:
     assert button(app, "Open in Samples")
     pictures = app.session_state["own-models"].pictures["trained-here-1"]
     assert pictures.images.shape == (3, 48, 48, 3)
+
+
+def test_a_calibration_split_that_was_brought_is_used_and_few_pictures_are_said_to_be_few() -> None:
+    files = {
+        f"set/{split}/{name.split('/', 1)[1]}": content
+        for split, count in (("train", 5), ("val", 4), ("test", 2))
+        for name, content in coloured(count).items()
+    }
+    app = opened("train=joint&epochs=2", files)
+    assert "Calibration: as brought. Test: as brought." in html(app)
+    trained(app)
+    assert errors(app) == []
+    folder = app.session_state["own-models"].folder / "trained-here-1"
+    tables = tables_of(folder)
+    assert {split: len(table) for split, table in tables.items()} == {"calibration": 12, "test": 6}
+    assert any("With 12 calibration images" in one.value for one in app.warning)
+
+
+def test_who_says_that_the_weights_know_the_pictures_is_warned() -> None:
+    app = opened("train=joint&epochs=2", coloured())
+    assert not any("learned from" in one.label for one in app.checkbox)
+    weights = weights_of(torchvision.models.squeezenet1_1(num_classes=3))
+    app.file_uploader(key="own-weights").upload("mine.pth", weights, "x/pth").run()
+    app.checkbox(key="own-network-seen").check().run()
+    trained(app)
+    assert errors(app) == []
+    assert any("has learned from the calibration images" in one.value for one in app.warning)
 
 
 def test_weights_are_checked_where_they_are_given() -> None:

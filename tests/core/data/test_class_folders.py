@@ -65,3 +65,65 @@ def test_damaged_pictures_are_left_out_until_too_few_are_left() -> None:
     assert len(heard) == 11
     with pytest.raises(UserError, match="at least 5"):
         readable(folders({"a": 5, "b": 5}, b"x"), lambda fraction, message: None)
+
+
+def brought(counts: dict[str, int]) -> ClassFolders:
+    """Pictures of cats and dogs in folders of splits, so many of each class."""
+    files = [
+        (f"set/{split}/{name}/{index}.png", png(0))
+        for split, count in counts.items()
+        for name in ("cat", "dog")
+        for index in range(count)
+    ]
+    return class_folders(uploaded_files(files, "'mine.zip'"))
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_folders_named_after_splits_are_these_splits(name: str) -> None:
+    found = brought({"train": 10, name: 2, "test": 3})
+    assert found.classes == ("cat", "dog")
+    assert found.named == ("train", "calibration", "test")
+    folders_of = [{file.name.split("/")[1] for file in part.files} for part in found.split()]
+    assert folders_of == [{"train"}, {name}, {"test"}]
+    assert [len(part) for part in found.split()] == [20, 4, 6]
+
+
+@pytest.mark.parametrize("held_out", ["test", "val"])
+def test_a_split_that_was_not_brought_is_held_out_from_training(held_out: str) -> None:
+    found = brought({"train": 10, held_out: 3})
+    training, calibration, test = found.split()
+    assert [len(part) for part in (training, calibration, test)] == [16, 4, 6]
+    assert {file.name.split("/")[1] for file in calibration.files} == {"train"}
+    assert {file.name.split("/")[1] for file in test.files} == {held_out}
+    names = [{file.name for file in part.files} for part in (training, calibration)]
+    assert not names[0] & names[1]
+
+
+def test_damaged_pictures_do_not_change_who_is_for_what() -> None:
+    files = [
+        (f"{split}/{name}/{index}.png", b"x" if index == 0 else png(0))
+        for split in ("test", "train", "val")
+        for name in ("a", "b")
+        for index in range(6)
+    ]
+    whole = class_folders(uploaded_files(files, "'mine.zip'"))
+    opened, skipped = readable(whole, lambda fraction, message: None)
+    assert len(skipped) == 6
+    for part, split in zip(opened.split(), ("train", "val", "test"), strict=True):
+        assert {file.name.split("/")[0] for file in part.files} == {split}
+
+
+@pytest.mark.parametrize(
+    ("counts", "says"),
+    [
+        (
+            {"train": 4, "val": 9, "test": 9},
+            "5 pictures of every class for training .* are 4",
+        ),
+        ({"train": 9, "val": 9, "valid": 9, "test": 9}, "but got val and valid"),
+        ({"train": 9, "test": 9, "more": 9}, "in train or test, as some do, but got 'more'"),
+    ],
+)
+def test_splits_that_are_unclear_are_a_sentence(counts: dict[str, int], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        brought(counts)

@@ -52,11 +52,38 @@ def test_a_given_split_is_kept(test_folder: str, tmp_path: Path) -> None:
     assert test.labels.tolist() == [0, 0, 0, 1, 1, 1]
 
 
-def test_test_goes_before_val(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_val_beside_test_is_the_calibration_split(name: str, tmp_path: Path) -> None:
     pets(tmp_path / "train")
-    pets(tmp_path / "val", each=2)
-    pets(tmp_path / "test", each=3)
-    assert len(read_folder("pets", tmp_path, progress=False)[1]) == 6
+    pets(tmp_path / name, each=2, start=50)
+    pets(tmp_path / "test", each=3, start=60)
+    train, calibration, test = read_folder("pets", tmp_path, progress=False)
+    assert [one.split for one in (train, calibration, test)] == ["train", "calibration", "test"]
+    assert [len(one) for one in (train, calibration, test)] == [20, 4, 6]
+    assert values(calibration.images) == [50, 51, 150, 151]
+    assert values(test.images) == [60, 61, 62, 160, 161, 162]
+
+
+@pytest.mark.parametrize("other", ["train", "test"])
+def test_calibration_images_that_are_in_another_split_are_refused(
+    other: str, tmp_path: Path
+) -> None:
+    pets(tmp_path / "train")
+    pets(tmp_path / "test", each=3, start=60)
+    pets(tmp_path / "val", each=3, start=0 if other == "train" else 60)
+    with pytest.raises(UserError, match=rf"calibration and the {other} images .* 6 of 6"):
+        read_folder("pets", tmp_path, progress=False)
+
+
+def test_two_folders_for_one_split_and_an_empty_one_are_refused(tmp_path: Path) -> None:
+    pets(tmp_path / "train")
+    pets(tmp_path / "test", each=3, start=60)
+    (tmp_path / "val" / "cat").mkdir(parents=True)
+    with pytest.raises(UserError, match="images for the calibration split"):
+        read_folder("pets", tmp_path, progress=False)
+    pets(tmp_path / "validation", each=3, start=70)
+    with pytest.raises(UserError, match="but got val and validation"):
+        read_folder("pets", tmp_path, progress=False)
 
 
 def test_train_alone_is_split(tmp_path: Path) -> None:

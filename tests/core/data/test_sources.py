@@ -1,6 +1,7 @@
 """A data set is prepared whole, or a sentence says why not and nothing is left."""
 
 import errno
+import shutil
 from collections.abc import Iterator
 from hashlib import md5
 from pathlib import Path
@@ -16,9 +17,11 @@ from torchvision import datasets
 from core.data import sources
 from core.data.prepared import ImageSet, load_prepared, prepared_names, write_prepared
 from core.data.sources import DATASETS, Request, can_download, prepare
+from core.data.splits import SPLITS, load_split
 from core.foundation.errors import UserError
 from core.foundation.jobs import Stopped
 from tests.core.data.servers import serving
+from tests.core.data.test_folders import picture
 
 PIXELS = np.random.RandomState(0).randint(0, 256, (6, 32, 32, 3)).astype(np.uint8)
 LABELS = [3, 0, 1, 2, 0, 9]
@@ -331,3 +334,26 @@ def test_a_further_data_set_is_one_function(
     prepare("noise", tmp_path, progress=False)
     assert prepared_names(tmp_path) == ["noise"]
     assert len(load_prepared("noise", "test", tmp_path)) == 2
+
+
+def test_a_calibration_split_of_its_own_is_kept_until_the_set_is_made_without_one(
+    tmp_path: Path,
+) -> None:
+    for start, split in ((0, "train"), (50, "val"), (60, "test")):
+        for label, name in enumerate(("cat", "dog")):
+            for number in range(4):
+                path = tmp_path / "own" / split / name / f"{number}.png"
+                picture(path, start + 100 * label + number)
+    root = tmp_path / "data"
+    prepare("pets", root, tmp_path / "own", progress=False)
+    parts = {split: load_split("pets", split, root) for split in SPLITS}
+    assert {split: len(one) for split, one in parts.items()} == dict.fromkeys(SPLITS, 8)
+    assert {one.split for one in parts.values()} == set(SPLITS)
+    assert parts["calibration"].images[0, 0, 0, 0] == 50
+    assert len(set().union(*({i.tobytes() for i in one.images} for one in parts.values()))) == 24
+
+    shutil.rmtree(tmp_path / "own" / "val")
+    prepare("pets", root, tmp_path / "own", progress=False)
+    train, calibration = (load_split("pets", split, root) for split in ("train", "calibration"))
+    assert (len(train), len(calibration)) == (7, 1)
+    assert not {*train.ids.tolist()} & {*calibration.ids.tolist()}

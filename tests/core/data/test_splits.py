@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.data.prepared import File, ImageSet, load_prepared, write_prepared
+from core.data.prepared import File, ImageSet, check_disjoint, load_prepared, write_prepared
 from core.data.samples import load_samples
-from core.data.splits import check_disjoint, load_split
+from core.data.splits import load_split
 from core.foundation.errors import UserError
 
 

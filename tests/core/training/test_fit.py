@@ -1,6 +1,7 @@
 """Training from Python, on data sets and loaders of one's own."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 from torchvision.transforms import v2
 
 import core
@@ -306,3 +307,28 @@ def test_what_only_images_in_memory_can_do_says_so() -> None:
         core.fit(fresh(), *data, "joint", phases=phases, **QUICK)
     with pytest.raises(UserError, match="a network with early exits, as frozen-exits trains"):
         core.fit(fresh(exits=()), *data, **QUICK)
+
+
+def test_without_calibration_images_some_are_held_out_and_nothing_learns_from_them() -> None:
+    training, calibration = core.hold_out(TRAIN)
+    options: dict[str, Any] = {"epochs": 2, "mean": (0.4,) * 3, "std": (0.2,) * 3, **QUICK}
+    found = core.fit(fresh(), TRAIN, recipe="joint", **options)
+    same_weights(found, core.fit(fresh(), training, calibration, "joint", **options))
+    spoiled = TRAIN.images.copy()
+    spoiled[calibration.ids] = 0
+    other = core.fit(fresh(), replace(TRAIN, images=spoiled), recipe="joint", **options)
+    for one, two in zip(found.training_result.history, other.training_result.history, strict=True):
+        assert one.loss == two.loss
+        assert one.accuracy != two.accuracy
+
+
+def test_calibration_images_that_are_training_images_are_refused() -> None:
+    pictures = Items(TRAIN, as_bytes)
+    for train, calibration in (
+        (TRAIN, TRAIN.select(range(20))),
+        (pictures, pictures),
+        (DataLoader(pictures), Subset(pictures, range(5, 10))),
+        (Subset(pictures, range(6)), Subset(pictures, range(5, 10))),
+    ):
+        with pytest.raises(UserError, match=r"disjoint|some are in both"):
+            core.fit(fresh(), train, calibration, "joint", epochs=1, **QUICK)
