@@ -1,7 +1,8 @@
 // Keeps tables of scores for the pages that need them: sent once, then found by their name.
 // Layout: header length (uint32), header (JSON, padded to four bytes), scores (float32, N × early),
-// right answers (uint32, N × one for every 32 exits; bit e % 32 of number ⌊e / 32⌋ for exit e), and where classes are ruled out on the way, between
-// which thresholds the final answer is right (float32, N × 2).
+// right answers (uint32, N × one for every 32 exits: bit e % 32 of number ⌊e / 32⌋ for exit e), and
+// where classes are ruled out on the way, between which thresholds the final answer is right
+// (float32, N × 2).
 
 export default function (component) {
   const bytes = component.data;
