@@ -84,8 +84,8 @@ async def come_and_go(address: str, sessions: int, think: float, minutes: float)
 
     seats = [asyncio.create_task(seat()) for _ in range(sessions)]
     memory = []
-    while time.monotonic() < end:
-        await asyncio.sleep(60)
+    while (left := end - time.monotonic()) > 0:
+        await asyncio.sleep(min(60, left))
         memory.append(server_memory())
         print(f"minute {len(memory)}: {memory[-1]:.0f} MiB", flush=True)
     quarter = math.ceil(len(memory) / 4)
