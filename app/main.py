@@ -12,6 +12,7 @@ import streamlit as st  # noqa: E402
 from app.components.errors import sentences  # noqa: E402
 from app.components.html import style  # noqa: E402
 from app.components.shortcuts import shortcuts  # noqa: E402
+from app.uploads import say_what_was_let_go  # noqa: E402
 from app.views import PAGES, page  # noqa: E402
 from core.foundation.places import ICONS  # noqa: E402
 from core.foundation.plugins import load_plugins  # noqa: E402
@@ -25,4 +26,5 @@ style()
 shortcuts()
 with sentences():
     load_plugins()
+    say_what_was_let_go()
     chosen.run()

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import anyio
 import streamlit as st
+from starlette.middleware import Middleware
 
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts only this file's folder there
     sys.path.insert(0, str(ROOT))
 
+from app.uploads import LimitedUploads  # noqa: E402
 from app.warm_up import load_for_all, load_for_the_first  # noqa: E402
 
 
@@ -26,4 +28,8 @@ async def _lifespan(_: st.App) -> AsyncIterator[None]:
     yield
 
 
-app = st.App(Path(__file__).with_name("main.py"), lifespan=_lifespan)
+app = st.App(
+    Path(__file__).with_name("main.py"),
+    lifespan=_lifespan,
+    middleware=[Middleware(LimitedUploads)],
+)

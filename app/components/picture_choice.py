@@ -4,10 +4,11 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import streamlit as st
 
-from app import resources, state, views
+from app import resources, state, text, views
 from app.components.canvas import canvas
 from app.components.errors import sentences
 from app.components.picture_grid import Group, Tile, picture_grid
@@ -17,11 +18,14 @@ from core.data.images import FORMATS, MAX_BYTES, centred_digit, open_image
 from core.data.likeness import hint
 from core.data.polarity import has_light_edge, light_on_dark
 from core.data.prepared import ImageSet
+from core.data.uploads import MOST_BYTES
 from core.hub.card import Card
 
 IN_A_STRIP = 20
 MOST_UPLOADS = 50
+_LIMIT = f"{MOST_UPLOADS} with {MOST_BYTES // 2**20} MB together"
 _OWN, _CHOSEN, _ROUND = "own-images", "own-chosen", "own-round"
+_LEFT_OUT = "own-left-out"
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +172,13 @@ def _uploader(card: Card) -> None:
 
     def changed() -> None:
         files = st.session_state[key] or []
-        _take([Own(file.name, file.getvalue()) for file in files[:MOST_UPLOADS]])
+        sizes = accumulate(file.size for file in files[:MOST_UPLOADS])
+        taken = [
+            Own(file.name, file.getvalue())
+            for file, size in zip(files, sizes, strict=False)
+            if size <= MOST_BYTES
+        ]
+        _take(taken, left_out=len(files) - len(taken))
 
     side = card.spec.image_size
     st.file_uploader(
@@ -178,7 +188,7 @@ def _uploader(card: Card) -> None:
         key=key,
         on_change=changed,
         max_upload_size=MAX_BYTES // 2**20,
-        help=f"One, or up to {MOST_UPLOADS}. The middle square of each is scaled to the "
+        help=f"One, or up to {_LIMIT}. The middle square of each is scaled to the "
         f"{side} × {side} pixels that this network reads. They stay in this session and are "
         "stored nowhere.",
     )
@@ -199,8 +209,9 @@ def _take_drawing(content: bytes | None) -> None:
     _take([Own("Your drawing", content, drawn=True)] if content else [])
 
 
-def _take(own: list[Own]) -> None:
+def _take(own: list[Own], left_out: int = 0) -> None:
     st.session_state[_OWN] = own
+    st.session_state[_LEFT_OUT] = left_out
     st.session_state[_CHOSEN] = 0
 
 
@@ -216,6 +227,9 @@ def _own_pictures(card: Card) -> list[Picture]:
             help="This network learned white digits on black. Dark ink on light paper has to be "
             "turned around first; as needed, the edge of the picture decides.",
         )
+    if own and st.session_state.get(_LEFT_OUT):
+        left_out = text.plural(st.session_state[_LEFT_OUT], "image")
+        st.info(f"{left_out} left out: at most {_LIMIT} are taken.", icon=":material/info:")
     found = []
     for one in own:
         with sentences():

@@ -329,3 +329,16 @@ def test_damaged_weights_are_a_sentence(tmp_path: Path, monkeypatch: pytest.Monk
     app = opened()
     assert len(errors(app)) == 1
     assert "weights.safetensors" in errors(app)[0]
+
+
+def test_images_beyond_the_limit_are_left_out_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.components.picture_choice.MOST_UPLOADS", 2)
+    app = opened(f"model={MODEL}")
+    picture = png(np.zeros((28, 28), np.uint8))
+    for number in range(5):
+        app.file_uploader[0].upload(f"{number}.png", picture, "image/png")
+    app.run()
+    assert errors(app) == []
+    assert any(one.value.startswith("3 images left out") for one in app.info)
