@@ -49,9 +49,11 @@ def _load_for_all() -> None:
             _log.warning("%s", error)
     for dataset in sample_names():
         resources.samples(dataset)
-    # What start-up made lives as long as the server: collections need not walk over it.
+    # What start-up made lives as long as the server: collections need not walk over it. How often
+    # Python collects hangs on how much the last collection left, so one follows.
     gc.collect()
     gc.freeze()
+    gc.collect()
 
 
 def _load(name: str, card: Card) -> None:

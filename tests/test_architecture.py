@@ -106,3 +106,26 @@ def test_what_needs_no_torch_does_not_wait_for_it() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+LOOKING = """
+import sys
+import numpy as np
+from core.analysis.saliency import SALIENCY
+from core.hub.model import load
+model = load("eenet8-mnist")
+images = np.zeros((2, 28, 28, 1), np.uint8)
+model.predict(images)
+model.table(images)
+for one in SALIENCY.values():
+    one.function(model.network, model.normalised(images[:1]), 0, 1)
+print(sorted({"torchvision", "torch._dynamo"} & set(sys.modules)))
+"""
+
+
+def test_looking_at_shipped_models_does_not_wait_for_torchvision() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOOKING], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"

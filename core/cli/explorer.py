@@ -21,6 +21,8 @@ def app(
     settings = tomllib.loads(STREAMLIT_CONFIG.read_text(encoding="utf-8"))
     settings["server"] |= {"port": port} | ({"address": address} if address else {})
     flags = [f"--{name}={_shown(value)}" for name, value in _flat(settings)]
+    # Each thread's own heap keeps what it once had: on Linux, two for all threads are enough here.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     command = [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
     os.execv(sys.executable, command)
 

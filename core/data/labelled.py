@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms.functional import to_pil_image
 
 from core.data.transform import EvaluationTransform, Transform, apply
 from core.foundation.errors import UserError
@@ -129,6 +128,8 @@ class Reader:
         """Return a picture as the transform reads it; tensors are ready as they are."""
         known = isinstance(transform, EvaluationTransform)
         if isinstance(image, Tensor) and image.dtype == torch.uint8 and not known:
+            from torchvision.transforms.functional import to_pil_image  # takes seconds
+
             image = to_pil_image(image)
         if not isinstance(image, Image.Image):
             return image

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms.functional import to_pil_image
 
 from core.data.labelled import Labelled, Reader
 from core.data.prepared import ImageSet, check_name
@@ -179,6 +178,8 @@ class Model:
             if own is None:
                 pixels = to_device(images, self.device)
                 return self.normalisation(pixels)  # type: ignore[no-any-return]
+            from torchvision.transforms.functional import to_pil_image  # takes seconds
+
             images = [to_pil_image(image) for image in images]
         if own is None:
             transform = self.card.evaluation_transform

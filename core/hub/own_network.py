@@ -8,7 +8,6 @@ from threading import Semaphore
 
 import numpy as np
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from core.data.class_folders import ClassFolders, readable
@@ -50,6 +49,8 @@ def constructors() -> dict[str, int]:
     Those are torchvision's classifiers of modest size, and `FACTORY` (with 0) where this process
     was started with one.
     """
+    import torchvision  # takes seconds
+
     counts = {}
     for name in torchvision.models.list_models(module=torchvision.models):
         weights = next(iter(torchvision.models.get_model_weights(name)))

@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import Any
 
 import torch
-import torchvision
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
@@ -91,6 +90,8 @@ def recognise(module: nn.Module, spec: NetworkSpec) -> str | None:
 
 def _candidates(module: nn.Module) -> list[str]:
     if type(module).__module__.startswith("torchvision.models."):
+        import torchvision
+
         parameters = sum(parameter.numel() for parameter in module.parameters())
         names = [
             name
@@ -106,6 +107,8 @@ def _candidates(module: nn.Module) -> list[str]:
 
 
 def _published_parameters(name: str) -> int:
+    import torchvision
+
     count: int = next(iter(torchvision.models.get_model_weights(name))).meta["num_params"]
     return count
 
@@ -129,6 +132,8 @@ def _description(module: nn.Module) -> list[object]:
 
 
 def _torchvision(spec: NetworkSpec, name: str) -> nn.Module:
+    import torchvision  # takes seconds
+
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
         raise UserError(

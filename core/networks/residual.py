@@ -3,24 +3,38 @@
 from collections import OrderedDict
 
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
 
 
-def residual_block(in_channels: int, width: int, stride: int) -> BasicBlock:
-    """Make torchvision's basic block, (B, C, H, W) to (B, width, H/stride, W/stride).
+class ResidualBlock(nn.Module):
+    """The basic block of He et al., 2015: (B, C, H, W) to (B, width, H/stride, W/stride).
 
-    He et al., 2015.
+    Named like torchvision's, whose import takes seconds and whose ReLU is in place, which breaks
+    attribution.
     """
-    shortcut = None
-    if stride != 1 or in_channels != width:
-        shortcut = nn.Sequential(
-            nn.Conv2d(in_channels, width, 1, stride, bias=False), nn.BatchNorm2d(width)
-        )
-    block = BasicBlock(in_channels, width, stride, shortcut)
-    block.relu = nn.ReLU()  # torchvision's is in place, which breaks attribution
-    # Starting each block as the identity trains better in few epochs (Goyal et al., 2017).
-    nn.init.zeros_(block.bn2.weight)
-    return block
+
+    def __init__(self, in_channels: int, width: int, stride: int) -> None:
+        """Make a block that starts as the identity, or as its shortcut."""
+        super().__init__()
+        shortcut = None
+        if stride != 1 or in_channels != width:
+            shortcut = nn.Sequential(
+                nn.Conv2d(in_channels, width, 1, stride, bias=False), nn.BatchNorm2d(width)
+            )
+        self.conv1 = nn.Conv2d(in_channels, width, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = shortcut
+        # Starting each block as the identity trains better in few epochs (Goyal et al., 2017).
+        nn.init.zeros_(self.bn2.weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Add to the features, or to their shortcut, what the convolutions make of them."""
+        shortcut = features if self.downsample is None else self.downsample(features)
+        inside = self.relu(self.bn1(self.conv1(features)))
+        outside: Tensor = self.relu(self.bn2(self.conv2(inside)) + shortcut)
+        return outside
 
 
 def unit(in_channels: int, channels: int, *, stride: int = 1, pool: bool = False) -> nn.Sequential:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import fx, nn
 
 from core.foundation.errors import UserError
@@ -84,6 +83,8 @@ class _Tracer(fx.Tracer):
     def __init__(self, whole: set[type]) -> None:
         timm = sys.modules.get("timm.layers")  # its modules cannot be there unless it is
         functions = [f for f in timm.get_notrace_functions() if callable(f)] if timm else []
+        import torchvision  # takes seconds
+
         super().__init__((math, torchvision.ops), tuple(functions))  # type: ignore[arg-type]
         self.whole = tuple(whole | set(timm.get_notrace_modules() if timm else ()))
         self.thread = threading.get_ident()

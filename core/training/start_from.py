@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torchvision
 from torch import Tensor
 
 from core.foundation.errors import UserError, nearest
@@ -95,6 +94,8 @@ def _download(spec: NetworkSpec, source: str) -> tuple[Mapping[str, Tensor], Nor
             f"expected `start_from` {source} to go with a backbone of torchvision's, but got "
             f'{spec.backbone}: write for example backbone = "{TORCHVISION}resnet18".'
         )
+    import torchvision  # takes seconds
+
     constructor = spec.backbone.removeprefix(TORCHVISION)
     choices = torchvision.models.get_model_weights(constructor).__members__
     name = source.removeprefix(DOWNLOAD)

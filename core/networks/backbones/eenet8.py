@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import nn
 
-from core.networks.residual import residual_block
+from core.networks.residual import ResidualBlock
 from core.networks.trunk import TRUNKS, Block, Trunk
 
 
@@ -26,7 +26,7 @@ def eenet8(in_channels: int, *, filters: int) -> Trunk:
     blocks = [Block("stem", stem)]
     before = filters
     for number, width in enumerate((filters, 2 * filters, 4 * filters), start=1):
-        blocks.append(Block(f"block{number}", residual_block(before, width, 1)))
+        blocks.append(Block(f"block{number}", ResidualBlock(before, width, 1)))
         before = width
     return Trunk(blocks)
 

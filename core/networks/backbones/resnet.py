@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import nn
 
-from core.networks.residual import residual_block
+from core.networks.residual import ResidualBlock
 from core.networks.trunk import TRUNKS, Block, Trunk
 
 
@@ -23,7 +23,7 @@ def resnet(in_channels: int, *, depth: int) -> Trunk:
     for stage, width in enumerate((16, 32, 64), start=1):
         for number in range(1, (depth - 2) // 6 + 1):
             stride = 2 if stage > 1 and number == 1 else 1
-            block = residual_block(before, width, stride)
+            block = ResidualBlock(before, width, stride)
             blocks.append(Block(f"stage{stage}_{number}", block))
             before = width
     return Trunk(blocks)
