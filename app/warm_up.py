@@ -14,8 +14,14 @@ from core.foundation.plugins import load_plugins
 from core.hub.card import Card
 from core.hub.methods import own_criterion
 
-_HEAVY = ("captum.attr", "core.analysis.saliency", "core.deploy.benchmark", "core.hub.model")
-"""Modules that pages import when they need them."""
+_HEAVY = (
+    "core.analysis.saliency",
+    "core.deploy.benchmark",
+    "core.hub.model",
+    "core.networks.build",
+    "core.networks.outline",
+)
+"""Modules that pages import when they need them: two visitors at once could find one half made."""
 _log = logging.getLogger(__name__)
 
 

@@ -10,6 +10,9 @@ import typer
 
 from core.foundation.places import APP, STREAMLIT_CONFIG
 
+_FREED_AT_ONCE = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": str(2**18)}
+"""Settings of glibc: without them the heaps of many threads keep what large arrays once took."""
+
 
 def app(
     port: Annotated[int, typer.Option(metavar="N", help="Port to listen at.")] = 8501,
@@ -21,8 +24,8 @@ def app(
     settings = tomllib.loads(STREAMLIT_CONFIG.read_text(encoding="utf-8"))
     settings["server"] |= {"port": port} | ({"address": address} if address else {})
     flags = [f"--{name}={_shown(value)}" for name, value in _flat(settings)]
-    # Each thread's own heap keeps what it once had: on Linux, two for all threads are enough here.
-    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+    for name, value in _FREED_AT_ONCE.items():
+        os.environ.setdefault(name, value)
     command = [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
     os.execv(sys.executable, command)
 
