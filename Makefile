@@ -16,7 +16,7 @@ help:
 	@echo "make clean    remove the virtual environment and caches"
 
 app: $(VENV)/.app-ready
-	$(BIN)/python -m core app
+	$(BIN)/python -m core app $(ARGS)
 
 test: $(VENV)/.test-ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)

@@ -1,4 +1,4 @@
-"""The explorer. Start it with `streamlit run app/server.py` or `make app`."""
+"""The explorer's pages: the script that `app/server.py` runs for each visitor."""
 
 import sys
 from pathlib import Path

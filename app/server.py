@@ -1,4 +1,4 @@
-"""The explorer's web server: `make app`, or `streamlit run app/server.py`.
+"""The explorer's web server: `make app`, or `python -m core app`.
 
 What the first visitor would wait for is loaded before the address answers; what others would wait
 for is computed in the background right after.

@@ -13,15 +13,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 120  # seconds; a busy machine imports slowly
-
-
-STREAMLIT = ["-m", "streamlit", "run", "app/server.py", "--server.port={port}"]
-ADDRESS = "127.0.0.1"
+APP = ("-m", "core", "app", "--port={port}")
 
 
 @contextmanager
 def running_app(
-    arguments: Sequence[str] = (*STREAMLIT, f"--server.address={ADDRESS}"),
+    arguments: Sequence[str] = APP,
     folder: Path = ROOT,
     **environment: str,
 ) -> Iterator[str]:

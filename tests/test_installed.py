@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running_app import ADDRESS, running_app
+from tests.running_app import APP, running_app
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = "eenet8-mnist"  # of the shipped models one is enough: all take half a minute
@@ -82,9 +82,8 @@ def test_commands_run_from_anywhere(installed: Path, tmp_path: Path) -> None:
 
 
 def test_the_explorer_starts_from_anywhere(installed: Path, tmp_path: Path) -> None:
-    start = ["-m", "core", "app", "--port", "{port}", "--address", ADDRESS]
     with (
-        running_app(start, tmp_path, PYTHONPATH=str(installed)) as address,
+        running_app(APP, tmp_path, PYTHONPATH=str(installed)) as address,
         urllib.request.urlopen(f"{address}/_stcore/health", timeout=30) as answer,
     ):
         assert answer.read() == b"ok"

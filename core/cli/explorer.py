@@ -17,12 +17,12 @@ _FREED_AT_ONCE = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": str(2**18)}
 def app(
     port: Annotated[int, typer.Option(metavar="N", help="Port to listen at.")] = 8501,
     address: Annotated[
-        str | None, typer.Option(metavar="HOST", help="Address to listen at; by default all.")
-    ] = None,
+        str, typer.Option(metavar="HOST", help="Address to listen at; 0.0.0.0 is open to others.")
+    ] = "127.0.0.1",
 ) -> None:
     """Start the explorer's web server; it runs until it is interrupted."""
     settings = tomllib.loads(STREAMLIT_CONFIG.read_text(encoding="utf-8"))
-    settings["server"] |= {"port": port} | ({"address": address} if address else {})
+    settings["server"] |= {"port": port, "address": address}
     flags = [f"--{name}={_shown(value)}" for name, value in _flat(settings)]
     for name, value in _FREED_AT_ONCE.items():
         os.environ.setdefault(name, value)
