@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from core.networks.trunk import TRUNKS
     from core.training.fit import fit as fit
     from core.training.losses import LOSSES
+    from core.tuning.hold_cost import hold_cost as hold_cost
     from core.tuning.tune import tune as tune
 
     backbone, dataset = TRUNKS.register, DATASETS.register
@@ -48,6 +49,7 @@ _HOMES = {
     "evaluate": "exits.report:evaluate",
     "fit": "training.fit:fit",
     "head": "networks.heads:HEADS.register",
+    "hold_cost": "tuning.hold_cost:hold_cost",
     "hold_out": "data.hold_out:hold_out",
     "list_models": "hub.registry:list_models",
     "load": "hub.model:load",

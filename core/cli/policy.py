@@ -6,9 +6,13 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from core.exits.cost_controller import HeldCost
 from core.exits.policy import Policy
 from core.foundation.errors import UserError, nearest
 from core.hub.card import Card
+from core.hub.methods import own_criterion
+from core.hub.registry import front_of, shipped_table
+from core.tuning.front import best_within_cost
 
 T = TypeVar("T", int, float)
 
@@ -22,6 +26,16 @@ CriterionName = Annotated[
 Thresholds = Annotated[
     str | None,
     typer.Option("--thresholds", metavar="T,T", help="One per early exit, from 0 to 1."),
+]
+
+HoldCost = Annotated[
+    float | None,
+    typer.Option(
+        "--hold-cost",
+        metavar="X",
+        help="Hold this relative cost when the images drift: thresholds follow running quantiles "
+        "of the scores, without labels. It holds the compute, not the accuracy.",
+    ),
 ]
 
 
@@ -50,6 +64,31 @@ def choose_policy(
     check_criterion(card, policy.criterion)
     policy.check(card.num_exits)
     return policy
+
+
+def choose_held_cost(
+    model: str,
+    card: Card,
+    file: Path | None,
+    criterion: str | None,
+    thresholds: str | None,
+    hold_cost: float,
+) -> HeldCost:
+    """Return the cost to hold: that of the most accurate policy within ``hold_cost``."""
+    if file is not None or thresholds is not None:
+        raise UserError(
+            "expected --hold-cost without --policy and --thresholds, as it sets the thresholds "
+            "itself, but got both: drop one. --criterion chooses the score."
+        )
+    if card.num_exits == 1:
+        raise UserError(
+            f"expected a model with early exits to hold a cost with, but {card.name} has none."
+        )
+    chosen = criterion or own_criterion(card.method, card.criteria)
+    check_criterion(card, chosen)
+    calibration = shipped_table(model, "calibration")
+    policy = best_within_cost([front_of(model, calibration, chosen)], hold_cost)
+    return HeldCost.of(calibration, policy)
 
 
 def check_criterion(card: Card, criterion: str) -> None:

@@ -8,7 +8,15 @@ import typer
 from numpy.typing import NDArray
 
 from core.cli.options import DataRoot, Device, Json, ModelName, Threads, use_threads
-from core.cli.policy import CriterionName, PolicyFile, Thresholds, choose_policy, comma_separated
+from core.cli.policy import (
+    CriterionName,
+    HoldCost,
+    PolicyFile,
+    Thresholds,
+    choose_held_cost,
+    choose_policy,
+    comma_separated,
+)
 from core.cli.text import (
     answers_text,
     brief,
@@ -19,6 +27,7 @@ from core.cli.text import (
     table_text,
     to_json,
 )
+from core.exits.cost_controller import CostController, HeldCost, route_stream
 from core.exits.report import evaluate as report_of
 from core.foundation.errors import UserError, nearest
 from core.hub.card import Card
@@ -35,6 +44,7 @@ def predict(
     policy: PolicyFile = None,
     criterion: CriterionName = None,
     thresholds: Thresholds = None,
+    hold_cost: HoldCost = None,
     device: Device = "cpu",
     threads: Threads = None,
     as_json: Json = False,
@@ -46,7 +56,7 @@ def predict(
 
     card = card_of(model)
     examples = load_samples(card.dataset).images if card.dataset in sample_names() else None
-    chosen = choose_policy(card, policy, criterion, thresholds)
+    held, chosen = _chosen(model, card, policy, criterion, thresholds, hold_cost)
     pixels, notes = [], []
     for path in images:
         opened = open_image(path)
@@ -59,7 +69,8 @@ def predict(
     from core.hub.model import load
 
     use_threads(threads)
-    result = load(model, device).predict(np.stack(pixels), chosen)
+    runs_with = chosen if held is None else held.start()
+    result = load(model, device).predict(np.stack(pixels), runs_with)
     answers = [
         {
             "image": str(path),
@@ -75,7 +86,8 @@ def predict(
         )
     ]
     if as_json:
-        return to_json({"model": card.name, "policy": chosen.to_dict(), "images": answers})
+        facts = {"model": card.name, "policy": chosen.to_dict(), **_held_facts(held)}
+        return to_json({**facts, "images": answers})
     return answers_text(answers, card)
 
 
@@ -85,6 +97,7 @@ def evaluate(
     policy: PolicyFile = None,
     criterion: CriterionName = None,
     thresholds: Thresholds = None,
+    hold_cost: HoldCost = None,
     data: DataRoot = None,
     device: Device = "cpu",
     threads: Threads = None,
@@ -98,10 +111,11 @@ def evaluate(
 
     With the data set on disk, the network runs twice: with the policy (accuracy, cost, shares,
     time), and through every exit (accuracy per exit, --out). Without it, the model's stored table
-    is used.
+    is used. With --hold-cost, thresholds change after every batch.
     """
     card = card_of(model)
-    chosen = choose_policy(card, policy, criterion, thresholds)
+    held, chosen = _chosen(model, card, policy, criterion, thresholds, hold_cost)
+    runs_with = chosen if held is None else held.start()
     if split not in ("test", "calibration"):
         raise UserError(
             f"expected --split to be test or calibration, but got {split!r}."
@@ -109,12 +123,16 @@ def evaluate(
         )
     if data is not None or is_prepared(card.dataset, split):
         use_threads(threads)
-        figures, table = run_network(model, split, chosen, data, device, batch_size)
+        figures, table = run_network(model, split, runs_with, data, device, batch_size)
     else:
         note(f"The data set {card.dataset} is not on disk: using the stored table of {model}.")
         table = shipped_table(model, split)
         no_times = dict.fromkeys(("seconds", "images_per_second", "device"))
-        figures = {"source": "table", **brief(report_of(table, chosen)), **no_times}
+        if isinstance(runs_with, CostController):
+            report = brief(route_stream(table, runs_with, batch_size))
+        else:
+            report = brief(report_of(table, runs_with))
+        figures = {"source": "table", **report, **no_times}
     if out is not None:
         from core.exits.table_file import save_tables
 
@@ -129,12 +147,50 @@ def evaluate(
         "per_exit_agreement": table.agreement_per_exit.tolist(),
         "plain_accuracy": plain_accuracy(card, split),
         "policy": chosen.to_dict(),
+        **_held_facts(held),
     }
-    return to_json(figures) if as_json else evaluation_text(figures, card, chosen)
+    if as_json:
+        return to_json(figures)
+    told = "" if held is None else f"\n\n{_held_sentence(held)}"
+    return evaluation_text(figures, card, chosen) + told
+
+
+def _chosen(
+    model: str,
+    card: Card,
+    policy: Path | None,
+    criterion: str | None,
+    thresholds: str | None,
+    hold_cost: float | None,
+) -> "tuple[HeldCost | None, Policy]":
+    """Return the cost to hold, if any, and the policy to begin with."""
+    if hold_cost is None:
+        return None, choose_policy(card, policy, criterion, thresholds)
+    held = choose_held_cost(model, card, policy, criterion, thresholds, hold_cost)
+    return held, held.policy
+
+
+def _held_facts(held: HeldCost | None) -> dict[str, Any]:
+    if held is None:
+        return {}
+    return {"held_cost": held.relative_cost, "half_life": held.half_life}
+
+
+def _held_sentence(held: HeldCost) -> str:
+    return (
+        f"Thresholds began as above and followed the scores, to hold {held.relative_cost:.1%}, the "
+        f"cost on calibration; a score counts half after {held.half_life} images. The accuracy is "
+        "not held."
+    )
 
 
 def run_network(
-    model: str, split: str, policy: "Policy", data: Path | None, device: str, batch_size: int
+    model: str,
+    split: str,
+    policy: "Policy | CostController",
+    data: Path | None,
+    device: str,
+    batch_size: int,
 ) -> tuple[dict[str, Any], "ExitTable"]:
     """Return the figures of a run with the policy, and the table of all exits on these images."""
     from tqdm import tqdm

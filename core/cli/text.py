@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from core.exits.cost_controller import Stream
 from core.exits.policy import Policy
 from core.exits.report import Report
 from core.hub.card import Card, SplitFigures
@@ -108,7 +109,7 @@ def plain_accuracy(card: Card, split: str) -> float | None:
     return card.reference_accuracy(split) if known else None
 
 
-def brief(report: Report) -> dict[str, Any]:
+def brief(report: Report | Stream) -> dict[str, Any]:
     """Return a report's accuracy, cost and shares."""
     return {
         "accuracy": report.accuracy,

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.exits.cost_controller import CostController
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
 from core.exits.table import BoolArray, CostArray, ExitTable, FloatArray, IntArray
@@ -76,7 +77,7 @@ def run_all_exits(
 def run_with_skipping(
     network: ExitNetwork,
     batches: Iterable[Tensor],
-    policy: Policy,
+    policy: Policy | CostController,
     costs: Costs,
     on_batch: Callable[[int], None] = lambda done: None,
 ) -> Prediction:
@@ -89,38 +90,52 @@ def run_with_skipping(
     Args:
         network: in eval mode.
         batches: normalised images (B, C, H, W) on the network's device.
-        policy: decides which sample leaves where.
+        policy: decides which sample leaves where; a controller does so by another policy for
+            every batch, and goes on from where it stands.
         costs: of the network's stages and heads.
         on_batch: called after each batch with the number of images done.
 
     Raises:
         UserError: the policy does not fit the network.
     """
-    policy.check(network.num_exits)
+    controller = policy if isinstance(policy, CostController) else None
+    current = policy if isinstance(policy, Policy) else policy.policy
+    current.check(network.num_exits)
     start = time.perf_counter()
     parts = []
     done = 0
     for images in batches:
-        parts.append(_run_batch(network, images, policy, costs))
+        parts.append(_run_batch(network, images, current, costs))
+        if controller is not None:
+            controller.observe(parts[-1].scores, parts[-1].exits)
+            current = controller.policy
         done += len(images)
         on_batch(done)
-    exits = np.concatenate([part[0] for part in parts])
-    probabilities = np.concatenate([part[1] for part in parts])
+    exits = np.concatenate([part.exits for part in parts])
+    probabilities = np.concatenate([part.probabilities for part in parts])
     return Prediction(
         labels=probabilities.argmax(axis=1),
         exits=exits,
-        costs=costs.at_exits(policy.enabled)[exits],
+        costs=costs.at_exits(current.enabled)[exits],
         probabilities=probabilities,
         seconds=time.perf_counter() - start,
     )
 
 
-def _run_batch(
-    network: ExitNetwork, images: Tensor, policy: Policy, costs: Costs
-) -> tuple[IntArray, FloatArray]:
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Exits (B,), probabilities (B, K) there, and scores (B, E−1) of exits that were reached."""
+
+    exits: IntArray
+    probabilities: FloatArray
+    scores: FloatArray
+
+
+def _run_batch(network: ExitNetwork, images: Tensor, policy: Policy, costs: Costs) -> _Batch:
     criterion = CRITERIA[policy.criterion]
     last = network.num_exits - 1
     exits: IntArray = np.full(len(images), last, np.int64)
+    scores: FloatArray = np.zeros((len(images), last), np.float32)
     answers: FloatArray | None = None  # (B, K)
     rows: IntArray = np.arange(len(images))  # sample of each row of the features
     inside: BoolArray = np.ones(len(images), bool)  # rows whose sample has not left
@@ -151,6 +166,7 @@ def _run_batch(
             confidences.append(_array(output.confidence_logit.sigmoid()))
         so_far = _table_so_far(probabilities, confidences, costs.select(evaluated))
         score = criterion.score(so_far, len(evaluated) - 1)
+        scores[rows, index] = score
         leaves = inside & (score > np.float64(policy.thresholds[index]))
         exits[rows[leaves]] = index
         answers[rows[leaves]] = at_exit[leaves]
@@ -164,7 +180,7 @@ def _run_batch(
             rows = rows[inside]
             inside = np.ones(len(rows), bool)
     assert answers is not None
-    return exits, answers
+    return _Batch(exits, answers, scores)
 
 
 def _without(probabilities: FloatArray, excluded: BoolArray) -> FloatArray:

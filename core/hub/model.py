@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from core.data.labelled import Labelled, Reader
 from core.data.prepared import ImageSet, check_name
 from core.data.transform import EvaluationTransform, Transform, UnstorableTransformError, apply
+from core.exits.cost_controller import CostController
 from core.exits.inference import BATCH_SIZE, Prediction, run_all_exits, run_with_skipping
 from core.exits.policy import Policy
 from core.exits.table import ExitTable
@@ -232,7 +233,7 @@ class Model:
     def predict(
         self,
         images: Images,
-        policy: Policy | None = None,
+        policy: Policy | CostController | None = None,
         batch_size: int = BATCH_SIZE,
         on_batch: Callable[[int], None] = lambda done: None,
     ) -> Prediction:
@@ -240,8 +241,9 @@ class Model:
 
         Args:
             images: uint8 (N, H, W, C), or pictures.
-            policy: by default the card's.
-            batch_size: does not change answers, exits and costs.
+            policy: by default the card's. A controller sets the thresholds anew after every
+                batch, and goes on from where it stands.
+            batch_size: changes answers, exits and costs only under a controller.
             on_batch: called after each batch with the number of images done.
 
         Raises:

@@ -17,6 +17,7 @@ from core.cli.text import table_text, to_json
 from core.data.prepared import load_prepared, write_prepared
 from core.data.samples import load_samples
 from core.deploy import benchmark as bench
+from core.exits.cost_controller import HeldCost, route_stream
 from core.exits.policy import Policy
 from core.exits.report import evaluate
 from core.exits.table_file import load_tables
@@ -220,6 +221,32 @@ def test_evaluate_with_a_data_set_runs_the_network(
     saved = load_tables(out)["test"]
     np.testing.assert_array_equal(saved.labels, images.labels)
     np.testing.assert_allclose(saved.probabilities, table.probabilities, atol=1e-4)
+
+
+def test_a_held_cost_on_the_table_and_in_the_real_run(capsys: Capture, mnist_root: Path) -> None:
+    options = ("--hold-cost", 0.3, "--criterion", "margin", "--batch-size", 50)
+    stored = answered(capsys, "evaluate", MODEL, *options)
+    run = answered(capsys, "evaluate", MODEL, "--data", mnist_root, *options)
+    calibration, test = (shipped_table(MODEL, split) for split in ("calibration", "test"))
+    held = HeldCost.of(calibration, Policy.from_dict(stored["policy"]))
+    assert stored["policy"] == run["policy"]
+    assert stored["held_cost"] == run["held_cost"] == held.relative_cost <= 0.3
+    assert (stored["source"], run["source"]) == ("table", "network")
+    expected = route_stream(test, held.start(), 50)
+    assert stored["relative_cost"] == expected.relative_cost
+    assert stored["accuracy"] == expected.accuracy
+    images = load_prepared("mnist", "test", mnist_root)
+    table = load(MODEL).table(images.images, images.labels)
+    expected = route_stream(table, held.start(), 50)
+    assert run["relative_cost"] == pytest.approx(expected.relative_cost, abs=2e-3)
+    assert run["exit_share"] == pytest.approx(expected.exit_share, abs=8e-3)
+    assert "The accuracy is not held." in shown(capsys, "evaluate", MODEL, *options)
+
+
+def test_predict_with_a_held_cost(capsys: Capture, digits: list[Path]) -> None:
+    got = answered(capsys, "predict", MODEL, *digits, "--hold-cost", 0.3)
+    assert got["held_cost"] <= 0.3
+    assert len(got["images"]) == len(digits)
 
 
 def test_evaluate_finds_the_data_set_in_the_environment(
@@ -465,6 +492,11 @@ def test_data_prepare_converts_a_folder(capsys: Capture, tmp_path: Path) -> None
         (f"evaluate {MODEL} --thresholds 0.5", "expected 2 thresholds"),
         (f"evaluate {MODEL} --thresholds 0.5,0.5,0.5", "expected 2 thresholds"),
         (f"evaluate {PLAIN} --criterion confidence --thresholds 1", "has, but got 'confidence'"),
+        (f"evaluate {MODEL} --hold-cost 0.3 --policy p", "drop one"),
+        (f"evaluate {MODEL} --hold-cost 0.3 --thresholds 1,1", "drop one"),
+        (f"evaluate {MODEL} --hold-cost 0.3 --criterion magrin", "Did you mean 'margin'?"),
+        (f"evaluate {MODEL} --hold-cost 0.01", "the cheapest reachable costs"),
+        (f"predict {PLAIN} x.png --hold-cost 0.3", "early exits to hold a cost with"),
         (f"tune {MODEL}", "--max-drop, --max-risk, --min-accuracy, but got none"),
         (f"tune {MODEL} --min-accuracy 98", "99 % is 0.99"),
         (f"tune {MODEL} --max-risk 0.02 --criterion patience", "reads one exit at a time"),

@@ -5,6 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from core.exits.cost_controller import HeldCost, route_stream
 from core.exits.criteria import CRITERIA
 from core.exits.inference import run_all_exits, run_with_skipping
 from core.exits.policy import Policy
@@ -143,6 +144,28 @@ def test_temperatures_act_in_the_real_run_as_on_the_table() -> None:
     images = noise(200)
     policy = mixed_policy(table_of(made, images), "max_probability", temperatures=(2.0, 0.5, 1.0))
     assert_equal_to_table(made, images, policy, 32)
+
+
+@pytest.mark.parametrize("batch_size", [7, 64])
+@pytest.mark.parametrize("criterion", ["confidence", "patience", "exclusion"])
+def test_a_held_cost_is_the_same_in_the_real_run_and_on_the_table(
+    criterion: str, batch_size: int
+) -> None:
+    made = network(exits=("stem", "block1", "block2"))
+    images = noise(400)
+    table = table_of(made, images)
+    held = HeldCost.of(table.select(np.arange(150)), mixed_policy(table, criterion), half_life=30)
+    stream = table.select(np.arange(150, 400))
+    controller = held.start()
+    expected = route_stream(stream, controller, batch_size)
+    assert len(np.unique(expected.thresholds, axis=0)) > 1
+    running = held.start()
+    batches = normalisation(1).batches(images[150:], batch_size)
+    got = run_with_skipping(made, batches, running, table.costs)
+    np.testing.assert_array_equal(got.exits, expected.exits)
+    np.testing.assert_array_equal(got.labels, expected.answers)
+    np.testing.assert_allclose(got.costs, expected.costs, rtol=1e-12)
+    np.testing.assert_allclose(running.policy.thresholds, controller.policy.thresholds, atol=1e-5)
 
 
 def test_stages_behind_the_last_exit_taken_are_not_run() -> None:
