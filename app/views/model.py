@@ -304,7 +304,7 @@ def _accuracies(card: Card) -> None:
 
 _POINT_COLUMNS = (
     Column("Operating point"),
-    Column("May", "On calibration; accuracy against the reference."),
+    Column("May", "Accuracy on new images, with a confidence of 90 %; compute on calibration."),
     Column("Criterion", "The score that decides."),
     Column("Thresholds", "An image leaves at the first exit that scores higher."),
     Column("Calibration", "Accuracy at relative cost."),
@@ -318,7 +318,7 @@ def _points(card: Card) -> None:
         if card.num_exits == 1:
             reason = "It has no early exits: it is the yardstick that the others are measured by."
         else:
-            reason = "No thresholds reach the accuracy of its reference on calibration."
+            reason = "For no thresholds could be proven how little accuracy they lose."
         st.html(section("Operating points") + box("None", reason, icon="○"))
         return
     st.html(

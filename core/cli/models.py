@@ -7,8 +7,20 @@ import typer
 
 from core.cli.options import DataRoot, Json
 from core.cli.text import model_facts, models_text, note, to_json
-from core.hub.registry import ambiguous, card_of, model_folders, shipped_models
+from core.foundation.files import write_json
+from core.hub.operating_points import refigured
+from core.hub.registry import (
+    CARD,
+    ambiguous,
+    card_of,
+    model_folder,
+    model_folders,
+    shipped_models,
+    tables_of,
+)
 from core.hub.results import update_results
+
+SHIPPED = "shipped"
 
 
 def models(
@@ -16,9 +28,22 @@ def models(
         Path | None,
         typer.Option(metavar="FILE", help="Also bring the result tables in a Markdown file up."),
     ] = None,
+    refigure: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL",
+            help="First choose the operating points of this model anew, on its stored tables, and "
+            "write them into its card; as often as needed. `shipped`: of all that ship.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> str:
     """List the models: those that ship, those in runs/ and those in $EENET_MODELS."""
+    for name in refigure or ():
+        for model in shipped_models() if name == SHIPPED else [name]:
+            card = refigured(card_of(model), tables_of(model))
+            write_json(model_folder(model) / CARD, card.model_dump(mode="json"))
+            note(f"The figures of {card.name} are up to date.")
     if update is not None:
         update_results(update, [card_of(name) for name in shipped_models()])
         note(f"The result tables in {update} are up to date.")

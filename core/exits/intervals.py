@@ -47,11 +47,16 @@ def difference_interval(
         samples: number of all images, at least 1.
         confidence: two-sided, in (0, 1).
     """
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    return -_largest_drop(losses, gains, samples, z), _largest_drop(gains, losses, samples, z)
+    one_sided = (1 + confidence) / 2
+    return (
+        -largest_drop(losses, gains, samples, one_sided),
+        largest_drop(gains, losses, samples, one_sided),
+    )
 
 
-def _largest_drop(losses: int, gains: int, samples: int, z: float) -> float:
+def largest_drop(losses: int, gains: int, samples: int, confidence: float) -> float:
+    """Return the largest drop that `score_statistic` does not reject, one-sided."""
+    z = NormalDist().inv_cdf(confidence)
     low, high = (losses - gains) / samples, 1.0
     for _ in range(_STEPS):
         middle = (low + high) / 2

@@ -21,6 +21,7 @@ from core.foundation.costs import Costs
 from core.foundation.errors import UserError
 from core.foundation.files import read_json
 from core.networks.spec import NetworkSpec
+from core.tuning.promise import Promise
 
 if TYPE_CHECKING:
     from core.training.loop import TrainingResult
@@ -44,6 +45,26 @@ class SplitFigures(_Strict):
     """95 % confidence interval of the difference, from the images on which the two differ."""
 
 
+class Promised(_Strict):
+    """What is promised of a policy's accuracy on new images, see `core.tuning.promise`."""
+
+    confidence: float = Field(gt=0, lt=1)
+    """One less the probability, at most, that a promise is made and does not hold."""
+    against_plain: bool
+    """Whether the drop counts from the plain network; else from the last exit."""
+    drop: float
+    """Accuracy lost on the calibration images that prove the promise."""
+    bound: float
+    """The smallest drop that they prove, with this confidence."""
+    samples: int
+    """Their number."""
+
+    @classmethod
+    def of(cls, promise: Promise) -> "Promised":
+        """Return the facts of a promise."""
+        return cls(**{name: getattr(promise, name) for name in cls.model_fields})
+
+
 class OperatingPoint(_Strict):
     """A policy, and its figures on the splits that the model has a table of.
 
@@ -52,7 +73,10 @@ class OperatingPoint(_Strict):
 
     name: str
     max_drop: float | None = None
-    """Accuracy that it may lose on calibration, against the plain network."""
+    """Accuracy that it may lose on new images. In a card of before there were promises: on
+    calibration, against the plain network."""
+    promise: Promised | None = None
+    """How sure that is; None without `max_drop`, and where nothing is promised."""
     max_cost: float | None = None
     """Relative cost that it may have on calibration."""
     policy: dict[str, Any]
@@ -219,6 +243,17 @@ class Card(_Strict):
                 f"has no such figures: save it with `{split}=`, a table or labelled images."
             )
         return self.per_exit_accuracy[split]
+
+    def promised_point(self, max_drop: float) -> OperatingPoint | None:
+        """Return the operating point with the largest promised drop that is at most this."""
+        points = (
+            point
+            for point in self.operating_points
+            if point.promise is not None
+            and point.max_drop is not None
+            and point.max_drop <= max_drop
+        )
+        return max(points, key=lambda point: point.max_drop or 0, default=None)
 
     @property
     def default_point(self) -> OperatingPoint | None:

@@ -91,7 +91,7 @@ def spreads(cards: Sequence[Card]) -> dict[str, Spread]:
     for max_drop in sorted(names):
         reached = [by_drop.get(max_drop) for by_drop in points]
         accuracies = [None if split is None else split.accuracy for split in reached]
-        label = f"{names[max_drop]} (≤ {max_drop * 100:g} points)"
+        label = names[max_drop]
         figures[f"{label}, accuracy"] = Spread(tuple(accuracies))
         if against:
             figures[f"{label}, against the plain network"] = Spread(

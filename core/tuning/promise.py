@@ -92,7 +92,16 @@ def promise(
     """
     check_target(max_drop, confidence)
     reference = None if plain is None else reference_right(table, plain)
-    walk = farthest(lay(table, criterion, reference), max_drop)
+    return promised(lay(table, criterion, reference), max_drop, confidence)
+
+
+def promised(walks: Sequence["Walk"], max_drop: float, confidence: float = CONFIDENCE) -> Promise:
+    """Return the cheapest policy of `lay` that is proven, see `promise`.
+
+    Each promise holds with its own confidence; of several on the same walks, not all together.
+    """
+    check_target(max_drop, confidence)
+    walk = farthest(walks, max_drop)
     found = walk.proven(DropTest.of(walk.samples, max_drop, confidence))
     if found is None:
         least = _rounded_up(walk.bound(0, confidence))
@@ -103,12 +112,13 @@ def promise(
             f"more images, or ask for less `confidence` than {confidence:g}."
         )
     policy = walk.policies[found]
+    against_plain = not walk.begins_with_reference
     return Promise(
         policy=policy,
-        guarantee=_sentence(max_drop, confidence, walk.samples, plain is not None),
+        guarantee=_sentence(max_drop, confidence, walk.samples, against_plain),
         max_drop=max_drop,
         confidence=confidence,
-        against_plain=plain is not None,
+        against_plain=against_plain,
         leaves_early=any(policy.enabled),
         drop=float(walk.losses[found] - walk.gains[found]) / walk.samples,
         bound=walk.bound(found, confidence),

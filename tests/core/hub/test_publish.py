@@ -1,4 +1,6 @@
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,13 +8,16 @@ import torch
 
 from core.data.prepared import ImageSet
 from core.data.transform import EvaluationTransform
+from core.exits.policy import Policy
 from core.exits.table import ExitTable
 from core.exits.table_file import MOST_CLASSES_IN_FULL
 from core.foundation.errors import UserError
 from core.hub import operating_points as choosing
 from core.hub import publish as publishing
+from core.hub.card import Card, OperatingPoint
+from core.hub.methods import METHODS
 from core.hub.publish import publish
-from core.hub.registry import card_of, shipped_table
+from core.hub.registry import card_of, plain_table, tables_of
 from core.networks.build import build
 from core.networks.network import ExitNetwork
 from core.training.loop import TrainingResult
@@ -52,27 +57,69 @@ def test_policies_read_only_what_is_kept_of_a_table(
 
     seen: list[ExitTable] = []
     monkeypatch.setattr(publishing, "load_split", split)
-    monkeypatch.setattr(choosing, "operating_points", lambda *tables: seen.extend(tables[:2]) or ())
+
+    def looked_at(card: Card, tables: dict[str, ExitTable], plains: object) -> tuple[()]:
+        seen.extend(tables.values())
+        return ()
+
+    monkeypatch.setattr(choosing, "operating_points", looked_at)
     publish(trained(recipe), tmp_path / "model", None)
     assert [table.top_classes is not None for table in seen] == [True, True]
 
 
-def test_operating_points_keep_to_what_they_may_lose_and_spend() -> None:
-    name = "eenet-airbench-large-cifar10"
+def written(points: Sequence[OperatingPoint]) -> list[dict[str, Any]]:
+    return [point.model_dump(mode="json") for point in points]
+
+
+def of_shipped(name: str, plain: bool = True) -> tuple[OperatingPoint, ...]:
+    card, tables = card_of(name), tables_of(name)
+    plains = {split: plain_table(card, split, table) for split, table in tables.items()}
+    return choosing.operating_points(card, tables, plains if plain else dict.fromkeys(tables))
+
+
+@pytest.mark.parametrize("name", ["eenet20-mnist", "exclusion8-mnist"])
+def test_operating_points_promise_what_they_may_lose_and_keep_to_what_they_may_spend(
+    name: str,
+) -> None:
     card = card_of(name)
-    tables = shipped_table(name, "calibration"), shipped_table(name, "test")
-    points = choosing.operating_points(*tables, card.plain)
-    reference = card.reference_accuracy("calibration")
+    points = of_shipped(name)
+    assert written(points) == written(card.operating_points)
+    promised = [point for point in points if point.promise is not None]
+    assert len(promised) > 1
+    for point in promised:
+        assert choosing.OPERATING_POINTS[point.name] == point.max_drop
+        assert point.promise.drop < point.promise.bound <= point.max_drop + 1e-4
+        assert (point.promise.confidence, point.promise.against_plain) == (0.9, True)
+        assert point.policy["criterion"] == METHODS[card.method].criterion
+        low, high = point.test.difference_interval
+        expected = point.test.accuracy - card.reference_accuracy("test")
+        assert low < point.test.difference < high
+        assert point.test.difference == pytest.approx(expected)
+        assert point.calibration.difference is None  # its images chose the policy
+    costs = [point.test.relative_cost for point in promised]
+    assert costs == sorted(costs, reverse=True)
     for point in points:
-        if point.max_drop is not None:
-            assert point.calibration.accuracy >= reference - point.max_drop - 1e-9
-        else:
-            assert point.max_cost is not None
+        if point.max_cost is not None:
+            assert choosing.BUDGETS[point.name] == point.max_cost
             assert point.calibration.relative_cost <= point.max_cost
-    quarter, fifth = (point for point in points if point.max_cost is not None)
-    assert (quarter.name, fifth.name) == ("quarter", "fifth")
-    assert quarter.calibration.accuracy > fifth.calibration.accuracy
-    for name, max_drop in choosing.OPERATING_POINTS.items():
-        point = next((point for point in points if point.name == name), None)
-        if point is not None and fifth.calibration.accuracy >= reference - max_drop:
-            assert point.calibration.relative_cost <= fifth.calibration.relative_cost
+
+
+def test_without_the_plain_networks_answers_losses_count_from_the_last_exit() -> None:
+    points = of_shipped("jeidnn8-mnist", plain=False)
+    promised = [point for point in points if point.promise is not None]
+    assert promised
+    assert not any(point.promise.against_plain for point in promised)
+    assert all(point.test.difference is None for point in promised)
+    assert all(point.test.accuracy_interval is not None for point in promised)
+
+
+def test_figures_are_made_anew_from_the_tables_and_the_owners_policy_stays() -> None:
+    card, tables = card_of("eenet8-mnist"), tables_of("eenet8-mnist")
+    assert choosing.refigured(card, tables).model_dump(mode="json") == card.model_dump(mode="json")
+    own = OperatingPoint(name=choosing.CHOSEN, policy=Policy("margin", (0.5, 0.5)).to_dict())
+    old = card.model_copy(update={"operating_points": (own,), "per_exit_accuracy": {}})
+    again = choosing.refigured(old, tables)
+    assert again.default_policy == Policy("margin", (0.5, 0.5))
+    assert again.default_point.test is not None
+    assert written(again.operating_points[1:]) == written(card.operating_points)
+    assert choosing.refigured(old, {}) == old

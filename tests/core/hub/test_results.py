@@ -31,8 +31,11 @@ def test_a_budget_takes_the_best_point_that_keeps_to_it() -> None:
     plain = card.reference_accuracy("test")
     for points, best in (((first, budget), budget), ((first,), first)):
         row = results_table([card.model_copy(update={"operating_points": points})]).splitlines()[2]
-        gain = 100 * (best.test.accuracy - plain)
-        assert row.split(" | ")[-2] == f"**{best.test.relative_cost:.1%}** ({gain:+.2f})"
+        gain, *interval = (
+            100 * one for one in (best.test.accuracy - plain, *best.test.difference_interval)
+        )
+        change = "{:+.2f}; {:+.2f} to {:+.2f}".format(gain, *interval)
+        assert row.split(" | ")[-2] == f"**{best.test.relative_cost:.1%}** ({change})"
     dear = first.calibration.model_copy(update={"relative_cost": 0.21})
     point = first.model_copy(update={"calibration": dear})
     row = results_table([card.model_copy(update={"operating_points": (point,)})]).splitlines()[2]
