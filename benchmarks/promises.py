@@ -13,6 +13,7 @@ missed when the policy truly loses more than it; where nothing can be promised, 
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,17 +22,20 @@ import numpy as np
 
 from core.exits.criteria import available
 from core.exits.policy import Policy
+from core.exits.report import evaluate
 from core.exits.table import BoolArray, CostArray, ExitTable, IntArray
+from core.foundation.errors import UserError
 from core.foundation.markdown import markdown_table, replace_between
 from core.hub.card import Card
 from core.hub.methods import own_criterion
-from core.hub.registry import card_of, shipped_models, shipped_table
+from core.hub.registry import card_of, front_of, plain_table, shipped_models, shipped_table
 from core.tuning.drop_test import DropTest
-from core.tuning.front import front, outcomes
+from core.tuning.front import cheapest_within_drop, front, outcomes
 from core.tuning.path import split_rows
-from core.tuning.promise import CONFIDENCE, farthest, lay, reference_right
+from core.tuning.promise import CONFIDENCE, farthest, lay, promised, reference_right
 
 BEGIN, END = "<!-- promises: begin -->", "<!-- promises: end -->"
+SPLITS = ("calibration", "test")
 TARGETS = (0.003, 0.005, 0.01, 0.02)
 DRAWS, SAMPLES, CANDIDATE_DRAWS = 200, 5000, 3
 ROUNDING = 1e-12
@@ -56,7 +60,7 @@ class Population:
         """Return the population of a shipped model: its calibration and its test images."""
         assert card.plain is not None
         tables, right = [], []
-        for split in ("calibration", "test"):
+        for split in SPLITS:
             tables.append(shipped_table(card.name, split))
             right.append(reference_right(tables[-1], shipped_table(card.plain.name, split)))
         criterion = own_criterion(card.method, card.criteria)
@@ -101,7 +105,7 @@ class Choices:
         return float((self.drop > self.target + ROUNDING).mean())
 
 
-def promised(
+def promised_on_draws(
     population: Population,
     targets: Sequence[float] = TARGETS,
     draws: int = DRAWS,
@@ -229,7 +233,7 @@ def rows_of(card: Card, draws: int) -> list[list[str]]:
     optimist = Optimist.of(population)
     rows = []
     for kept, hoped in zip(
-        promised(population, draws=draws), optimist.chosen(draws=draws), strict=True
+        promised_on_draws(population, draws=draws), optimist.chosen(draws=draws), strict=True
     ):
         rows.append(
             [
@@ -253,6 +257,34 @@ def _dearer(kept: Choices, optimist: Optimist, own: bool) -> float:
     return kept.cost[both].mean() / cheapest[both].mean() - 1 if both.any() else np.nan
 
 
+def on_test(cards: Sequence[Card]) -> list[list[str]]:
+    """Return a row per data set: targets that the shipped splits, as they are, miss on test."""
+    rows = []
+    for dataset in sorted({card.dataset for card in cards}):
+        excess: tuple[list[float], list[float]] = ([], [])
+        for card in (card for card in cards if card.dataset == dataset):
+            calibration, test = (shipped_table(card.name, split) for split in SPLITS)
+            plain = plain_table(card, "calibration", calibration)
+            assert plain is not None
+            right = reference_right(calibration, plain)
+            walks = lay(calibration, own_criterion(card.method, card.criteria), right)
+            fronts = [front_of(card.name, calibration, name) for name in available(calibration)]
+            for target in TARGETS:
+                allowed = card.reference_accuracy("test") - target
+                with suppress(UserError):  # not to be proven
+                    policy = promised(walks, target).policy
+                    excess[0].append(allowed - evaluate(test, policy).accuracy)
+                with suppress(UserError):  # out of reach
+                    policy = cheapest_within_drop(fronts, float(right.mean()), target)
+                    excess[1].append(allowed - evaluate(test, policy).accuracy)
+        rows.append([dataset])
+        for found in excess:
+            missed = sum(one > ROUNDING for one in found)
+            rows[-1] += [f"{missed} of {len(found)}", f"{100 * np.mean(found):+.2f}"]
+    return rows
+
+
+TEST_HEAD = ("data", "promised: missed", "by, points", "optimistic: missed", "by, points")
 HEAD = (
     *("model", "at most, points", "promised, %", "missed, %", "lost, points", "cost, %"),
     *("dearer by, %", "… any criterion", "optimistic, %", "missed, %", "lost, points", "cost, %"),
@@ -272,8 +304,10 @@ def main() -> None:
         if card.num_exits > 1:
             rows += rows_of(card, given.draws)
             print("\n".join(" | ".join(row) for row in rows[-len(TARGETS) :]), flush=True)
+    table = markdown_table(TEST_HEAD, on_test([card for card in cards if card.num_exits > 1]))
+    print(table)
     if given.update is not None:
-        replace_between(given.update, BEGIN, END, markdown_table(HEAD, rows))
+        replace_between(given.update, BEGIN, END, f"{markdown_table(HEAD, rows)}\n\n{table}")
 
 
 if __name__ == "__main__":

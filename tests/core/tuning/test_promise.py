@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from benchmarks.promises import Optimist, Population, promised
+from benchmarks.promises import Optimist, Population, promised_on_draws
 from core.exits.report import evaluate
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
@@ -25,7 +25,7 @@ def population(request: pytest.FixtureRequest) -> Population:
 
 
 def test_promises_are_missed_no_more_often_than_allowed(population: Population) -> None:
-    for found in promised(population, TARGETS, DRAWS, samples=2500):
+    for found in promised_on_draws(population, TARGETS, DRAWS, samples=2500):
         assert found.missed <= MOST_MISSED
         assert found.target < 0.01 or found.made > 0.9
 
