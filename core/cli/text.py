@@ -14,6 +14,7 @@ from core.exits.cost_controller import Stream
 from core.exits.policy import Policy
 from core.exits.report import Report
 from core.hub.card import Card, SplitFigures
+from core.tuning.how_many import HowMany
 
 _WIDEST = 10_000  # columns; a table is as wide as it needs to be
 
@@ -158,6 +159,18 @@ def tuned_rows(card: Card, figures: Mapping[str, SplitFigures]) -> list[Sequence
 
 def _range(interval: tuple[float, float], form: str) -> str:
     return " to ".join(f"{100 * limit:{form}}" for limit in interval)
+
+
+def needed_text(found: HowMany) -> str:
+    """Return what calibration splits of several sizes are likely to prove."""
+    rows = [("calibration images", "chance of a proof", "relative cost")]
+    rows += [
+        (f"{samples:,}", f"{chance:.0%}", "–" if cost is None else f"{cost:.1%}")
+        for samples, chance, cost in zip(
+            found.samples, found.chance, found.relative_cost, strict=True
+        )
+    ]
+    return f"{table_text(rows)}\n\n{found.sentence}"
 
 
 def percents(values: Sequence[float]) -> str:

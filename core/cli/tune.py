@@ -7,13 +7,14 @@ import typer
 
 from core.cli.options import Json, ModelName
 from core.cli.policy import check_criterion
-from core.cli.text import describe_policy, note, table_text, to_json, tuned_rows
+from core.cli.text import describe_policy, needed_text, note, table_text, to_json, tuned_rows
 from core.foundation.errors import UserError
 from core.hub.figures import split_figures
 from core.hub.methods import own_criterion
 from core.hub.registry import card_of, plain_table, shipped_table, tables_of
 from core.tuning.guarantee import Controlled, control, risk_on
-from core.tuning.promise import CONFIDENCE, Promise, points, promise
+from core.tuning.how_many import how_many as images_needed
+from core.tuning.promise import CONFIDENCE, Promise, lay, points, promise, reference_right
 from core.tuning.tune import check_one_goal
 from core.tuning.tune import tune as tuned
 
@@ -59,6 +60,12 @@ def tune(
             metavar="C", help="By default the method's own for --max-drop, else the best of all."
         ),
     ] = None,
+    how_many: Annotated[
+        bool,
+        typer.Option(
+            "--how-many", help="Only say how many calibration images it takes to prove --max-drop."
+        ),
+    ] = False,
     split: Annotated[str, typer.Option(metavar="SPLIT", help="calibration.")] = "calibration",
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save the policy (.json).")
@@ -86,6 +93,14 @@ def tune(
     calibration, test = shipped_table(model, "calibration"), tables_of(model).get("test")
     tables = {"calibration": calibration} | ({} if test is None else {"test": test})
     plains = {name: plain_table(card, name, table) for name, table in tables.items()}
+    own = criterion or own_criterion(card.method, card.criteria)
+    if how_many:
+        if max_drop is None:
+            raise UserError("expected --how-many with --max-drop, but got another goal.")
+        plain = plains["calibration"]
+        right = None if plain is None else reference_right(calibration, plain)
+        found = images_needed(lay(calibration, own, right), max_drop, confidence)
+        return to_json({"model": card.name} | found.to_dict()) if as_json else needed_text(found)
     proven: Promise | Controlled | None = None
     risk_on_test: float | None = None
     if max_risk is not None:
@@ -93,7 +108,6 @@ def tune(
         proven = control(calibration, criteria, max_risk, delta, method, risk)
         risk_on_test = None if test is None else risk_on(test, proven.policy, risk)
     elif max_drop is not None and confidence != 0:
-        own = criterion or own_criterion(card.method, card.criteria)
         proven = promise(calibration, own, max_drop, confidence, plains["calibration"])
     if proven is not None:
         policy = proven.policy

@@ -18,13 +18,15 @@ training or selecting the network.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
-from core.exits.table import BoolArray, CostArray, ExitTable, IntArray
+from core.exits.table import BoolArray, CostArray, ExitTable, FloatArray, IntArray
 from core.foundation.errors import UserError
 from core.tuning.drop_test import DropTest, drop_bound
 from core.tuning.front import outcomes
@@ -182,10 +184,9 @@ class Walk:
 
     Attributes:
         policies: M of one criterion.
-        losses: ``(M,)`` certifying samples on which only the reference is right.
-        gains: ``(M,)`` certifying samples on which only the policy is right.
+        loss: ``(n, M)`` for each certifying sample 1 where only the reference is right, −1 where
+            only the policy is, else 0.
         cost: ``(M,)`` mean relative cost of the certifying samples.
-        samples: number of certifying samples.
         path_drop: ``(M,)`` mean loss on the samples that laid the path.
         path_cost: ``(M,)`` mean relative cost of these.
         path_samples: their number.
@@ -193,18 +194,52 @@ class Walk:
     """
 
     policies: tuple[Policy, ...]
-    losses: IntArray
-    gains: IntArray
+    loss: NDArray[np.int8]
     cost: CostArray
-    samples: int
     path_drop: CostArray
     path_cost: CostArray
     path_samples: int
     begins_with_reference: bool
 
-    def proven(self, test: DropTest) -> int | None:
-        """Return the cheapest of the policies before the first that fails; None without any."""
-        return self._cheapest(test.proves(self.losses, self.gains), self.cost)
+    @property
+    def samples(self) -> int:
+        """Number n of certifying samples."""
+        return len(self.loss)
+
+    @cached_property
+    def losses(self) -> IntArray:
+        """``(M,)`` number of certifying samples on which only the reference is right."""
+        losses: IntArray = np.count_nonzero(self._lost, axis=0)
+        return losses
+
+    @cached_property
+    def gains(self) -> IntArray:
+        """``(M,)`` number of certifying samples on which only the policy is right."""
+        gains: IntArray = np.count_nonzero(self._gained, axis=0)
+        return gains
+
+    def proven(self, test: DropTest, times: IntArray | None = None) -> int | None:
+        """Return the cheapest of the policies before the first that fails; None without any.
+
+        Args:
+            test: of as many pairs as there are samples.
+            times: ``(n,)`` how often each sample was drawn; None: once.
+        """
+        losses, gains = self.losses, self.gains
+        if times is not None:  # exact in single precision, and many times as fast as in integers
+            weights = times.astype(np.float32)
+            losses, gains = ((weights @ one).astype(np.int64) for one in (self._lost, self._gained))
+        return self._cheapest(test.proves(losses, gains), self.cost)
+
+    @cached_property
+    def _lost(self) -> FloatArray:
+        lost: FloatArray = (self.loss == 1).astype(np.float32)
+        return lost
+
+    @cached_property
+    def _gained(self) -> FloatArray:
+        gained: FloatArray = (self.loss == -1).astype(np.float32)
+        return gained
 
     def bound(self, index: int, confidence: float) -> float:
         """Return the smallest drop that is proven for a policy."""
@@ -260,10 +295,8 @@ def lay(table: ExitTable, criterion: str, reference: BoolArray | None = None) ->
         walks.append(
             Walk(
                 policies=tuple(policies[index] for index in kept),
-                losses=(loss[of_rest, kept] == 1).sum(axis=0),
-                gains=(loss[of_rest, kept] == -1).sum(axis=0),
+                loss=loss[of_rest, kept],
                 cost=costs[of_rest, kept].mean(axis=0),
-                samples=len(certification),
                 path_drop=loss[of_path, kept].mean(axis=0),
                 path_cost=costs[of_path, kept].mean(axis=0),
                 path_samples=len(construction),

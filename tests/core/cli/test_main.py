@@ -322,6 +322,18 @@ def test_a_promised_drop_is_the_methods_own_criterion_and_comes_with_intervals(
     assert "An optimistic choice: it loses at most 0.5 percentage points" in optimistic
 
 
+def test_tune_says_how_many_images_a_promise_takes(capsys: Capture) -> None:
+    command = ["tune", MODEL, "--max-drop", 0.005, "--how-many"]
+    got = answered(capsys, *command)
+    assert got["chance"] == sorted(got["chance"])
+    text = shown(capsys, *command)
+    assert got["sentence"] in text
+    assert f"{got['samples'][-1]:,}" in text
+    assert "--how-many with --max-drop" in refused(
+        capsys, "tune", MODEL, "--max-cost", 0.5, "--how-many"
+    )
+
+
 def test_tune_by_validated_accuracy_has_more_exits_the_less_is_asked(capsys: Capture) -> None:
     costs = [
         answered(capsys, "tune", MODEL, "--min-accuracy", level)["test"]["relative_cost"]

@@ -228,7 +228,7 @@ class TestShipped:
         policy = model.card.default_policy
         got, expected = model.predict(images.images, policy), route(stored, policy)
         # The table is rounded to 16 bits: a score may fall on the other side of its threshold.
-        assert (got.exits != expected.exits).sum() <= 2
+        assert (got.exits != expected.exits).sum() <= 4
         assert (got.labels != expected.answers).sum() <= 1
         few = model.table(images.images[::10])  # of every exit, also of those not reached
         assert (few.answers != stored.answers[::10]).sum() <= 1
