@@ -19,7 +19,7 @@ from core.exits.routing import route
 from core.exits.table import BoolArray, CostArray, ExitTable, FloatArray, IntArray
 from core.foundation.errors import UserError
 
-HALF_LIFE = 200
+HALF_LIFE = 100
 _FADED = 2.0**-10  # of a score's first weight: then it is dropped
 _FEWEST = 100  # scores of an exit that are kept in any case
 

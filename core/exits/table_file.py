@@ -24,9 +24,9 @@ def as_stored(table: ExitTable) -> ExitTable:
     confidence = table.confidence
     return replace(
         table,
-        probabilities=_restored(_quantised_probabilities(table)),
-        confidence=None if confidence is None else _restored(_quantised(confidence)),
-        entropy=_restored(_quantised(table.full_entropy())),
+        probabilities=restored(quantised_probabilities(table)),
+        confidence=None if confidence is None else restored(quantised(confidence)),
+        entropy=restored(quantised(table.full_entropy())),
     )
 
 
@@ -44,9 +44,9 @@ def save_tables(path: Path | str, tables: Mapping[str, ExitTable]) -> None:
         _check_complete(table)
         table = as_stored(table)
         fields: dict[str, NDArray[Any] | None] = {
-            "probabilities": _quantised_probabilities(table),
-            "confidence": None if table.confidence is None else _quantised(table.confidence),
-            "entropy": _quantised(table.full_entropy()),
+            "probabilities": quantised_probabilities(table),
+            "confidence": None if table.confidence is None else quantised(table.confidence),
+            "entropy": quantised(table.full_entropy()),
             "top_classes": table.top_classes,
             "labels": table.labels,
             "ids": table.ids,
@@ -126,7 +126,7 @@ def _table(path: Path, split: str, arrays: dict[str, NDArray[Any]]) -> ExitTable
                 "was the file written by something else?"
             )
     values: dict[str, Any] = {
-        name: _restored(array) if _FIELDS[name] == "u" else array for name, array in arrays.items()
+        name: restored(array) if _FIELDS[name] == "u" else array for name, array in arrays.items()
     }
     try:
         if values["classes"].ndim != 1:
@@ -154,17 +154,20 @@ def _check_complete(table: ExitTable) -> None:
         )
 
 
-def _quantised(values: FloatArray) -> NDArray[np.uint16]:
+def quantised(values: FloatArray) -> NDArray[np.uint16]:
+    """Return values in [0, 1] as multiples of 1/65535."""
     fixed: NDArray[np.uint16] = np.rint(values * FIXED_POINT).astype(np.uint16)
     return fixed
 
 
-def _restored(fixed: NDArray[np.uint16]) -> FloatArray:
+def restored(fixed: NDArray[np.uint16]) -> FloatArray:
+    """Return the values that were `quantised`."""
     values: FloatArray = fixed.astype(np.float32) / np.float32(FIXED_POINT)
     return values
 
 
-def _quantised_probabilities(table: ExitTable) -> NDArray[np.uint16]:
+def quantised_probabilities(table: ExitTable) -> NDArray[np.uint16]:
+    """Return a table's probabilities `quantised`, so that its answers stay the same."""
     fixed = np.rint(table.probabilities * FIXED_POINT).astype(np.uint16)
     if table.top_classes is not None:
         return fixed

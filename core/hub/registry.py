@@ -25,6 +25,8 @@ WEIGHTS, TABLE, CARD = "weights.safetensors", "table.npz", "card.json"
 """Files in a model's folder; the table is optional."""
 FRONTS = "fronts.npz"
 """Accuracy–cost fronts of the table, in the same folder; optional, too."""
+DRIFT = "drift.npz"
+"""Tables of corrupted test images, in the same folder; optional, too."""
 RUNS = Path("runs")
 """Folder for trainings in the working directory; their models are ``NAME/model``."""
 
@@ -232,7 +234,7 @@ def as_zip(folder: Path) -> bytes:
     """Return a ZIP archive of a model's folder, to be unpacked in a folder of models."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in (CARD, WEIGHTS, TABLE, FRONTS):
+        for file in (CARD, WEIGHTS, TABLE, FRONTS, DRIFT):
             if (folder / file).is_file():
                 archive.write(folder / file, f"{folder.name}/{file}")
     return content.getvalue()
