@@ -8,6 +8,7 @@ import typer
 from core.cli.options import Json, ModelName
 from core.cli.policy import check_criterion
 from core.cli.text import describe_policy, needed_text, note, table_text, to_json, tuned_rows
+from core.exits.routing import route
 from core.foundation.errors import UserError
 from core.hub.figures import split_figures
 from core.hub.methods import own_criterion
@@ -15,8 +16,12 @@ from core.hub.registry import card_of, plain_table, shipped_table, tables_of
 from core.tuning.guarantee import Controlled, control, risk_on
 from core.tuning.how_many import how_many as images_needed
 from core.tuning.promise import CONFIDENCE, Promise, lay, points, promise, reference_right
+from core.tuning.selective import Selective, control_selective, selective_error
 from core.tuning.tune import check_one_goal
 from core.tuning.tune import tune as tuned
+
+SELECTIVE = "selective"
+"""The risk of `core.tuning.selective`, beside those of `core.tuning.risk`."""
 
 
 def tune(
@@ -51,7 +56,12 @@ def tune(
         float, typer.Option(metavar="D", help="Probability of a wrong guarantee, for --max-risk.")
     ] = 0.1,
     risk: Annotated[
-        str, typer.Option(metavar="R", help="accuracy_gap, ruined, consistency or brier_gap.")
+        str,
+        typer.Option(
+            metavar="R",
+            help="accuracy_gap, ruined, consistency, brier_gap, or selective: the error among "
+            "those that leave at each exit.",
+        ),
     ] = "accuracy_gap",
     method: Annotated[str, typer.Option(metavar="M", help="ucb, ltt or crc.")] = "ucb",
     criterion: Annotated[
@@ -101,9 +111,12 @@ def tune(
         right = None if plain is None else reference_right(calibration, plain)
         found = images_needed(lay(calibration, own, right), max_drop, confidence)
         return to_json({"model": card.name} | found.to_dict()) if as_json else needed_text(found)
-    proven: Promise | Controlled | None = None
-    risk_on_test: float | None = None
-    if max_risk is not None:
+    proven: Promise | Controlled | Selective | None = None
+    risk_on_test: float | tuple[float | None, ...] | None = None
+    if max_risk is not None and risk == SELECTIVE:
+        proven = control_selective(calibration, own, max_risk, delta, method)
+        risk_on_test = None if test is None else selective_error(route(test, proven.policy))
+    elif max_risk is not None:
         criteria = card.criteria if criterion is None else (criterion,)
         proven = control(calibration, criteria, max_risk, delta, method, risk)
         risk_on_test = None if test is None else risk_on(test, proven.policy, risk)
@@ -151,6 +164,9 @@ def tune(
             f"\n\nAn optimistic choice: it loses at most {points(max_drop)} on the calibration "
             "images, which chose it, and usually more on new ones."
         )
-    if risk_on_test is not None:
+    if isinstance(risk_on_test, tuple):
+        shares = " · ".join("–" if one is None else f"{one:.2%}" for one in risk_on_test)
+        text += f" Measured on test, exit by exit: {shares}."
+    elif risk_on_test is not None:
         text += f" Measured on test: {risk_on_test:.4f} of {max_risk:g}."
     return text

@@ -378,6 +378,21 @@ def test_tune_with_a_guarantee(capsys: Capture, method: str, risk: str) -> None:
     assert got["promise"]["guarantee"] in shown(capsys, *command)
 
 
+def test_tune_with_a_guarantee_at_every_exit(capsys: Capture) -> None:
+    command = ["tune", MODEL, "--max-risk", 0.02, "--risk", "selective"]
+    got = answered(capsys, *command)
+    assert got["policy"] == got["promise"]["policy"]
+    for error, share in zip(
+        got["promise"]["risk_on_test"], got["test"]["exit_share"][:-1], strict=True
+    ):
+        assert (error is None) == (share == 0)
+        assert error is None or error <= 0.02
+    text = shown(capsys, *command)
+    assert got["promise"]["guarantee"] in text
+    assert "Measured on test, exit by exit: " in text
+    assert "use 'ltt' or 'ucb'" in refused(capsys, *command, "--method", "crc")
+
+
 def test_out_of_reach_says_what_is_reachable(capsys: Capture) -> None:
     assert "cheapest reachable costs" in refused(capsys, "tune", MODEL, "--max-cost", 0.001)
 
