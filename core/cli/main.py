@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from core.cli import edge_cloud, explorer, methods, models, run, train, tune
+from core.cli import edge_cloud, explorer, export, methods, models, run, train, tune
 from core.cli.options import BROKEN_PIPE, INTERRUPTED
 from core.cli.text import note
 from core.foundation.errors import UserError
@@ -36,7 +36,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(edge_cloud.app, name="edge-cloud")
 for command in (
     *(models.models, run.predict, run.evaluate, tune.tune, run.bench),
-    *(methods.methods, train.train, train.seeds, explorer.app),
+    *(export.export, methods.methods, train.train, train.seeds, explorer.app),
 ):
     app.command()(command)
 

@@ -191,7 +191,7 @@ class Head(nn.Module):
         read = self.reader(features)
         logits = self.softmax_branch(read)
         if self.sigmoid:
-            logits = F.logsigmoid(logits.float())
+            logits = -F.softplus(-logits.float())  # ln σ(s), as ONNX computes it without infinities
         if self.confidence_input is None or self.confidence_branch is None:
             return HeadOutput(logits, None)
         seen = self.confidence_input.read(read, logits.detach())

@@ -583,7 +583,8 @@ def test_what_is_undefined_becomes_null_in_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "models", "predict", "evaluate", "tune", "train", "bench", "data prepare"]
+    "command",
+    ["", "models", "predict", "evaluate", "tune", "train", "bench", "export", "data prepare"],
 )
 def test_every_command_has_help(capsys: Capture, command: str) -> None:
     text = shown(capsys, *command.split(), "--help")
@@ -621,3 +622,15 @@ def test_a_table_is_never_cut_off_and_takes_no_markup() -> None:
     head, row = table_text([("image", "answer"), (name, "7")]).splitlines()
     assert row == f"{name}  7"
     assert head.index("answer") == row.index("7")
+
+
+def test_export_writes_a_bundle_that_runs(capsys: Capture, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    options = ("--criterion", "margin", "--thresholds", "0.9,0.8", "--out", folder)
+    got = answered(capsys, "export", MODEL, *options)
+    assert [stage["threshold"] for stage in got["stages"]] == [0.9, 0.8, None]
+    assert "stage-3.onnx" in shown(capsys, "export", MODEL, *options)
+    run = [sys.executable, folder / "run.py", "--check"]
+    assert "are the same" in subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    wrong = ("--criterion", "margin", "--thresholds", "0.9", "--out", folder)
+    assert "expected 2 thresholds" in refused(capsys, "export", MODEL, *wrong)
