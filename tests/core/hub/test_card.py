@@ -43,6 +43,22 @@ def test_a_transform_normalises_as_its_card_says() -> None:
         Card.model_validate(fields)
 
 
+def test_a_card_of_before_there_were_promises_is_read(tmp_path: Path) -> None:
+    card = card_of("eenet8-mnist").model_dump(mode="json")
+    point = card["operating_points"][0]
+    point["name"] = "careful"
+    del point["promise"]
+    for split in ("calibration", "test"):
+        for name in ("accuracy_interval", "difference", "difference_interval"):
+            del point[split][name]
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    read = card_of(tmp_path)
+    assert read.default_point is not None
+    assert (read.default_point.name, read.default_point.promise) == ("careful", None)
+    assert read.promised_point(0.02) == read.operating_points[2]
+    assert read.promised_point(0.003) is None
+
+
 def test_a_card_whose_policy_needs_a_plugin_says_so(tmp_path: Path) -> None:
     card = card_of("eenet8-mnist").model_dump(mode="json")
     card["operating_points"][0]["policy"]["criterion"] = "gini"

@@ -17,7 +17,7 @@ from core.hub import publish as publishing
 from core.hub.card import Card, OperatingPoint
 from core.hub.methods import METHODS
 from core.hub.publish import publish
-from core.hub.registry import card_of, plain_table, tables_of
+from core.hub.registry import card_of, model_folder, plain_table, tables_of
 from core.networks.build import build
 from core.networks.network import ExitNetwork
 from core.training.loop import TrainingResult
@@ -111,6 +111,18 @@ def test_without_the_plain_networks_answers_losses_count_from_the_last_exit() ->
     assert not any(point.promise.against_plain for point in promised)
     assert all(point.test.difference is None for point in promised)
     assert all(point.test.accuracy_interval is not None for point in promised)
+
+
+def test_the_plain_networks_table_is_found_by_name_or_folder_if_it_has_the_same_images() -> None:
+    card, table = card_of("eenet8-mnist"), tables_of("eenet8-mnist")["test"]
+    assert card.plain is not None
+    assert plain_table(card, "test", table) is not None
+    in_folder = card.plain.model_copy(update={"name": str(model_folder("resnet8-mnist"))})
+    assert plain_table(card.model_copy(update={"plain": in_folder}), "test", table) is not None
+    assert plain_table(card, "calibration", table) is None
+    elsewhere = card.plain.model_copy(update={"name": "not-here"})
+    assert plain_table(card.model_copy(update={"plain": elsewhere}), "test", table) is None
+    assert plain_table(card.model_copy(update={"plain": None}), "test", table) is None
 
 
 def test_figures_are_made_anew_from_the_tables_and_the_owners_policy_stays() -> None:
