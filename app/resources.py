@@ -20,11 +20,12 @@ from core.data.prepared import ImageSet, load_prepared, prepared_path
 from core.data.samples import load_samples, sample_names
 from core.data.splits import SAMPLES_ONLY
 from core.data.uploads import Collection
+from core.exits.certainty import Certainty, certainty
 from core.exits.criteria import CRITERIA
 from core.exits.metrics import confusion, reliability
 from core.exits.policy import Policy
 from core.exits.report import Report, evaluate
-from core.exits.table import CostArray, ExitTable, IntArray
+from core.exits.table import BoolArray, CostArray, ExitTable, IntArray
 from core.foundation.errors import UserError
 from core.hub.card import Card
 from core.hub.leaderboard import Entry
@@ -32,7 +33,15 @@ from core.hub.leaderboard import leaderboard_entry as entry_of
 from core.hub.methods import own_criterion
 from core.hub.registry import Catalogue, FoundModel, as_zip, find_model, tables_of
 from core.hub.registry import front_of as search_front
-from core.tuning.front import Front, replay
+from core.tuning.calibration import (
+    ProbabilityQuality,
+    calibrated,
+    probability_quality,
+    temperatures_for,
+)
+from core.tuning.front import Front, front, replay
+from core.tuning.promise import Promise, Walk, has_same_images, lay, reference_right
+from core.tuning.promise import promised as cheapest_promised
 
 if TYPE_CHECKING:
     from core.deploy.benchmark import PartTimes, Timing
@@ -205,14 +214,55 @@ def report_on(name: str, split: str, policy: Policy) -> Report:
 
 
 @_of_model()
+def reference_on(name: str, split: str) -> BoolArray | None:
+    """Return ``(N,)`` whether the plain network is right on each image of a model's split.
+
+    None where its answers are not known: differences then count from the last exit.
+    """
+    plain = plain_on(name, split)
+    return None if plain is None else reference_right(table_on(name, split), plain)
+
+
+def plain_on(name: str, split: str) -> ExitTable | None:
+    """Return the plain network's table of the images of a model's split, if there is one."""
+    plain = card_of(name).plain
+    try:
+        table = None if plain is None else tables(plain.name).get(split)
+    except UserError:
+        return None
+    same = table is not None and has_same_images(table, table_on(name, split))
+    return table if same else None
+
+
+@_of_model()
+def certainty_on(name: str, split: str, policy: Policy) -> Certainty | None:
+    """Return how sure the figures of a policy on a split are; None without labels."""
+    return certainty(table_on(name, split), policy, reference_on(name, split))
+
+
+@_of_model("Fitting temperatures …")
+def temperatures_of(name: str) -> tuple[float, ...]:
+    """Return the temperatures of a model's exits.
+
+    Raises:
+        UserError: as `core.tuning.calibration.temperatures_for`.
+    """
+    return temperatures_for(table_on(name, "calibration"))
+
+
+@_of_model()
+def quality_on(name: str, split: str, temperatures: tuple[float, ...] | None) -> ProbabilityQuality:
+    """Return how well the probabilities of a model's exits match their accuracy on a split."""
+    return probability_quality(table_on(name, split), temperatures)
+
+
+@_of_model()
 def reliability_on(
     name: str, split: str, exit_index: int, temperatures: tuple[float, ...] | None
 ) -> tuple[CostArray, CostArray, IntArray]:
     """Return the reliability of an exit on a split, as `core.exits.metrics.reliability`."""
     table = table_on(name, split)
-    never = Policy.never("max_probability", table.num_exits)
-    calibrated = replace(never, temperatures=temperatures).apply_temperatures(table)
-    probability = CRITERIA["max_probability"].score(calibrated, exit_index)
+    probability = CRITERIA["max_probability"].score(calibrated(table, temperatures), exit_index)
     return reliability(probability, table.right[:, exit_index])
 
 
@@ -223,31 +273,69 @@ def confusion_on(name: str, split: str, exit_index: int) -> IntArray:
 
 
 @_of_model("Searching the best thresholds …")
-def front_of(name: str, criterion: str) -> Front:
+def front_of(name: str, criterion: str, temperatures: tuple[float, ...] | None) -> Front:
     """Return the best policies there are on a model's calibration split."""
-    return search_front(folder_of(name), table_on(name, "calibration"), criterion)
+    calibration = table_on(name, "calibration")
+    if temperatures is None:
+        return search_front(folder_of(name), calibration, criterion)
+    return front(calibration, criterion, temperatures)
 
 
 @_of_model("Searching the best thresholds …")
-def front_on(name: str, criterion: str, split: str) -> tuple[CostArray, CostArray, IntArray]:
+def front_on(
+    name: str, criterion: str, temperatures: tuple[float, ...] | None, split: str
+) -> tuple[CostArray, CostArray, IntArray]:
     """Return relative costs and accuracies on ``split`` of policies of `front_of`, and which."""
-    return replay(front_of(name, criterion), table_on(name, split))
+    return replay(front_of(name, criterion, temperatures), table_on(name, split))
 
 
 @_of_model("Comparing the methods …")
 def leaderboard_entry(name: str) -> Entry:
     """Return what a model achieves with its method's own score."""
     card = card_of(name)
-    front = front_of(name, own_criterion(card.method, card.criteria))
-    return entry_of(card, front, table_on(name, "test"))
+    best = front_of(name, own_criterion(card.method, card.criteria), None)
+    return entry_of(card, best, table_on(name, "test"))
 
 
 @_of_model("Proving …")
-def guaranteed(name: str, criterion: str, epsilon: float, delta: float, risk: str) -> "Controlled":
+def guaranteed(
+    name: str,
+    criteria: tuple[str, ...],
+    temperatures: tuple[float, ...] | None,
+    epsilon: float,
+    delta: float,
+    risk: str,
+) -> "Controlled":
     """Return the cheapest policy whose risk is proven on a model's calibration split."""
     from core.tuning.guarantee import control
 
-    return control(table_on(name, "calibration"), criterion, epsilon, delta, risk=risk)
+    table = calibrated(table_on(name, "calibration"), temperatures)
+    proven = control(table, criteria, epsilon, delta, risk=risk)
+    return replace(proven, policy=replace(proven.policy, temperatures=temperatures))
+
+
+@_of_model("Proving …")
+def promised(
+    name: str,
+    criteria: tuple[str, ...],
+    temperatures: tuple[float, ...] | None,
+    max_drop: float,
+    confidence: float,
+) -> Promise:
+    """Return the cheapest policy that is promised to lose at most so much accuracy.
+
+    Of several criteria, the samples that lay the paths choose the one that gets cheapest.
+    """
+    walks = [walk for criterion in criteria for walk in walks_of(name, criterion, temperatures)]
+    found = cheapest_promised(walks, max_drop, confidence)
+    return replace(found, policy=replace(found.policy, temperatures=temperatures))
+
+
+@_of_model("Laying paths of thresholds …")
+def walks_of(name: str, criterion: str, temperatures: tuple[float, ...] | None) -> list[Walk]:
+    """Return paths of policies and what they do on the calibration samples that prove."""
+    table = calibrated(table_on(name, "calibration"), temperatures)
+    return lay(table, criterion, reference_on(name, "calibration"))
 
 
 @_of_model("Choosing thresholds 200 times …")

@@ -4,6 +4,7 @@ import math
 
 MISSING = "–"
 MINUS = "−"
+UNIT = "\N{NO-BREAK SPACE}%"
 SAVED = "Compute saved"
 EXTRA = "Extra compute"  # when the heads on the way cost more than leaving early saved
 _DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "tiny-imagenet": "Tiny-ImageNet"}
@@ -80,6 +81,25 @@ def points(fraction: float) -> str:
         return MISSING
     number = f"{fraction * 100:.2f}".rstrip("0").rstrip(".")
     return f"{number} point" if number == "1" else f"{number} points"
+
+
+def apart(difference: float) -> str:
+    """Return a difference of accuracies in points as "−0.06", "+1.20" or "±0.00"; or a dash."""
+    if math.isnan(difference):
+        return MISSING
+    number = f"{abs(difference) * 100:.2f}"
+    return signed(difference if float(number) else 0.0, number)
+
+
+def interval(limits: tuple[float, float], digits: int = 1) -> str:
+    """Return a range of fractions as "91.8 to 92.8 %"."""
+    low, high = (percent(limit, digits).replace("-", MINUS) for limit in limits)
+    return f"{low.removesuffix(UNIT)} to {high}"
+
+
+def apart_interval(limits: tuple[float, float]) -> str:
+    """Return a range of differences in points as "−0.41 to +0.18"."""
+    return " to ".join(map(apart, limits))
 
 
 def three(value: float) -> str:

@@ -69,7 +69,7 @@ def _load(name: str, card: Card) -> None:
         return
     criterion = own_criterion(card.method, card.criteria)
     for one in dict.fromkeys([card.default_policy.criterion, criterion]):
-        resources.front_on(name, one, resources.shown_split(name))
+        resources.front_on(name, one, None, resources.shown_split(name))
     if "test" in tables:
         resources.leaderboard_entry(name)
     resources.model(name)

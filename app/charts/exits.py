@@ -45,13 +45,16 @@ def severity(
     )
 
 
-def reliability(probabilities: CostArray, accuracies: CostArray, counts: IntArray) -> go.Figure:
+Bins = tuple[CostArray, CostArray, IntArray]
+"""Mean probability, accuracy (NaN where a bin is empty) and number of answers in bins."""
+
+
+def reliability(answers: Bins, before: Bins | None = None) -> go.Figure:
     """Draw how often answers of a probability were right, beside what they should be.
 
     Args:
-        probabilities: (bins,) their means.
-        accuracies: (bins,) NaN where a bin is empty.
-        counts: (bins,) answers in it.
+        answers: of an exit.
+        before: without its temperature, where it has one.
     """
     figure = go.Figure()
     figure.add_scatter(
@@ -62,16 +65,20 @@ def reliability(probabilities: CostArray, accuracies: CostArray, counts: IntArra
         line={"color": colours().quiet, "dash": "dot", "width": 2},
         hoverinfo="skip",
     )
-    line(
-        figure,
-        0,
-        "this exit",
-        probabilities,
-        accuracies,
-        "%{customdata:,} answers<br>mean probability %{x:.1%}<br>accuracy %{y:.1%}",
-        marker={"size": 9},
-        customdata=counts,
-    )
+    drawn = {"this exit": answers}
+    if before is not None:
+        drawn = {"with its temperature": answers, "without": before}
+    for index, (name, (probabilities, accuracies, counts)) in enumerate(drawn.items()):
+        line(
+            figure,
+            index,
+            name,
+            probabilities,
+            accuracies,
+            "%{customdata:,} answers<br>mean probability %{x:.1%}<br>accuracy %{y:.1%}",
+            marker={"size": 9},
+            customdata=counts,
+        )
     share = {"tickformat": ".0%", "range": [0, 1.02]}
     x, y = {"title": "probability of the answer"}, {"title": "accuracy"}
     return styled(figure, 380, x | share, y | share)

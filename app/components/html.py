@@ -49,6 +49,7 @@ class Reading:
 
     Attributes:
         name: how `live.js` finds it.
+        interval: the range that the true value lies in, small.
         tone: "right" or "wrong" colours the note, which tells the same in words.
     """
 
@@ -58,6 +59,7 @@ class Reading:
     note: str = ""
     strong: bool = False
     tone: str = ""
+    interval: str = ""
 
 
 def readings(items: Sequence[Reading]) -> str:
@@ -67,20 +69,43 @@ def readings(items: Sequence[Reading]) -> str:
 
 def _reading(reading: Reading) -> str:
     strong = " ee-strong" if reading.strong else ""
+    interval = f'<dd class="ee-range">{escape(reading.interval)}</dd>' if reading.interval else ""
     return (
         f'<div class="ee-reading{strong}" data-reading="{reading.name}">'
-        f"<dt>{escape(reading.title)}</dt><dd>{escape(reading.value)}</dd>"
+        f"<dt>{escape(reading.title)}</dt><dd>{escape(reading.value)}</dd>{interval}"
         f'<dd class="ee-note" data-tone="{reading.tone}">{escape(reading.note)}</dd></div>'
     )
 
 
-def saving(card: Card, relative_cost: float, note: str) -> Reading:
-    """Return the compute saved at a relative cost; ``note`` has ``{spent}`` and ``{whole}``."""
+def saving(
+    card: Card, relative_cost: float, note: str, interval: tuple[float, float] | None = None
+) -> Reading:
+    """Return the compute saved at a relative cost.
+
+    Args:
+        card: of the model.
+        relative_cost: in units of the plain network.
+        note: with ``{spent}`` and ``{whole}``.
+        interval: of the relative cost, if it is an estimate.
+    """
     part = saved(relative_cost)
     spent, whole = text.macs(card.macs(relative_cost)), text.macs(card.plain_macs)
     title = text.SAVED if part >= 0 else text.EXTRA
     value = text.percent(abs(part))
-    return Reading("saved", title, value, note.format(spent=spent, whole=whole), strong=True)
+    told = ""
+    if interval is not None:
+        low, high = map(saved, interval)
+        told = text.interval((high, low) if part >= 0 else (-low, -high))
+    note = note.format(spent=spent, whole=whole)
+    return Reading("saved", title, value, note, strong=True, interval=told)
+
+
+def why(summary: str, explanation: str) -> str:
+    """Return a quiet line that opens an explanation; both are our own."""
+    return (
+        f'<details class="ee-why"><summary>{summary} <b>?</b></summary>'
+        f"<p>{explanation}</p></details>"
+    )
 
 
 @dataclass(frozen=True)

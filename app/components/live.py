@@ -6,6 +6,7 @@ date during a drag, and the policy comes back when the hand lets go.
 
 import json
 from collections.abc import Callable, Mapping
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,15 @@ import numpy as np
 from app import text
 from app.components.mount import component
 from core.exits.criteria import CRITERIA
+from core.exits.intervals import CONFIDENCE
 from core.exits.policy import Policy
 from core.exits.routing import right_at_end
-from core.exits.table import ExitTable
+from core.exits.table import BoolArray, ExitTable
 from core.foundation.errors import UserError
 from core.hub.card import Card
 
 _WORD = 32
-"""Exits whose right answers share a number."""
+"""Exits, and the reference after them, whose right answers share a number."""
 _show = component("live")
 _store = component("store", height=1)
 
@@ -96,6 +98,7 @@ def live(
         "enabled": policy.enabled,
         "plain_macs": card.plain_macs,
         "columns": columns,
+        "z": NormalDist().inv_cdf((1 + CONFIDENCE) / 2),
         "words": WORDS | {"macs": macs},
         **more,
     }
@@ -104,7 +107,7 @@ def live(
 
 def table_here(table: ExitTable, policy: Policy) -> dict[str, Any]:
     """Return a small table's scores for `live`, to travel with each message."""
-    scores, right, _ = _columns(table, policy)
+    scores, right, _ = _columns(table, policy, table.right[:, -1])
     return {
         **_costs(table),
         "scores": scores.ravel().astype(np.float64).tolist(),
@@ -112,15 +115,20 @@ def table_here(table: ExitTable, policy: Policy) -> dict[str, Any]:
     }
 
 
-def keep_in_browser(table: ExitTable, policy: Policy, name: str) -> dict[str, str]:
+def keep_in_browser(
+    table: ExitTable, policy: Policy, name: str, reference: BoolArray | None = None
+) -> dict[str, str]:
     """Send a large table's scores to the browser, once; return a reference to them.
 
     Args:
         table: any split, with labels.
         policy: whose criterion and temperatures give the scores.
-        name: tells this table from all others.
+        name: tells this table and its reference from all others.
+        reference: ``(N,)`` whether the network that it is compared with is right; None: the last
+            exit.
     """
-    scores, right, window = _columns(table, policy)
+    reference = table.right[:, -1] if reference is None else reference
+    scores, right, window = _columns(table, policy, reference)
     identity = f"{name} {policy.criterion} {policy.temperatures}"
     if CRITERIA[policy.criterion].history:
         identity += f" {policy.enabled}"
@@ -133,10 +141,11 @@ def keep_in_browser(table: ExitTable, policy: Policy, name: str) -> dict[str, st
     return {"id": identity}
 
 
-def _columns(table: ExitTable, policy: Policy) -> tuple[Any, Any, bytes]:
+def _columns(table: ExitTable, policy: Policy, reference: BoolArray) -> tuple[Any, Any, bytes]:
     scores = policy.scores(table)
-    bytes_of_bits = np.packbits(table.right, axis=1, bitorder="little")
-    words = -(-table.num_exits // _WORD)
+    right = np.column_stack([table.right, reference])
+    bytes_of_bits = np.packbits(right, axis=1, bitorder="little")
+    words = -(-right.shape[1] // _WORD)
     bits = np.zeros((len(table), words * _WORD // 8), np.uint8)
     bits[:, : bytes_of_bits.shape[1]] = bytes_of_bits
     window = right_at_end(table, policy)

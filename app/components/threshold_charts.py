@@ -5,8 +5,9 @@ from typing import Any
 
 from app import resources, state, text
 from app.charts import svg
-from app.components.html import Reading, saving
+from app.components.html import Reading, saving, why
 from app.components.live import keep_in_browser, live
+from core.exits.certainty import Certainty
 from core.exits.metrics import score_histogram
 from core.exits.policy import Policy
 from core.exits.report import Report
@@ -17,14 +18,68 @@ BINS = 25
 MACS = "{spent} of {whole} MACs per image"
 
 
-def report_readings(card: Card, report: Report, split: str) -> list[Reading]:
-    """Return the large numbers of a policy on a split."""
+def sure(view: state.View) -> str:
+    """Return the line that explains the ranges under the figures, or "" where there are none."""
+    split = resources.shown_split(view.model)
+    certain = _certainty(view, split)
+    if certain is None:
+        return ""
+    compared = _compared_with(view.model, split)
+    return why(
+        "Grey: where the figure lies on new images, with a confidence of 95 %",
+        "The figures were measured on "
+        f"{certain.samples:,} {split} images, and others like these would give slightly others. "
+        f"Accuracy is compared with {compared} image by image: what both find hard cancels out, so "
+        "the difference is known better than either accuracy. The ranges are true of thresholds "
+        "that were not chosen by these images. Whoever tries many and keeps those that look best "
+        "here sees figures that are too good, and ranges that are too narrow. (Wilson’s interval "
+        "of an accuracy, Tango’s of a paired difference, 1.96 standard errors of the mean "
+        "compute.)",
+    )
+
+
+def _certainty(view: state.View, split: str) -> Certainty | None:
+    # Calibration images have chosen the thresholds: no range is true of them.
+    return resources.certainty_on(view.model, split, view.policy) if split == "test" else None
+
+
+def _compared_with(model: str, split: str) -> str:
+    known = resources.reference_on(model, split) is not None
+    return "the plain network" if known else "the last exit"
+
+
+def report_readings(card: Card, view: state.View, report: Report) -> list[Reading]:
+    """Return the large numbers of a policy on the split that is shown."""
+    split = resources.shown_split(view.model)
     accuracy = text.percent(report.accuracy, 2)
     reference = text.percent(card.reference_accuracy(split), 2)
     yardstick = "plain network" if card.plain else "last exit"
+    certain = _certainty(view, split)
+    if certain is None:
+        first = [
+            saving(card, report.relative_cost, MACS),
+            Reading("accuracy", "Accuracy", accuracy, f"{yardstick} {reference}"),
+        ]
+    else:
+        first = [
+            saving(card, report.relative_cost, MACS, certain.relative_cost),
+            Reading(
+                "accuracy",
+                "Accuracy",
+                accuracy,
+                f"{yardstick} {reference}",
+                interval=text.interval(certain.accuracy, 2),
+            ),
+            Reading(
+                "difference",
+                "Difference",
+                text.apart(certain.difference),
+                f"points, from {_compared_with(view.model, split)}",
+                interval=text.apart_interval(certain.difference_interval),
+            ),
+        ]
     return [
-        saving(card, report.relative_cost, MACS),
-        Reading("accuracy", "Accuracy", accuracy, f"{yardstick} {reference}"),
+        *first,
         Reading("rescued", "Rescued", f"{report.rescued:,}", "right early, wrong at the last exit"),
         Reading("ruined", "Ruined", f"{report.ruined:,}", "wrong early, right at the last exit"),
     ]
@@ -53,8 +108,9 @@ def curve(
         report: of the policy there.
     """
     split = resources.shown_split(view.model)
-    costs, accuracies, which = resources.front_on(view.model, view.policy.criterion, split)
-    front = resources.front_of(view.model, view.policy.criterion)
+    scores = view.policy.criterion, view.policy.temperatures
+    costs, accuracies, which = resources.front_on(view.model, *scores, split)
+    front = resources.front_of(view.model, *scores)
     names = text.exit_names(card.num_exits)
     alone = [
         svg.Marked(f"all at {name}", cost, accuracy)
@@ -81,10 +137,12 @@ def live_split(
     card: Card, view: state.View, table: ExitTable, before: str, after: str, key: str, **more: Any
 ) -> None:
     """Show ``before``, the thresholds and ``after``; all follow a threshold while it moves."""
+    reference = resources.reference_on(view.model, resources.shown_split(view.model))
+    name = f"{card.name} {card.sha256[:12]} {len(table)} {reference is not None}"
     live(
         before,
         after,
-        keep_in_browser(table, view.policy, f"{card.name} {card.sha256[:12]} {len(table)}"),
+        keep_in_browser(table, view.policy, name, reference),
         card,
         view.policy,
         state.choose_policy,

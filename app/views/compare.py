@@ -1,5 +1,6 @@
 """Compare: two configurations on the same samples."""
 
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -10,7 +11,18 @@ from app import resources, state, text
 from app.charts import accuracy_cost, plotly
 from app.components.changed_images import LISTING, changed_images, picked
 from app.components.errors import sentences
-from app.components.html import Cell, Column, Reading, Row, heading, hint, readings, section, table
+from app.components.html import (
+    Cell,
+    Column,
+    Reading,
+    Row,
+    heading,
+    hint,
+    readings,
+    section,
+    table,
+    why,
+)
 from app.components.leaderboard import leaderboard
 from app.components.model_choice import (
     Configuration,
@@ -220,8 +232,9 @@ def _plain_title(name: str) -> str:
 def _line(side: Configuration, scale: int) -> tuple[str, CostArray, CostArray] | None:
     if side.card.num_exits == 1:
         return None
-    model, criterion = side.view.model, side.view.policy.criterion
-    costs, accuracies, _ = resources.front_on(model, criterion, resources.shown_split(model))
+    model, policy = side.view.model, side.view.policy
+    split = resources.shown_split(model)
+    costs, accuracies, _ = resources.front_on(model, policy.criterion, policy.temperatures, split)
     return _title(side), in_macs(costs, scale), accuracies
 
 
@@ -243,30 +256,51 @@ def _numbers(a: Configuration, b: Configuration, comparison: Comparison) -> None
     known, timings = st.session_state.get(_TIMES, (None, {}))
     columns = [Column("Figure"), Column(Cell(A)), Column(Cell(B)), Column("B against A")]
     rows = [*_figures(a, b, comparison), *_times(timings if known == key else {})]
-    place.html(table(columns, rows, "ee-versus"))
+    place.html(
+        table(columns, rows, "ee-versus")
+        + why(
+            "Grey: where a difference lies on new images, with a confidence of 95 %",
+            "Both sides have seen the same images, so what both find hard cancels out (Tango’s "
+            "interval for pairs; 1.96 standard errors of the mean difference in compute). The "
+            "ranges are true of configurations that were not chosen by these images.",
+        )
+    )
 
 
-def _row(title: str, first: str, second: str, change: str, meaning: str = "") -> Row:
+def _row(title: str, first: str, second: str, change: str | Cell, meaning: str = "") -> Row:
     return Row([Cell(escape(title), hint(meaning)), first, second, change])
 
 
 def _figures(a: Configuration, b: Configuration, comparison: Comparison) -> list[Row]:
     first, second = comparison.first, comparison.second
     apart = differences(comparison, a.card.plain_macs, b.card.plain_macs)
+    tested = all(resources.shown_split(side.view.model) == "test" for side in (a, b))
+
+    def within(change: str, limits: tuple[float, float]) -> str | Cell:
+        # Calibration images have chosen thresholds: no range is true of them.
+        if not tested or math.isnan(limits[0]):
+            return change
+        return Cell(f'{change}<small class="ee-range">{text.apart_interval(limits)}</small>')
+
     points = text.points
     rows = [
         _row(
             "Accuracy",
             text.percent(first.accuracy, 2),
             text.percent(second.accuracy, 2),
-            text.signed(apart.accuracy, points(abs(apart.accuracy))),
+            within(
+                text.signed(apart.accuracy, points(abs(apart.accuracy))), apart.accuracy_interval
+            ),
             "On the images above.",
         ),
         _row(
             "Relative cost",
             text.percent(first.relative_cost),
             text.percent(second.relative_cost),
-            text.signed(apart.relative_cost, points(abs(apart.relative_cost))),
+            within(
+                text.signed(apart.relative_cost, points(abs(apart.relative_cost))),
+                apart.relative_cost_interval,
+            ),
             "Mean MACs per image in units of each one's own plain network. Networks of other "
             "sizes have no such unit in common: compare their MACs.",
         ),

@@ -12,7 +12,7 @@ from app.components.errors import sentences
 from app.components.html import Reading, heading, readings, section
 from app.components.model_choice import choices, split_note
 from app.components.saliency import exit_maps, show_maps, show_top_classes
-from app.components.threshold_charts import curve, histograms, live_split, report_readings
+from app.components.threshold_charts import curve, histograms, live_split, report_readings, sure
 from app.components.widgets import bound
 from app.state import Settings, parameter, whole
 from core.exits.criteria import CRITERIA
@@ -169,8 +169,7 @@ def _how_much(card: Card, view: state.View) -> None:
 
 
 def _readings(card: Card, view: state.View) -> str:
-    split = resources.shown_split(view.model)
-    return readings(report_readings(card, _report(view), split))
+    return readings(report_readings(card, view, _report(view))) + sure(view)
 
 
 def _report(view: state.View) -> Report:

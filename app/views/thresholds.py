@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import streamlit as st
 
@@ -9,11 +10,12 @@ from app import resources, state, text
 from app.charts import exits, plotly
 from app.components import remaining_classes
 from app.components.errors import sentences
-from app.components.html import TOTAL, Cell, Column, Reading, Row, heading, readings, section
+from app.components.html import TOTAL, Cell, Column, Row, heading, readings, section
 from app.components.html import table as html_table
-from app.components.model_choice import choices, split_note
-from app.components.threshold_charts import curve, histograms, live_split, report_readings
-from app.components.widgets import save_button
+from app.components.model_choice import choices, retuned, split_note
+from app.components.premise import asked_before, score_choice
+from app.components.threshold_charts import curve, histograms, live_split, report_readings, sure
+from app.components.widgets import bound, save_button
 from core.exits.criteria import CRITERIA
 from core.exits.metrics import most_confused
 from core.exits.policy import Policy
@@ -21,6 +23,7 @@ from core.exits.report import Report, classes_left
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.card import Card
+from core.tuning.calibration import calibrated
 from core.tuning.front import best_within_cost, cheapest_within_drop
 from core.tuning.risk import RISKS
 from core.tuning.validated import validated_thresholds
@@ -51,19 +54,9 @@ def page() -> None:
         _tuning(card, view)
         _keeping(card, view)
     _remaining_classes(card, view)
+    _probabilities(card, view)
     _one_exit(card, view)
     state.write_url()
-
-
-def _readings(card: Card, report: Report, calibration: Report, split: str) -> list[Reading]:
-    saved, accuracy, *flips = report_readings(card, report, split)
-    on_calibration = Reading(
-        "calibration",
-        "On calibration",
-        text.percent(calibration.accuracy, 2),
-        f"at {text.percent(calibration.relative_cost)} of the compute",
-    )
-    return [saved, accuracy, on_calibration, *flips]
 
 
 def _figures(card: Card, view: state.View) -> None:
@@ -76,7 +69,8 @@ def _figures(card: Card, view: state.View) -> None:
         card,
         view,
         table,
-        readings(_readings(card, report, calibration, split))
+        readings(report_readings(card, view, report))
+        + sure(view)
         + section(
             "Scores at each exit",
             f"{many} by {CRITERIA[view.policy.criterion].title.lower()}. Images right of a "
@@ -85,8 +79,9 @@ def _figures(card: Card, view: state.View) -> None:
         + histograms(card, view.policy, table),
         section(
             "Accuracy against compute",
-            f"The best thresholds were chosen on calibration and are shown on {split}. "
-            "Click the line to take its thresholds.",
+            f"The best thresholds were chosen on calibration, where yours reach "
+            f"{text.percent(calibration.accuracy, 2)} at {text.percent(calibration.relative_cost)} "
+            f"of the compute, and are shown on {split}. Click the line to take its thresholds.",
         )
         + chart
         + section("Exit by exit", f"{many}. Point at a heading for its meaning.")
@@ -118,6 +113,47 @@ def _remaining_classes(card: Card, view: state.View) -> None:
     )
 
 
+def _probabilities(card: Card, view: state.View) -> None:
+    """Show what temperatures do to every exit's probabilities."""
+    temperatures = view.policy.temperatures
+    if temperatures is None:
+        return
+    split = resources.shown_split(view.model)
+    before = resources.quality_on(view.model, split, None)
+    after = resources.quality_on(view.model, split, temperatures)
+    figures = zip(
+        text.exit_names(card.num_exits),
+        map(text.three, temperatures),
+        map(text.three, before.negative_log_likelihood),
+        map(text.three, after.negative_log_likelihood),
+        map(_two, before.calibration_error),
+        map(_two, after.calibration_error),
+        strict=True,
+    )
+    likelihood = "Mean of −ln of the right class's probability: lower is better."
+    error = "How far the answer's probability is from how often it is right, on average (15 bins)."
+    columns = [
+        Column("Exit"),
+        Column("Temperature", "Divides the logits: above 1, the exit was too sure of itself."),
+        Column("Negative log-likelihood", likelihood),
+        Column("calibrated", likelihood),
+        Column("Calibration error", error),
+        Column("calibrated", error),
+    ]
+    st.html(
+        section(
+            "Calibrated probabilities",
+            f"Temperatures were fitted on a quarter of the calibration images; {split} shows what "
+            "they do. No answer changes, but scores do, and with them who leaves where.",
+        )
+        + html_table(columns, [Row(list(row)) for row in figures])
+    )
+
+
+def _two(fraction: float) -> str:
+    return text.percent(fraction, 2)
+
+
 def _one_exit(card: Card, view: state.View) -> None:
     st.html(section("One exit on all images", "Whether an image would leave there or not."))
     exit_index = st.segmented_control(
@@ -132,13 +168,15 @@ def _one_exit(card: Card, view: state.View) -> None:
     )
     if exit_index is None or exit_index >= card.num_exits:
         exit_index = 0
-    split = resources.shown_split(view.model)
-    sure, mixed_up = st.columns(2, gap="large")
-    with sure:
+    split, temperatures = resources.shown_split(view.model), view.policy.temperatures
+    plain = resources.reliability_on(view.model, split, exit_index, None)
+    drawn = [plain]
+    if temperatures is not None:
+        drawn.insert(0, resources.reliability_on(view.model, split, exit_index, temperatures))
+    believed, mixed_up = st.columns(2, gap="large")
+    with believed:
         plotly.show(
-            exits.reliability(
-                *resources.reliability_on(view.model, split, exit_index, view.policy.temperatures)
-            ),
+            exits.reliability(*drawn),
             "reliability",
             "Reliability diagram: how often answers of a probability are right",
         )
@@ -169,11 +207,40 @@ _GOALS = {
     _VALIDATED: "Validated",
     _GUARANTEE: "Guarantee",
 }
-_GUARANTEED = "guaranteed"
+_FOUND, _REFUSED = "found", "calibrate-refused"
+_OPTIMISTIC = 0
+_CONFIDENCES = (_OPTIMISTIC, 50, 60, 70, 80, 85, 90, 95, 98, 99)
+Find = Callable[[], tuple[Policy, str, str]]
+"""Returns thresholds, what is sure of them, and by what; "" where nothing is."""
+
+
+def _calibrating(view: state.View) -> None:
+    def choose(on: bool) -> None:
+        try:
+            temperatures = resources.temperatures_of(view.model) if on else None
+        except UserError as error:
+            st.session_state[_REFUSED] = str(error)
+            return
+        policy, _ = retuned(view.model, view.policy, view.policy.criterion, temperatures)
+        state.choose_policy(policy)
+
+    bound(
+        st.toggle,
+        "Calibrate probabilities",
+        key="calibrate",
+        value=view.policy.temperatures is not None,
+        choose=choose,
+        help="Give every exit a temperature, so that its probabilities match how often it is "
+        "right. It divides the logits and never changes an answer. Thresholds follow: they cost "
+        "the same as before.",
+    )
+    if _REFUSED in st.session_state:
+        st.error(st.session_state.pop(_REFUSED), icon=":material/error:")
 
 
 def _tuning(card: Card, view: state.View) -> None:
     st.html(section("Find thresholds"))
+    _calibrating(view)
     goal = st.segmented_control(
         "Goal",
         [_WITHIN_DROP, _WITHIN_COST, _VALIDATED, _GUARANTEE],
@@ -182,7 +249,8 @@ def _tuning(card: Card, view: state.View) -> None:
         key="goal",
         wrap=True,
         format_func=lambda name: _GOALS[name],
-        help="**Drop**: the cheapest thresholds that lose at most so much accuracy. **Budget**: "
+        help="**Drop**: the cheapest thresholds that are proven to lose at most so much accuracy "
+        "against the plain network. **Budget**: "
         "the most accurate ones that spend at most so much compute. **Validated**: an image leaves "
         "where images with a similar score were right often enough. **Guarantee**: the cheapest "
         "ones whose risk on new images is proven. They are chosen on the calibration split, never "
@@ -194,17 +262,20 @@ def _tuning(card: Card, view: state.View) -> None:
         _VALIDATED: _validated,
         _GUARANTEE: _guarantee,
     }
-    find = controls_of[goal or _WITHIN_DROP](card, view)
+    with sentences():
+        find = controls_of[goal or _WITHIN_DROP](card, view)
     if st.button("Find", type="primary", icon=":material/search:", width="stretch"):
         with sentences():
-            state.choose_policy(find())
+            st.session_state[_FOUND] = policy, _, _ = find()
+            state.choose_policy(policy)
             st.rerun()
-    guarantee = st.session_state.get(_GUARANTEED)
-    if guarantee is not None and guarantee[0] == view.policy:
-        st.success(guarantee[1], icon=":material/verified:")
+    policy, sentence, reasons = st.session_state.get(_FOUND, (None, "", ""))
+    if policy == view.policy and sentence:
+        st.info(sentence, icon=":material/verified:" if reasons else ":material/casino:")
+        st.caption(reasons)
 
 
-def _drop(card: Card, view: state.View) -> Callable[[], Policy]:
+def _drop(card: Card, view: state.View) -> Find:
     points = st.slider(
         "Lose at most, against the plain network",
         0.0,
@@ -213,15 +284,47 @@ def _drop(card: Card, view: state.View) -> Callable[[], Policy]:
         0.1,
         format="%.1f points",
         key="drop",
-        help="On the calibration split; on test it can turn out a little more or less.",
+        help="Of accuracy, on new images like these.",
     )
-    reference = card.reference_accuracy("calibration")
-    return lambda: cheapest_within_drop(
-        [resources.front_of(view.model, view.policy.criterion)], reference, points / 100
+    percent = st.select_slider(
+        "Confidence",
+        _CONFIDENCES,
+        90,
+        key="confidence",
+        format_func=lambda percent: f"{percent} %" if percent else "optimistic",
+        help="How likely a promise that is found in this way has to hold. The higher, the less "
+        "compute is saved. **Optimistic** promises nothing: the cheapest thresholds that lose no "
+        "more on the calibration images themselves, which usually lose more on new ones.",
     )
+    score = score_choice(card, "drop-score", history=True)
+    max_drop, temperatures = points / 100, view.policy.temperatures
+
+    def optimistic() -> tuple[Policy, str, str]:
+        fronts = [resources.front_of(view.model, name, temperatures) for name in score.criteria]
+        reference = card.reference_accuracy("calibration")
+        sentence = (
+            f"An optimistic choice, without a promise: it loses at most {text.points(max_drop)} on "
+            "the calibration images, which chose it, and usually more on new ones."
+        )
+        return cheapest_within_drop(fronts, reference, max_drop), sentence, ""
+
+    def proven() -> tuple[Policy, str, str]:
+        confidence = percent / 100
+        found = resources.promised(view.model, score.criteria, temperatures, max_drop, confidence)
+        question = ("drop", score, temperatures, max_drop, confidence)
+        against = "the plain network" if found.against_plain else "the network's own last exit"
+        measured = (
+            f"Measured on them, image by image against {against}: {text.apart(-found.drop)} "
+            f"points. Proven: {text.apart(-found.bound)} points at worst."
+        )
+        premise = score.premise(found.policy, found.path_samples)
+        asked = asked_before(view.model, question, confidence)
+        return found.policy, found.guarantee, f"{measured} {premise} {asked}"
+
+    return proven if percent else optimistic
 
 
-def _budget(card: Card, view: state.View) -> Callable[[], Policy]:
+def _budget(card: Card, view: state.View) -> Find:
     percent = st.slider(
         "Spend at most, of the plain network's",
         1,
@@ -231,12 +334,15 @@ def _budget(card: Card, view: state.View) -> Callable[[], Policy]:
         key="budget",
         help="Mean multiply-accumulates per image, heads included.",
     )
-    return lambda: best_within_cost(
-        [resources.front_of(view.model, view.policy.criterion)], percent / 100
+    scores = view.policy.criterion, view.policy.temperatures
+    return lambda: (
+        best_within_cost([resources.front_of(view.model, *scores)], percent / 100),
+        "",
+        "",
     )
 
 
-def _validated(card: Card, view: state.View) -> Callable[[], Policy]:
+def _validated(card: Card, view: state.View) -> Find:
     percent = st.slider(
         "Leave where images with such a score were right in",
         50.0,
@@ -248,12 +354,17 @@ def _validated(card: Card, view: state.View) -> Callable[[], Policy]:
         help="The same at every exit, whatever its scores mean: calibration images with a similar "
         "score were right at least so often (PCEE). An exit that never reaches it is off.",
     )
-    return lambda: validated_thresholds(
-        resources.table_on(view.model, "calibration"), view.policy.criterion, percent / 100
-    )
+    criterion, temperatures = view.policy.criterion, view.policy.temperatures
+
+    def find() -> tuple[Policy, str, str]:
+        table = calibrated(resources.table_on(view.model, "calibration"), temperatures)
+        policy = validated_thresholds(table, criterion, percent / 100)
+        return replace(policy, temperatures=temperatures), "", ""
+
+    return find
 
 
-def _guarantee(card: Card, view: state.View) -> Callable[[], Policy]:
+def _guarantee(card: Card, view: state.View) -> Find:
     risk = st.selectbox(
         "Risk",
         list(RISKS),
@@ -281,12 +392,17 @@ def _guarantee(card: Card, view: state.View) -> Callable[[], Policy]:
         help="How likely the guarantee has to hold: the higher, the less compute is saved.",
     )
 
-    def find() -> Policy:
-        controlled = resources.guaranteed(
-            view.model, view.policy.criterion, level / 100, 1 - certainty / 100, risk
+    score = score_choice(card, "guarantee-score", history=False)
+    epsilon, confidence, temperatures = level / 100, certainty / 100, view.policy.temperatures
+
+    def find() -> tuple[Policy, str, str]:
+        found = resources.guaranteed(
+            view.model, score.criteria, temperatures, epsilon, 1 - confidence, risk
         )
-        st.session_state[_GUARANTEED] = controlled.policy, controlled.guarantee
-        return controlled.policy
+        question = (risk, score, temperatures, epsilon, confidence)
+        premise = score.premise(found.policy, found.path_samples)
+        asked = asked_before(view.model, question, confidence)
+        return found.policy, found.guarantee, f"{premise} {asked}"
 
     return find
 

@@ -9,6 +9,7 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 
 from core.analysis.samples import columns
+from core.exits.intervals import difference_interval, mean_interval
 from core.exits.policy import Policy
 from core.exits.report import Report
 from core.exits.routing import Routing, route
@@ -227,12 +228,17 @@ class Differences:
         relative_cost: B − A; NaN where the plain networks, the units of the costs, differ.
         macs: B − A, per image.
         times: B / A, of the MACs per image.
+        accuracy_interval: 95 % confidence interval of ``accuracy``, paired (Tango's); it holds
+            where the samples chose neither A nor B.
+        relative_cost_interval: of ``relative_cost``: mean ± 1.96 standard errors of the pairs.
     """
 
     accuracy: float
     relative_cost: float
     macs: float
     times: float
+    accuracy_interval: tuple[float, float]
+    relative_cost_interval: tuple[float, float]
 
 
 def differences(comparison: Comparison, plain_macs_a: int, plain_macs_b: int) -> Differences:
@@ -241,9 +247,17 @@ def differences(comparison: Comparison, plain_macs_a: int, plain_macs_b: int) ->
     macs_a = in_macs(a.relative_cost, plain_macs_a)
     macs_b = in_macs(b.relative_cost, plain_macs_b)
     same_unit = plain_macs_a == plain_macs_b
+    labelled = int(np.count_nonzero(comparison.a.table.labelled))
+    unknown = (math.nan, math.nan)
     return Differences(
         accuracy=b.accuracy - a.accuracy,
         relative_cost=b.relative_cost - a.relative_cost if same_unit else math.nan,
         macs=macs_b - macs_a,
         times=macs_b / macs_a,
+        accuracy_interval=difference_interval(comparison.to_wrong, comparison.to_right, labelled)
+        if labelled
+        else unknown,
+        relative_cost_interval=mean_interval(comparison.b.costs - comparison.a.costs)
+        if same_unit and len(comparison)
+        else unknown,
     )

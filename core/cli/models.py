@@ -1,5 +1,6 @@
 """The commands that list models and prepare data sets."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -36,14 +37,25 @@ def models(
             "write them into its card; as often as needed. `shipped`: of all that ship.",
         ),
     ] = None,
+    complete: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL",
+            help="First run this model's network on its calibration and test images, and add what "
+            "temperatures need to its stored tables; as often as needed. `shipped`: of all that "
+            "ship. Figures stay as they are.",
+        ),
+    ] = None,
+    data: DataRoot = None,
     as_json: Json = False,
 ) -> str:
     """List the models: those that ship, those in runs/ and those in $EENET_MODELS."""
-    for name in refigure or ():
-        for model in shipped_models() if name == SHIPPED else [name]:
-            card = refigured(card_of(model), tables_of(model))
-            write_json(model_folder(model) / CARD, card.model_dump(mode="json"))
-            note(f"The figures of {card.name} are up to date.")
+    for model in _named(complete):
+        _complete(model, data)
+    for model in _named(refigure):
+        card = refigured(card_of(model), tables_of(model))
+        write_json(model_folder(model) / CARD, card.model_dump(mode="json"))
+        note(f"The figures of {card.name} are up to date.")
     if update is not None:
         update_results(update, [card_of(name) for name in shipped_models()])
         note(f"The result tables in {update} are up to date.")
@@ -56,6 +68,18 @@ def models(
     if as_json:
         return to_json({"models": [model_facts(name, card) for name, card in cards.items()]})
     return models_text(cards)
+
+
+def _named(models: list[str] | None) -> Iterator[str]:
+    for name in models or ():
+        yield from shipped_models() if name == SHIPPED else [name]
+
+
+def _complete(model: str, data: Path | None) -> None:
+    from core.hub.complete import complete_tables
+
+    added = complete_tables(model, data, lambda split: note(f"{model}: running on {split} …"))
+    note(f"{model}: {'its tables are complete now' if added else 'nothing was missing'}.")
 
 
 def prepare(

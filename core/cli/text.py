@@ -14,6 +14,7 @@ from core.exits.cost_controller import Stream
 from core.exits.policy import Policy
 from core.exits.report import Report
 from core.hub.card import Card, SplitFigures
+from core.tuning.calibration import ProbabilityQuality
 from core.tuning.how_many import HowMany
 
 _WIDEST = 10_000  # columns; a table is as wide as it needs to be
@@ -155,6 +156,26 @@ def tuned_rows(card: Card, figures: Mapping[str, SplitFigures]) -> list[Sequence
             )
         )
     return rows
+
+
+def quality_rows(
+    names: Sequence[str],
+    temperatures: Sequence[float],
+    before: ProbabilityQuality,
+    after: ProbabilityQuality,
+) -> list[Sequence[str]]:
+    """Return a heading and a row per exit: its temperature, and what it does to probabilities."""
+    columns = (
+        names,
+        (f"{one:.3f}" for one in temperatures),
+        (f"{one:.4f}" for one in before.negative_log_likelihood),
+        (f"{one:.4f}" for one in after.negative_log_likelihood),
+        (f"{one:.2%}" for one in before.calibration_error),
+        (f"{one:.2%}" for one in after.calibration_error),
+    )
+    likelihood, error = "negative log-likelihood", "calibration error"
+    head = ("exit", "temperature", likelihood, "calibrated", error, "calibrated")
+    return [head, *zip(*columns, strict=True)]
 
 
 def _range(interval: tuple[float, float], form: str) -> str:

@@ -1,5 +1,7 @@
 """The command that chooses thresholds."""
 
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -7,12 +9,27 @@ import typer
 
 from core.cli.options import Json, ModelName
 from core.cli.policy import check_criterion
-from core.cli.text import describe_policy, needed_text, note, table_text, to_json, tuned_rows
+from core.cli.text import (
+    describe_policy,
+    needed_text,
+    note,
+    quality_rows,
+    table_text,
+    to_json,
+    tuned_rows,
+)
 from core.exits.routing import route
+from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.figures import split_figures
 from core.hub.methods import own_criterion
 from core.hub.registry import card_of, plain_table, shipped_table, tables_of
+from core.tuning.calibration import (
+    ProbabilityQuality,
+    calibrated,
+    probability_quality,
+    temperatures_for,
+)
 from core.tuning.guarantee import Controlled, control, risk_on
 from core.tuning.how_many import how_many as images_needed
 from core.tuning.promise import CONFIDENCE, Promise, lay, points, promise, reference_right
@@ -76,6 +93,12 @@ def tune(
             "--how-many", help="Only say how many calibration images it takes to prove --max-drop."
         ),
     ] = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate", help="Give every exit a temperature, fitted on calibration, first."
+        ),
+    ] = False,
     split: Annotated[str, typer.Option(metavar="SPLIT", help="calibration.")] = "calibration",
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save the policy (.json).")
@@ -103,30 +126,30 @@ def tune(
     calibration, test = shipped_table(model, "calibration"), tables_of(model).get("test")
     tables = {"calibration": calibration} | ({} if test is None else {"test": test})
     plains = {name: plain_table(card, name, table) for name, table in tables.items()}
+    temperatures = temperatures_for(calibration) if calibrate else None
+    tuned_on = calibrated(calibration, temperatures)
     own = criterion or own_criterion(card.method, card.criteria)
     if how_many:
         if max_drop is None:
             raise UserError("expected --how-many with --max-drop, but got another goal.")
         plain = plains["calibration"]
         right = None if plain is None else reference_right(calibration, plain)
-        found = images_needed(lay(calibration, own, right), max_drop, confidence)
+        found = images_needed(lay(tuned_on, own, right), max_drop, confidence)
         return to_json({"model": card.name} | found.to_dict()) if as_json else needed_text(found)
     proven: Promise | Controlled | Selective | None = None
     risk_on_test: float | tuple[float | None, ...] | None = None
     if max_risk is not None and risk == SELECTIVE:
-        proven = control_selective(calibration, own, max_risk, delta, method)
-        risk_on_test = None if test is None else selective_error(route(test, proven.policy))
+        proven = control_selective(tuned_on, own, max_risk, delta, method)
     elif max_risk is not None:
         criteria = card.criteria if criterion is None else (criterion,)
-        proven = control(calibration, criteria, max_risk, delta, method, risk)
-        risk_on_test = None if test is None else risk_on(test, proven.policy, risk)
+        proven = control(tuned_on, criteria, max_risk, delta, method, risk)
     elif max_drop is not None and confidence != 0:
-        proven = promise(calibration, own, max_drop, confidence, plains["calibration"])
+        proven = promise(tuned_on, own, max_drop, confidence, plains["calibration"])
     if proven is not None:
         policy = proven.policy
     else:
         policy = tuned(
-            calibration,
+            tuned_on,
             max_cost=max_cost,
             max_drop=max_drop,
             min_accuracy=min_accuracy,
@@ -134,6 +157,13 @@ def tune(
             plain=plains["calibration"],
             confidence=confidence,
         )
+    policy = replace(policy, temperatures=temperatures)
+    if max_risk is not None and test is not None:
+        selective = risk == SELECTIVE
+        risk_on_test = (
+            selective_error(route(test, policy)) if selective else risk_on(test, policy, risk)
+        )
+    qualities = _qualities(tables, temperatures)
     if out is not None:
         policy.save(out)
         note(f"Saved the policy to {out}.")
@@ -142,7 +172,7 @@ def tune(
         for name, table in tables.items()
     }
     if as_json:
-        guarantee = proven and proven.to_dict()
+        guarantee = proven and replace(proven, policy=policy).to_dict()
         if guarantee and max_risk is not None:
             guarantee["risk_on_test"] = risk_on_test
         return to_json(
@@ -153,10 +183,18 @@ def tune(
                 "reference_accuracy": card.reference_accuracy("calibration"),
                 "policy": policy.to_dict(),
                 "promise": guarantee,
+                "probabilities": {
+                    name: {"before": asdict(before), "after": asdict(after)}
+                    for name, (before, after) in qualities.items()
+                },
                 **{name: one.model_dump() for name, one in figures.items()},
             }
         )
     text = f"{describe_policy(policy, card)}\n\n{table_text(tuned_rows(card, figures))}"
+    if temperatures is not None:
+        shown = "test" if test is not None else "calibration"
+        rows = quality_rows(card.exit_names, temperatures, *qualities[shown])
+        text += f"\n\nProbabilities of each exit on {shown}:\n{table_text(rows)}"
     if proven is not None:
         text += f"\n\n{proven.guarantee}"
     elif max_drop is not None:
@@ -170,3 +208,15 @@ def tune(
     elif risk_on_test is not None:
         text += f" Measured on test: {risk_on_test:.4f} of {max_risk:g}."
     return text
+
+
+def _qualities(
+    tables: Mapping[str, ExitTable], temperatures: tuple[float, ...] | None
+) -> dict[str, tuple[ProbabilityQuality, ProbabilityQuality]]:
+    """Return the quality of the probabilities of each split before and after."""
+    if temperatures is None:
+        return {}
+    return {
+        split: (probability_quality(table), probability_quality(table, temperatures))
+        for split, table in tables.items()
+    }

@@ -91,3 +91,10 @@ def score_statistic(losses: ArrayLike, gains: ArrayLike, samples: int, drop: flo
         excess, np.sqrt(variance), out=np.zeros_like(variance), where=variance > 0
     )
     return statistic
+
+
+def mean_interval(values: CostArray, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return mean ± z · standard deviation / √N of values ``(N,)``, N at least 1."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    mean, half = float(values.mean()), z * float(values.std()) / len(values) ** 0.5
+    return mean - half, mean + half

@@ -64,6 +64,23 @@ def calibration_error(
     return float(np.nansum(counts * np.abs(accuracies - means)) / len(right))
 
 
+def negative_log_likelihood(table: ExitTable) -> CostArray:
+    """Return at each exit ``(E,)`` the mean of −ln of the label's probability; NaN without labels.
+
+    A probability of 0 counts as the smallest that float32 has.
+
+    Raises:
+        UserError: as `ExitTable.logarithms`.
+    """
+    labelled = np.flatnonzero(table.labelled)
+    if not len(labelled):
+        return np.full(table.num_exits, math.nan)
+    logs = table.logarithms()[labelled, :, table.labels[labelled]].astype(np.float64)  # (N, E)
+    smallest = math.log(np.finfo(np.float32).tiny)
+    losses: CostArray = -np.maximum(logs, smallest).mean(axis=0)
+    return losses
+
+
 def confusion(table: ExitTable, exit_index: int) -> IntArray:
     """Return the confusion matrix ``(K, K)`` of an exit: [k, j] counts answers j to class k.
 

@@ -94,24 +94,20 @@ class Policy:
         """Return ``table`` with probabilities softmax(ln p / T), T the temperature of each exit.
 
         Raises:
-            UserError: the table has only the top classes; all are needed to normalise.
+            UserError: the table has only the top classes, where all are needed to normalise, or was
+                stored without `log_probabilities`.
         """
         self.check(table.num_exits)
         if self.temperatures is None or set(self.temperatures) == {1}:
             return table
-        if table.top_classes is not None:
-            raise UserError(
-                "expected a table with all classes to apply `temperatures`, but this one keeps the "
-                f"top {table.probabilities.shape[2]} of {table.num_classes}; use a policy without "
-                "temperatures or run the network."
-            )
-        with np.errstate(divide="ignore"):
-            logits = np.log(table.probabilities, dtype=np.float64)
+        logits = table.logarithms().astype(np.float64)
         logits /= np.array(self.temperatures)[:, None]
         logits -= logits.max(axis=2, keepdims=True)
         weights = np.exp(logits)
         probabilities = (weights / weights.sum(axis=2, keepdims=True)).astype(np.float32)
-        return replace(table, probabilities=probabilities, entropy=None)
+        return replace(
+            table, probabilities=probabilities, entropy=None, log_probabilities=None, rounded=False
+        )
 
     def scores(self, table: ExitTable) -> FloatArray:
         """Return the scores ``(N, E-1)`` that the thresholds are compared with.

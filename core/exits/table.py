@@ -18,6 +18,7 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 TOP_CLASSES = 8
+_DEFAULTS = {"top_classes": None, "entropy": None, "log_probabilities": None, "rounded": False}
 _ROUNDING = 1e-5  # tolerance in float32 for probabilities outside of [0, 1]
 
 
@@ -39,6 +40,9 @@ class ExitTable:
         top_classes: ``(N, E, k)`` class of each kept probability; k >= 2.
         entropy: ``(N, E)`` entropy of the full distribution / ln K, in [0, 1]; required with
             ``top_classes``, where it can no longer be computed.
+        log_probabilities: ``(N, E, K)`` natural logarithms of the probabilities before these were
+            rounded, as temperatures need them; None: those of ``probabilities``.
+        rounded: whether ``probabilities`` were rounded on disk, so that small ones may be 0.
 
     During inference a table may hold only the exits so far, all of them early: ``confidence`` then
     has E columns and the costs do not add up to 1.
@@ -55,6 +59,8 @@ class ExitTable:
     classes: tuple[str, ...]
     top_classes: IntArray | None = None
     entropy: FloatArray | None = None
+    log_probabilities: FloatArray | None = None
+    rounded: bool = False
 
     def __post_init__(self) -> None:
         def keep(name: str, dtype: DTypeLike, axes: str, shape: Sequence[int | None]) -> Any:
@@ -90,6 +96,15 @@ class ExitTable:
             keep("confidence", np.float32, "(N, E-1)", (n, e if columns == e else e - 1))
         if self.entropy is not None:
             keep("entropy", np.float32, "(N, E)", (n, e))
+        if self.log_probabilities is not None:
+            logs = np.asarray(self.log_probabilities, np.float32)
+            if logs.shape != probabilities.shape or not (logs <= 0).all():
+                raise UserError(
+                    f"expected `log_probabilities` of shape {probabilities.shape} and at most 0, "
+                    f"but got shape {logs.shape} and a largest of {logs.max(initial=-np.inf):g}."
+                )
+            logs.setflags(write=False)
+            object.__setattr__(self, "log_probabilities", logs)
         if self.top_classes is not None:
             top = keep("top_classes", np.int64, "(N, E, k)", (n, e, k))
             _check_range("top_classes", top, 0, self.num_classes - 1)
@@ -113,7 +128,7 @@ class ExitTable:
         For the inner loop of inference, which makes a table after every exit.
         """
         table = object.__new__(cls)
-        for name, value in ({"top_classes": None, "entropy": None} | fields).items():
+        for name, value in (_DEFAULTS | fields).items():
             object.__setattr__(table, name, value)
         return table
 
@@ -184,6 +199,7 @@ class ExitTable:
             ids=rows(self.ids),
             top_classes=rows(self.top_classes),
             entropy=rows(self.entropy),
+            log_probabilities=rows(self.log_probabilities),
         )
 
     def select_exits(self, exits: Sequence[int] | NDArray[Any]) -> "ExitTable":
@@ -192,18 +208,24 @@ class ExitTable:
         Stages in between belong to the exit that follows them.
         """
         index = np.asarray(exits, np.int64)
+
+        def columns(array: NDArray[Any] | None) -> Any:
+            return None if array is None else array[:, index]
+
         confidence = self.confidence
         if confidence is not None:  # the final exit has none
             confidence = confidence[:, index[index < confidence.shape[1]]]
         return self.unchecked(
-            probabilities=self.probabilities[:, index],
+            probabilities=columns(self.probabilities),
             confidence=confidence,
             labels=self.labels,
             ids=self.ids,
             costs=self.costs.select(index),
             classes=self.classes,
-            top_classes=None if self.top_classes is None else self.top_classes[:, index],
-            entropy=None if self.entropy is None else self.entropy[:, index],
+            top_classes=columns(self.top_classes),
+            entropy=columns(self.entropy),
+            log_probabilities=columns(self.log_probabilities),
+            rounded=self.rounded,
         )
 
     def truncated(self, k: int = TOP_CLASSES) -> "ExitTable":
@@ -220,7 +242,32 @@ class ExitTable:
             probabilities=np.take_along_axis(self.probabilities, order, axis=2),
             top_classes=names[:, :, :k],
             entropy=self.full_entropy(),
+            log_probabilities=None,
         )
+
+    def logarithms(self) -> FloatArray:
+        """Return the logarithms ``(N, E, K)`` of the probabilities, −∞ for 0.
+
+        Raises:
+            UserError: only the top classes are left, or small probabilities were rounded to 0.
+        """
+        if self.top_classes is not None:
+            raise UserError(
+                "expected a table with all classes for temperatures, but this one keeps the top "
+                f"{self.probabilities.shape[2]} of {self.num_classes}; do without temperatures, or "
+                "make the table by running the network."
+            )
+        if self.log_probabilities is not None:
+            return self.log_probabilities
+        if self.rounded:
+            raise UserError(
+                "expected a table with the logarithms of its probabilities for temperatures, but "
+                "this one was stored before there were any, and small probabilities are rounded; "
+                "add them with `python -m core models --complete MODEL`."
+            )
+        with np.errstate(divide="ignore"):
+            logs: FloatArray = np.log(self.probabilities)
+        return logs
 
     def full_entropy(self) -> FloatArray:
         """Return the normalised entropy ``(N, E)`` of the full distributions."""

@@ -155,6 +155,8 @@ def _read(archive: Any, key: str, clean: ExitTable) -> Drifted:
         probabilities=restored(archive[f"{key}probabilities"]),
         confidence=restored(archive[confidence]) if confidence in archive.files else None,
         entropy=None,
+        log_probabilities=None,
+        rounded=True,
     )
     right = np.unpackbits(archive[f"{key}plain_right"], count=len(clean)).astype(np.bool_)
     return Drifted(table, right)

@@ -209,6 +209,11 @@ def cheapest_within_drop(
     return fronts[place].policy(index)
 
 
+def at_cost(front: Front, relative_cost: float) -> Policy:
+    """Return the policy of a front whose relative cost is nearest, on the front's own split."""
+    return front.policy(int(np.abs(front.relative_cost - relative_cost).argmin()))
+
+
 def best_within_cost(fronts: Sequence[Front], max_cost: float) -> Policy:
     """Return the most accurate policy with relative cost <= ``max_cost``.
 

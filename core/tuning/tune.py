@@ -1,11 +1,13 @@
 """Choose a policy on a table, for one of four goals."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from core.exits.criteria import available
 from core.exits.policy import Policy
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
+from core.tuning.calibration import calibrated, temperatures_for
 from core.tuning.front import best_within_cost, cheapest_within_drop, front
 from core.tuning.guarantee import DELTA, control
 from core.tuning.promise import CONFIDENCE, promise, reference_right
@@ -23,6 +25,7 @@ def tune(
     plain: ExitTable | None = None,
     confidence: float = CONFIDENCE,
     delta: float = DELTA,
+    calibrate: bool = False,
 ) -> Policy:
     """Return the policy for one goal: give exactly one of the first four keyword arguments.
 
@@ -44,6 +47,7 @@ def tune(
             optimistic choice, the cheapest policy of any criterion that loses no more on ``table``
             itself, and usually more on new images.
         delta: the probability of a wrong guarantee, for ``max_risk``.
+        calibrate: whether the policy gets temperatures, see `core.tuning.calibration`.
 
     Raises:
         UserError: no goal or several; a goal out of range or out of reach (the message says what
@@ -60,19 +64,24 @@ def tune(
         raise UserError(
             "expected a `table` with early exits to tune, but it has the last one only."
         )
-    if min_accuracy is not None:
-        return validated_thresholds(table, criterion or "max_probability", min_accuracy)
+    temperatures = temperatures_for(table) if calibrate else None
+    table = calibrated(table, temperatures)
     criteria = available(table) if criterion is None else (criterion,)
-    if max_risk is not None:
-        return control(table, criteria, max_risk, delta).policy
-    if max_drop is not None and confidence != 0:
-        return promise(table, criteria[0], max_drop, confidence, plain).policy
-    fronts = [front(table, name) for name in criteria]
-    if max_cost is not None:
-        return best_within_cost(fronts, max_cost)
-    assert max_drop is not None
-    right = table.right[:, -1] if plain is None else reference_right(table, plain)
-    return cheapest_within_drop(fronts, float(right.mean()), max_drop)
+    if min_accuracy is not None:
+        policy = validated_thresholds(table, criterion or "max_probability", min_accuracy)
+    elif max_risk is not None:
+        policy = control(table, criteria, max_risk, delta).policy
+    elif max_cost is not None:
+        policy = best_within_cost([front(table, name) for name in criteria], max_cost)
+    else:
+        assert max_drop is not None
+        if confidence:
+            policy = promise(table, criteria[0], max_drop, confidence, plain).policy
+        else:
+            right = table.right[:, -1] if plain is None else reference_right(table, plain)
+            fronts = [front(table, name) for name in criteria]
+            policy = cheapest_within_drop(fronts, float(right.mean()), max_drop)
+    return replace(policy, temperatures=temperatures)
 
 
 def check_one_goal(goals: Mapping[str, float | None]) -> None:

@@ -1,13 +1,42 @@
 import json
+from dataclasses import replace
+from pathlib import Path
+from shutil import copytree
 
+import numpy as np
 import pytest
 
+from app import text
+from core.exits.certainty import certainty
 from core.exits.policy import Policy
 from core.exits.report import evaluate
-from core.hub.registry import card_of, shipped_models, shipped_table
-from core.tuning.front import best_within_cost, cheapest_within_drop, front
+from core.exits.table_file import save_tables
+from core.hub.methods import own_criterion
+from core.hub.registry import (
+    FRONTS,
+    TABLE,
+    card_of,
+    model_folder,
+    plain_table,
+    shipped_models,
+    shipped_table,
+    tables_of,
+)
+from core.tuning.calibration import probability_quality, temperatures_for
+from core.tuning.front import at_cost, best_within_cost, cheapest_within_drop, front
 from core.tuning.guarantee import control
-from tests.app.pages import errors, html, link, opened_thresholds, percent, policy, reading
+from core.tuning.promise import promise, reference_right
+from tests.app.pages import (
+    button,
+    errors,
+    html,
+    link,
+    opened_page,
+    opened_thresholds,
+    percent,
+    policy,
+    reading,
+)
 
 MODEL = "eenet8-mnist"
 EARLY = [name for name in shipped_models() if card_of(name).num_exits > 1]
@@ -34,23 +63,126 @@ def test_the_figures_are_those_of_the_thresholds() -> None:
     assert reading(app, "Ruined") == f"{report.ruined:,}"
 
 
-def test_finding_thresholds_within_a_drop() -> None:
+def test_a_drop_is_promised_with_what_was_fixed_beforehand() -> None:
     app = opened_thresholds(f"model={MODEL}&criterion=max_probability&thresholds=1,1")
     app.slider(key="drop").set_value(0.3)
-    app.button[0].click().run()
+    button(app, "Find").click().run()
+    assert errors(app) == []
+    card, calibration = card_of(MODEL), shipped_table(MODEL, "calibration")
+    own = own_criterion(card.method, card.criteria)  # fixed by the method, not by the page's choice
+    found = promise(calibration, own, 0.003, 0.9, plain_table(card, "calibration", calibration))
+    assert policy(app) == found.policy
+    assert app.info[0].value == found.guarantee
+    premise = app.caption[0].value
+    assert "Fixed beforehand: the score (Learned confidence), the target" in premise
+    assert "the same again takes nothing" in premise
+    button(app, "Find").click().run()
+    assert "the same again takes nothing" in app.caption[0].value
+    app.slider(key="drop").set_value(0.4)
+    button(app, "Find").click().run()
+    assert "one of 2 different promises" in app.caption[0].value
+    assert "with 80" in app.caption[0].value  # 1 - 2 · 10 %
+
+
+def test_the_score_can_be_chosen_on_images_that_prove_nothing() -> None:
+    app = opened_thresholds(f"model={MODEL}")
+    app.selectbox(key="drop-score").set_value("best")
+    button(app, "Find").click().run()
+    assert errors(app) == []
+    assert "1,250 calibration images that prove nothing" in app.caption[0].value
+
+
+def test_an_optimistic_choice_promises_nothing() -> None:
+    app = opened_thresholds(f"model={MODEL}")
+    app.slider(key="drop").set_value(0.3)
+    app.select_slider(key="confidence").set_value(0)
+    button(app, "Find").click().run()
     assert errors(app) == []
     calibration = shipped_table(MODEL, "calibration")
     reference = card_of(MODEL).reference_accuracy("calibration")
-    expected = cheapest_within_drop([front(calibration, "max_probability")], reference, 0.003)
-    assert policy(app).thresholds == expected.thresholds
-    assert policy(app).enabled == expected.enabled
+    expected = cheapest_within_drop([front(calibration, "confidence")], reference, 0.003)
+    assert policy(app) == expected
+    assert "without a promise" in app.info[0].value
+
+
+def test_figures_carry_their_ranges() -> None:
+    app = opened_thresholds(f"model={MODEL}&criterion=entropy&thresholds=0.9,0.5")
+    test = shipped_table(MODEL, "test")
+    plain = plain_table(card_of(MODEL), "test", test)
+    assert plain is not None
+    sure = certainty(test, Policy("entropy", [0.9, 0.5]), reference_right(test, plain))
+    assert sure is not None
+    assert f'class="ee-range">{text.interval(sure.accuracy, 2)}<' in html(app)
+    assert reading(app, "Difference") == text.apart(sure.difference)
+    assert f'class="ee-range">{text.apart_interval(sure.difference_interval)}<' in html(app)
+    low, high = sure.relative_cost
+    assert f'class="ee-range">{text.interval((1 - high, 1 - low))}<' in html(app)
+
+
+def test_another_criterion_takes_thresholds_that_cost_the_same() -> None:
+    app = opened_thresholds(f"model={MODEL}&criterion=margin&thresholds=0.7,0.7")
+    calibration = shipped_table(MODEL, "calibration")
+    cost = evaluate(calibration, Policy("margin", [0.7, 0.7])).relative_cost
+    app.selectbox(key="criterion").set_value("entropy").run()
+    assert errors(app) == []
+    assert policy(app) == at_cost(front(calibration, "entropy"), cost)
+    assert evaluate(calibration, policy(app)).relative_cost == pytest.approx(cost, abs=0.01)
+
+
+def test_thresholds_stay_where_no_labels_can_choose_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "unlabelled"
+    copytree(model_folder(MODEL), folder)
+    (folder / FRONTS).unlink()
+    tables = {
+        split: replace(table, labels=np.full(len(table), -1)) if split == "calibration" else table
+        for split, table in tables_of(folder).items()
+    }
+    save_tables(folder / TABLE, tables)
+    monkeypatch.setenv("EENET_MODELS", str(tmp_path))
+    app = opened_page("samples", "model=unlabelled&criterion=margin&thresholds=0.7,0.8")
+    app.selectbox(key="criterion").set_value("entropy").run()
+    assert errors(app) == []
+    assert link(app)["thresholds"] == "0.7,0.8"
+    assert any("stayed as they were" in caption.value for caption in app.caption)
+
+
+def test_calibrated_probabilities() -> None:
+    app = opened_thresholds(f"model={MODEL}&criterion=max_probability&thresholds=0.9,0.9")
+    app.toggle(key="calibrate").set_value(True).run()
+    assert errors(app) == []
+    temperatures = temperatures_for(shipped_table(MODEL, "calibration"))
+    assert link(app)["temperatures"] == ",".join(map(repr, temperatures))
+    test = shipped_table(MODEL, "test")
+    now = replace(policy(app), temperatures=temperatures)
+    assert reading(app, "Accuracy") == percent(evaluate(test, now).accuracy, 2)
+    for quality in (probability_quality(test), probability_quality(test, temperatures)):
+        for loss, error in zip(
+            quality.negative_log_likelihood, quality.calibration_error, strict=True
+        ):
+            assert text.three(loss) in html(app)
+            assert text.percent(error, 2) in html(app)
+    button(app, "Find").click().run()
+    assert errors(app) == []
+    assert "temperatures" in link(app)
+    app.toggle(key="calibrate").set_value(False).run()
+    assert "temperatures" not in link(app)
+
+
+def test_temperatures_are_refused_where_only_top_classes_are_kept() -> None:
+    app = opened_thresholds("model=eenet-airbench-large-tiny")
+    app.toggle(key="calibrate").set_value(True).run()
+    assert len(errors(app)) == 1
+    assert "keeps the top 8 of 200" in errors(app)[0]
+    assert "temperatures" not in link(app)
 
 
 def test_finding_thresholds_within_a_budget() -> None:
     app = opened_thresholds(f"model={MODEL}&criterion=margin&thresholds=1,1")
     app.segmented_control(key="goal").set_value("spend at most").run()
     app.slider(key="budget").set_value(9)
-    app.button[0].click().run()
+    button(app, "Find").click().run()
     assert errors(app) == []
     expected = best_within_cost([front(shipped_table(MODEL, "calibration"), "margin")], 0.09)
     assert policy(app).thresholds == expected.thresholds
@@ -60,13 +192,14 @@ def test_a_guarantee_is_put_into_words_and_goes_when_thresholds_move() -> None:
     app = opened_thresholds(f"model={MODEL}&criterion=margin&thresholds=1,1")
     app.segmented_control(key="goal").set_value("guarantee").run()
     app.slider(key="epsilon").set_value(1.0)
-    app.button[0].click().run()
+    app.selectbox(key="guarantee-score").set_value("margin")
+    button(app, "Find").click().run()
     assert errors(app) == []
     found = control(shipped_table(MODEL, "calibration"), "margin", 0.01, 0.1)
     assert policy(app).thresholds == found.policy.thresholds
-    assert app.success[0].value == found.guarantee
+    assert app.info[0].value == found.guarantee
     app.selectbox(key="criterion").set_value("entropy").run()
-    assert not app.success
+    assert not app.info
 
 
 def test_a_guarantee_that_takes_more_samples_says_how_many() -> None:
@@ -75,7 +208,7 @@ def test_a_guarantee_that_takes_more_samples_says_how_many() -> None:
     app.slider(key="epsilon").set_value(0.1)
     app.slider(key="certainty").set_value(99)
     app.selectbox(key="risk").set_value("brier_gap")
-    app.button[0].click().run()
+    button(app, "Find").click().run()
     assert len(errors(app)) == 1
     assert "samples" in errors(app)[0]
 
@@ -85,7 +218,7 @@ def test_a_goal_out_of_reach_says_what_can_be_reached() -> None:
     before = link(app)
     app.segmented_control(key="goal").set_value("spend at most").run()
     app.slider(key="budget").set_value(1)
-    app.button[0].click().run()
+    button(app, "Find").click().run()
     assert len(errors(app)) == 1
     assert "cheapest" in errors(app)[0]
     assert link(app) == before

@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
+from app import text
 from app.components import live
+from core.exits.certainty import certainty
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
 from core.exits.report import evaluate
+from core.exits.routing import route
 from core.hub.methods import own_criterion
-from core.hub.registry import card_of, shipped_models, shipped_table
+from core.hub.registry import card_of, plain_table, shipped_models, shipped_table
+from core.tuning.promise import reference_right
 from tests.browser.steps import PATIENCE, wait_for_url
 from tests.core.exits.tables import random_table
 
@@ -38,7 +42,8 @@ SET = """([thresholds, enabled]) => {
   return {
     thresholds: sliders.map((one) => Number(one.value)),
     enabled: switches.map((one) => one.checked),
-    readings: text('.ee-reading dd:not(.ee-note)'),
+    readings: text('.ee-reading dd:not(.ee-note, .ee-range)'),
+    ranges: text('.ee-reading .ee-range'),
     shares: text('tr[data-row] .ee-share + b'),
     right: text('td[data-cell=accuracy_of_left]'),
     costs: text('td[data-cell=cost]'),
@@ -52,7 +57,8 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 def opened(browser: Browser, address: str, name: str, criterion: str) -> Page:
     page = browser.new_page(viewport={"width": 1440, "height": 1000})
-    page.goto(f"{address}/thresholds?model={name}&criterion={criterion}")
+    on = ",".join(["0.9"] * (card_of(name).num_exits - 1))  # a default policy may have exits off
+    page.goto(f"{address}/thresholds?model={name}&criterion={criterion}&thresholds={on}")
     page.locator(".ee-table").first.wait_for(timeout=PATIENCE)
     page.wait_for_function("window.earlyExitTables?.size > 0")
     return page
@@ -64,6 +70,8 @@ def test_the_browser_says_what_python_says(
 ) -> None:
     page = opened(browser, address, name, criterion)
     table = shipped_table(name, "test")
+    plain = plain_table(card_of(name), "test", table)
+    reference = None if plain is None else reference_right(table, plain)
     random = np.random.default_rng(7)
     early = table.num_exits - 1
     for _ in range(POLICIES):
@@ -80,6 +88,16 @@ def test_the_browser_says_what_python_says(
             percent(abs(1 - report.relative_cost)),
             percent(report.accuracy, 2),
         ]
+        sure = certainty(table, policy, reference)
+        assert sure is not None
+        low, high = sure.relative_cost
+        saved = (1 - high, 1 - low) if report.relative_cost <= 1 else (low - 1, high - 1)
+        assert shown["ranges"] == [
+            text.interval(saved),
+            text.interval(sure.accuracy, 2),
+            text.apart_interval(sure.difference_interval),
+        ]
+        assert shown["readings"][2] == text.apart(sure.difference)
         assert shown["readings"][3:] == [f"{report.rescued:,}", f"{report.ruined:,}"]
         assert shown["shares"][:-1] == [percent(share) for share in report.exit_share]
         assert shown["right"] == [
@@ -147,7 +165,8 @@ def test_any_number_of_exits_is_routed_as_python_routes(
     random = np.random.default_rng(exits)
     enabled = (random.uniform(size=early) < 0.9).tolist()
     policy = Policy("max_probability", (1 - random.uniform(size=early) ** 3).tolist(), enabled)
-    live.keep_in_browser(table, policy, "many")
+    reference = random.uniform(size=len(table)) < 0.7
+    live.keep_in_browser(table, policy, "many", reference)
     sources = [
         (Path(live.__file__).parent / "js" / name).read_bytes() + more
         for name, more in (("store.js", b""), ("live.js", b"export { route };"))
@@ -160,4 +179,7 @@ def test_any_number_of_exits_is_routed_as_python_routes(
     assert found["accuracy"] == pytest.approx(report.accuracy)
     assert found["cost"] == pytest.approx(report.relative_cost)
     assert (found["rescued"], found["ruined"]) == (report.rescued, report.ruined)
+    right = route(table, policy).right
+    assert found["losses"] == (reference & ~right).sum()
+    assert found["gains"] == (right & ~reference).sum()
     assert found["counts"] == [round(share * len(table)) for share in report.exit_share]

@@ -6,11 +6,13 @@
 
 function route(table, thresholds, enabled) {
   const { samples, early, scores, right, window: between } = table;
-  const words = (early >>> 5) + 1; // 32 exits share a number
+  const words = ((early + 1) >>> 5) + 1; // 32 exits share a number, the reference comes last
   const counts = new Array(early + 1).fill(0);
   const correct = new Array(early + 1).fill(0);
   let rescued = 0;
   let ruined = 0;
+  let losses = 0;
+  let gains = 0;
   let first = early;
   const last_on = enabled.lastIndexOf(true);
   for (let row = 0; row < samples; row++) {
@@ -33,6 +35,9 @@ function route(table, thresholds, enabled) {
     correct[exit] += here;
     rescued += here & ~last;
     ruined += ~here & last;
+    const reference = at(early + 1);
+    losses += reference & ~here;
+    gains += here & ~reference;
     if (row === 0) first = exit;
   }
   let cost = 0;
@@ -44,11 +49,47 @@ function route(table, thresholds, enabled) {
     return total;
   });
   const sum = (values) => values.reduce((a, b) => a + b, 0);
+  const mean = cost / samples;
+  const squares = counts.map((count, e) => count * (costs[e] - mean) ** 2);
   return {
-    counts, correct, costs, rescued, ruined, first,
-    cost: cost / samples, accuracy: sum(correct) / samples,
+    counts, correct, costs, rescued, ruined, first, losses, gains, samples,
+    cost: mean, deviation: Math.sqrt(sum(squares) / samples), right: sum(correct),
+    accuracy: sum(correct) / samples,
   };
 }
+
+// ---- confidence intervals: the formulas of core/exits/intervals.py
+
+function accuracyInterval(right, samples, z) {
+  const [share, spread] = [right / samples, (z * z) / samples];
+  const centre = share + spread / 2;
+  const half = Math.sqrt(spread * (share * (1 - share) + spread / 4));
+  return [
+    Math.max(0, (centre - half) / (1 + spread)), Math.min(1, (centre + half) / (1 + spread)),
+  ];
+}
+
+function scoreStatistic(losses, gains, samples, drop) {
+  if (drop < 0) return -scoreStatistic(gains, losses, samples, -drop);
+  const linear = (2 * samples - losses + gains) * drop - losses - gains;
+  const root = Math.sqrt(linear ** 2 + 8 * samples * gains * drop * (1 - drop));
+  const gain = (root - linear) / (4 * samples);
+  const variance = samples * (2 * gain + drop * (1 - drop));
+  return variance > 0 ? (losses - gains - samples * drop) / Math.sqrt(variance) : 0;
+}
+
+function largestDrop(losses, gains, samples, z) {
+  let [low, high] = [(losses - gains) / samples, 1];
+  for (let step = 0; step < 40; step++) {
+    const middle = (low + high) / 2;
+    if (scoreStatistic(losses, gains, samples, middle) > -z) low = middle;
+    else high = middle;
+  }
+  return high;
+}
+
+const differenceInterval = (losses, gains, samples, z) =>
+  [-largestDrop(losses, gains, samples, z), largestDrop(gains, losses, samples, z)];
 
 // ---- numbers, worded as in app/wording.py
 
@@ -67,6 +108,17 @@ function fixed(value, digits) {
 
 const percent = (fraction, digits = 1) =>
   Number.isNaN(fraction) ? MISSING : `${fixed(fraction * 100, digits)}\u00a0%`;
+
+const signed = (text) => text.replace('-', '−');
+
+const interval = (low, high, digits) =>
+  `${signed(fixed(low * 100, digits))} to ${signed(percent(high, digits))}`;
+
+function apart(difference) {
+  const text = fixed(Math.abs(difference) * 100, 2);
+  if (Number(text) === 0) return `±${text}`;
+  return `${difference > 0 ? '+' : '−'}${text}`;
+}
 
 const count = (value) => value.toLocaleString('en-US');
 
@@ -257,14 +309,21 @@ class Live {
   reading(name, value, note, title) {
     const at = this.root.querySelector(`[data-reading="${name}"]`);
     if (!at) return;
-    const [dt, dd, small] = at.children;
+    const [dt, dd] = at.children;
     if (title) dt.textContent = title;
     dd.textContent = value;
-    if (note !== undefined) small.textContent = note;
+    if (note !== undefined) at.querySelector('.ee-note').textContent = note;
   }
 
-  readings({ cost, accuracy, rescued, ruined }) {
-    const { words, plain_macs: whole } = this.data;
+  range(name, text) {
+    const at = this.root.querySelector(`[data-reading="${name}"] .ee-range`);
+    if (at) at.textContent = text;
+  }
+
+  readings({
+    cost, accuracy, rescued, ruined, losses, gains, samples, right, deviation,
+  }) {
+    const { words, plain_macs: whole, z } = this.data;
     const saved = 1 - cost;
     this.reading(
       'saved',
@@ -276,6 +335,12 @@ class Live {
     this.reading('accuracy', percent(accuracy, 2));
     this.reading('rescued', count(rescued));
     this.reading('ruined', count(ruined));
+    const half = (z * deviation) / Math.sqrt(samples);
+    const ends = saved >= 0 ? [saved - half, saved + half] : [-saved - half, -saved + half];
+    this.range('saved', interval(...ends, 1));
+    this.range('accuracy', interval(...accuracyInterval(right, samples, z), 2));
+    this.reading('difference', apart((gains - losses) / samples));
+    this.range('difference', differenceInterval(losses, gains, samples, z).map(apart).join(' to '));
   }
 
   split({ counts, correct, costs, cost, accuracy }, { samples }) {

@@ -26,6 +26,7 @@ from core.hub.methods import own_criterion
 from core.hub.model import load
 from core.hub.registry import card_of, shipped_models, shipped_table
 from core.training import loop
+from core.tuning.calibration import temperatures_for
 from core.tuning.promise import promise
 from core.tuning.risk import METHODS, RISKS
 from tests.core.training.tiny import write_bars
@@ -320,6 +321,30 @@ def test_a_promised_drop_is_the_methods_own_criterion_and_comes_with_intervals(
     assert f"({100 * low:+.2f} to {100 * high:+.2f})" in text
     optimistic = shown(capsys, "tune", MODEL, "--max-drop", 0.005, "--confidence", 0)
     assert "An optimistic choice: it loses at most 0.5 percentage points" in optimistic
+
+
+@pytest.mark.parametrize("goal", [("--max-drop", 0.005), ("--max-cost", 0.3)])
+def test_tune_calibrates_and_says_what_that_does(
+    capsys: Capture, tmp_path: Path, goal: tuple[str, float]
+) -> None:
+    command = ["tune", MODEL, *goal, "--calibrate", "--out", tmp_path / "policy.json"]
+    tuned = answered(capsys, *command)
+    temperatures = temperatures_for(shipped_table(MODEL, "calibration"))
+    assert tuple(tuned["policy"]["temperatures"]) == temperatures
+    assert Policy.load(tmp_path / "policy.json").temperatures == temperatures
+    on_test = tuned["probabilities"]["test"]
+    for figure in ("negative_log_likelihood", "calibration_error"):
+        assert np.mean(on_test["after"][figure]) < np.mean(on_test["before"][figure])
+    got = answered(capsys, "evaluate", MODEL, "--policy", tmp_path / "policy.json")
+    assert got["accuracy"] == tuned["test"]["accuracy"]
+    text = shown(capsys, "tune", MODEL, *goal, "--calibrate")
+    assert "negative log-likelihood" in text
+    assert f"{temperatures[0]:.3f}" in text
+
+
+def test_tune_refuses_to_calibrate_where_only_top_classes_are_kept(capsys: Capture) -> None:
+    command = ["tune", "eenet-airbench-large-tiny", "--max-cost", 0.7, "--calibrate"]
+    assert "keeps the top 8 of 200" in refused(capsys, *command)
 
 
 def test_tune_says_how_many_images_a_promise_takes(capsys: Capture) -> None:

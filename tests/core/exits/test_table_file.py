@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.exits.criteria import CRITERIA, available
+from core.exits.policy import Policy
 from core.exits.table import ExitTable
 from core.exits.table_file import as_stored, load_tables, save_tables
 from core.foundation.costs import Costs
@@ -90,6 +91,8 @@ def test_a_missing_or_foreign_file_is_named(tmp_path: Path) -> None:
         ("test/labels", np.zeros(50), "'test/labels'.*whole numbers"),
         ("test/labels", np.array([{}] * 50), "'test/labels'.*damaged"),
         ("test/probabilities", np.zeros((50, 4, 5)), "'test/probabilities'.*uint16"),
+        ("test/tails", np.zeros((2, 50, 4, 4), np.uint8), "split 'test'.*`tails` of shape"),
+        ("test/tails", np.zeros((2, 50, 4, 5), np.uint16), "'test/tails'.*uint8"),
         ("test/ids", np.zeros(7, int), "split 'test'.*`ids`"),
         ("test/classes", np.array("a"), "split 'test'.*`classes`"),
         ("test/stage_costs", np.ones(4), "split 'test'.*add up to 1"),
@@ -139,5 +142,45 @@ def test_what_is_kept_is_what_a_file_gives_back(tmp_path: Path, classes: int) ->
     table = random_table(classes=classes)
     save_tables(tmp_path / "tables.npz", {"test": table})
     stored, kept = load_tables(tmp_path / "tables.npz")["test"], as_stored(table)
-    for name in ("probabilities", "confidence", "entropy", "top_classes"):
+    names = ("probabilities", "confidence", "entropy", "top_classes", "log_probabilities")
+    for name in names:
         np.testing.assert_array_equal(getattr(kept, name), getattr(stored, name))
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.5, 1.5, 3, 5, 20])
+def test_temperatures_on_a_stored_table_are_those_of_the_network(
+    tmp_path: Path, temperature: float
+) -> None:
+    random = np.random.default_rng(5)
+    logits = random.normal(scale=12, size=(2_000, 2, 10))  # probabilities down to 1e-35
+    weights = np.exp(logits - logits.max(axis=2, keepdims=True))
+    table = random_table(2_000, 2, 10, confidence=False)
+    table = changed(table, probabilities=weights / weights.sum(axis=2, keepdims=True))
+    save_tables(tmp_path / "table.npz", {"test": table})
+    stored = load_tables(tmp_path / "table.npz")["test"]
+    policy = Policy("entropy", [0.5], temperatures=[temperature] * 2)
+    wanted, got = policy.apply_temperatures(table), policy.apply_temperatures(stored)
+    np.testing.assert_allclose(got.probabilities, wanted.probabilities, atol=0.004)
+    assert np.abs(got.probabilities - wanted.probabilities).mean() < 0.0002
+    np.testing.assert_array_equal(got.answers, table.answers)
+    np.testing.assert_array_equal(
+        stored.select([3, 5]).log_probabilities, stored.logarithms()[[3, 5]]
+    )
+
+
+def test_a_table_without_logarithms_keeps_its_figures_but_refuses_temperatures(
+    tmp_path: Path,
+) -> None:
+    table = random_table()
+    save_tables(tmp_path / "new.npz", {"test": table})
+    with np.load(tmp_path / "new.npz") as archive:
+        arrays = {name: array for name, array in archive.items() if name != "test/tails"}
+    np.savez(tmp_path / "old.npz", **arrays)
+    new, old = (load_tables(tmp_path / f"{name}.npz")["test"] for name in ("new", "old"))
+    np.testing.assert_array_equal(old.probabilities, new.probabilities)
+    policy = Policy("entropy", [0.5] * 3, temperatures=[2.0] * 4)
+    assert policy.scores(new).shape == (50, 3)
+    with pytest.raises(UserError, match="--complete MODEL"):
+        policy.scores(old)
+    save_tables(tmp_path / "again.npz", {"test": old})
+    assert load_tables(tmp_path / "again.npz")["test"].log_probabilities is None

@@ -11,7 +11,15 @@ from core.exits.table import ExitTable
 from core.foundation.costs import Costs
 from core.foundation.errors import UserError
 from core.hub.registry import shipped_table
-from core.tuning.calibration import HIGHEST, LOWEST, fit_temperatures
+from core.tuning.calibration import (
+    HIGHEST,
+    LOWEST,
+    calibrated,
+    fit_temperatures,
+    probability_quality,
+    temperatures_for,
+)
+from core.tuning.path import split
 from tests.core.exits.tables import changed, random_table, tables
 
 
@@ -104,11 +112,33 @@ def test_what_cannot_be_fitted_is_said() -> None:
         fit_temperatures(table.select([]))
 
 
-def test_a_shipped_model_is_better_calibrated_on_its_test_split() -> None:
-    fitted = fit_temperatures(shipped_table("eenet8-mnist", "calibration"))
-    test = shipped_table("eenet8-mnist", "test")
-    before, after = (
-        np.mean(evaluate(test, Policy("margin", [0.5, 0.5], None, temperatures)).calibration_error)
-        for temperatures in (None, fitted)
-    )
-    assert after < before
+def test_temperatures_come_from_the_part_that_proves_nothing() -> None:
+    table = random_table(400, 3, seed=2)
+    construction, rest = split(table)
+    found = temperatures_for(table)
+    assert found == fit_temperatures(construction)
+    other = changed(table, labels=(table.labels + np.isin(table.ids, rest.ids)) % 5)
+    assert temperatures_for(other) == found
+    with pytest.raises(UserError, match="at least 4 samples"):
+        temperatures_for(table.select([0, 1]))
+
+
+def test_quality_is_measured_with_and_without_temperatures() -> None:
+    table = random_table(300, 3, seed=3)
+    hot = (2.0, 0.5, 1.0)
+    quality = probability_quality(table, hot)
+    assert quality == probability_quality(calibrated(table, hot))
+    losses = [likelihood_loss(calibrated(table, hot), exit_index) for exit_index in range(3)]
+    assert quality.negative_log_likelihood == pytest.approx(losses, rel=1e-5)
+    errors = evaluate(table, Policy("margin", [0.5, 0.5], None, hot)).calibration_error
+    assert quality.calibration_error == pytest.approx(errors)
+    assert calibrated(table, None) is table
+
+
+@pytest.mark.parametrize("name", ["eenet8-mnist", "branchy20-cifar10"])
+def test_a_shipped_model_is_better_calibrated_on_its_test_split(name: str) -> None:
+    temperatures = temperatures_for(shipped_table(name, "calibration"))
+    test = shipped_table(name, "test")
+    before, after = (probability_quality(test, one) for one in (None, temperatures))
+    for field in ("negative_log_likelihood", "calibration_error"):
+        assert np.mean(getattr(after, field)) < np.mean(getattr(before, field))

@@ -17,6 +17,7 @@ from core.foundation.errors import UserError
 from core.hub.registry import shipped_table
 from core.tuning.front import (
     Front,
+    at_cost,
     best_within_cost,
     cheapest_within_drop,
     front,
@@ -260,3 +261,13 @@ def test_a_replayed_point_is_what_its_policy_achieves() -> None:
     for index, point in zip(which.tolist(), zip(cost, accuracy, strict=True), strict=True):
         report = evaluate(other, found.policy(index))
         assert point == pytest.approx((report.relative_cost, report.accuracy))
+
+
+def test_the_policy_of_another_criterion_at_the_same_cost() -> None:
+    table = random_table(samples=300, exits=3)
+    of_margin, of_entropy = front(table, "margin"), front(table, "entropy")
+    cost = float(of_margin.relative_cost[len(of_margin) // 2])
+    moved = evaluate(table, at_cost(of_entropy, cost))
+    nearest = np.abs(of_entropy.relative_cost - cost).min()
+    assert abs(moved.relative_cost - cost) == pytest.approx(nearest)
+    assert at_cost(of_entropy, 0) == of_entropy.policy(0)

@@ -1,4 +1,6 @@
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from core.exits.report import evaluate
 from core.exits.routing import route
 from core.exits.table import ExitTable, FloatArray
 from core.foundation.errors import UserError
+from core.tuning.calibration import calibrated, temperatures_for
 from core.tuning.front import best_within_cost, cheapest_within_drop, front
 from core.tuning.guarantee import control
 from core.tuning.promise import promise
@@ -38,6 +41,20 @@ def test_each_goal_is_what_its_own_function_finds() -> None:
     assert core.tune(TABLE, max_risk=0.1, delta=0.2) == proven
     validated = validated_thresholds(TABLE, "max_probability", 0.9)
     assert core.tune(TABLE, min_accuracy=0.9) == validated
+
+
+@pytest.mark.parametrize("goal", ["max_drop", "max_cost", "max_risk", "min_accuracy"])
+def test_a_calibrated_policy_is_tuned_on_calibrated_scores(goal: str) -> None:
+    wanted: dict[str, Any] = {goal: 0.6}
+    policy = core.tune(TABLE, criterion="entropy", calibrate=True, **wanted)
+    temperatures = temperatures_for(TABLE)
+    assert policy.temperatures == temperatures
+    of_calibrated = core.tune(calibrated(TABLE, temperatures), criterion="entropy", **wanted)
+    assert replace(policy, temperatures=None) == of_calibrated
+    assert (
+        evaluate(TABLE, policy).accuracy
+        == evaluate(calibrated(TABLE, temperatures), of_calibrated).accuracy
+    )
 
 
 @pytest.mark.parametrize("goal", ["max_drop", "max_cost", "max_risk", "min_accuracy"])
