@@ -262,8 +262,9 @@ class ExitTable:
         if self.rounded:
             raise UserError(
                 "expected a table with the logarithms of its probabilities for temperatures, but "
-                "this one was stored before there were any, and small probabilities are rounded; "
-                "add them with `python -m core models --complete MODEL`."
+                "this one was stored without, and small probabilities are rounded; do without "
+                "temperatures, or add them to a model's tables with `python -m core models "
+                "--complete MODEL`."
             )
         with np.errstate(divide="ignore"):
             logs: FloatArray = np.log(self.probabilities)

@@ -13,7 +13,6 @@ from core.analysis.compare import (
     FIELDS,
     ORDERS,
     Comparison,
-    Differences,
     Order,
     compare,
     differences,
@@ -21,12 +20,13 @@ from core.analysis.compare import (
     sign_test,
     to_csv,
 )
+from core.exits.intervals import difference_interval
 from core.exits.policy import Policy
 from core.exits.report import evaluate
 from core.exits.routing import route
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
-from tests.core.exits.tables import last_exit_only, random_table
+from tests.core.exits.tables import changed, last_exit_only, random_table
 from tests.core.exits.test_routing import tables_with_policies
 
 TABLE = random_table(400, seed=3)
@@ -135,7 +135,24 @@ def test_a_configuration_equals_itself() -> None:
     assert found.changed_exit == found.changed_answer == found.to_right == found.to_wrong == 0
     assert found.p_value == 1
     assert found.count() == 0
-    assert differences(found, 1000, 1000) == Differences(0, 0, 0, 1)
+    same = differences(found, 1000, 1000)
+    assert (same.accuracy, same.relative_cost, same.macs, same.times) == (0, 0, 0, 1)
+    low, high = same.accuracy_interval
+    assert low < 0 < high  # other images could tell them apart
+    assert same.relative_cost_interval == (0, 0)
+
+
+def test_differences_carry_paired_intervals() -> None:
+    table = random_table(300)
+    found = compare(table, Policy("entropy", [0.2] * 3), table, Policy("entropy", [0.7] * 3))
+    apart = differences(found, 1000, 1000)
+    assert apart.accuracy_interval == difference_interval(found.to_wrong, found.to_right, 300)
+    low, high = apart.relative_cost_interval
+    assert low < apart.relative_cost < high
+    assert np.isnan(differences(found, 1000, 2000).relative_cost_interval[0])
+    unknown = changed(table, labels=np.full(300, -1))
+    other = compare(unknown, Policy("entropy", [0.2] * 3), unknown, Policy("entropy", [0.7] * 3))
+    assert np.isnan(differences(other, 1000, 1000).accuracy_interval[0])
 
 
 def test_networks_with_other_numbers_of_exits_have_no_exits_in_common() -> None:

@@ -135,7 +135,7 @@ def test_quality_is_measured_with_and_without_temperatures() -> None:
     assert calibrated(table, None) is table
 
 
-@pytest.mark.parametrize("name", ["eenet8-mnist", "branchy20-cifar10"])
+@pytest.mark.parametrize("name", ["eenet20-cifar10", "branchy20-cifar10"])
 def test_a_shipped_model_is_better_calibrated_on_its_test_split(name: str) -> None:
     temperatures = temperatures_for(shipped_table(name, "calibration"))
     test = shipped_table(name, "test")
