@@ -15,12 +15,15 @@ from app.session import own_model_folder, own_model_names, own_pictures
 from app.shared import SharedResults
 from app.turns import Turns
 from app.wall_times import WallTimes
+from core.analysis.drift import Drifted, UnderDrift
+from core.analysis.drift import under_drift as analyse_drift
 from core.data.downloads import Downloads
 from core.data.prepared import ImageSet, load_prepared, prepared_path
 from core.data.samples import load_samples, sample_names
 from core.data.splits import SAMPLES_ONLY
 from core.data.uploads import Collection
 from core.exits.certainty import Certainty, certainty
+from core.exits.cost_controller import HeldCost
 from core.exits.criteria import CRITERIA
 from core.exits.metrics import confusion, reliability
 from core.exits.policy import Policy
@@ -28,10 +31,11 @@ from core.exits.report import Report, evaluate
 from core.exits.table import BoolArray, CostArray, ExitTable, IntArray
 from core.foundation.errors import UserError
 from core.hub.card import Card
+from core.hub.drift import corrupted_tables, load_drift, undrifted
 from core.hub.leaderboard import Entry
 from core.hub.leaderboard import leaderboard_entry as entry_of
 from core.hub.methods import own_criterion
-from core.hub.registry import Catalogue, FoundModel, as_zip, find_model, tables_of
+from core.hub.registry import DRIFT, Catalogue, FoundModel, as_zip, find_model, tables_of
 from core.hub.registry import front_of as search_front
 from core.tuning.calibration import (
     ProbabilityQuality,
@@ -46,7 +50,7 @@ from core.tuning.promise import promised as cheapest_promised
 if TYPE_CHECKING:
     from core.deploy.benchmark import PartTimes, Timing
     from core.edge_cloud.plan import TrainingTimes
-    from core.foundation.jobs import Job
+    from core.foundation.jobs import Job, OnProgress
     from core.hub.model import Model
     from core.hub.scoring import Scored
     from core.networks.cut import CutPoint
@@ -346,6 +350,95 @@ def simulated(name: str, criterion: str, epsilon: float, samples: int) -> "Simul
 
     path = agreement_path(table_on(name, "calibration"), criterion)
     return simulate(path, shown_table(name), epsilon, samples=samples)
+
+
+@_of_model()
+def shipped_drift(name: str) -> dict[str, dict[float, Drifted]]:
+    """Return the tables of corrupted test images that ship with a model, as `load_drift`."""
+    tests = tables(name).get("test")
+    return {} if tests is None else load_drift(folder_of(name), card_of(name), tests)
+
+
+def ships_drift(name: str) -> bool:
+    """Return whether tables of corrupted test images ship with a model."""
+    return (folder_of(name) / DRIFT).is_file()
+
+
+def drifted(name: str, corruption: str, severity: float) -> Drifted | None:
+    """Return what a model made of the whole test split under a corruption; None: not run yet."""
+    found: Drifted | None = RESULTS.find(_drift_key(name, corruption, severity))
+    return found
+
+
+def _drift_key(name: str, corruption: str, severity: float) -> tuple[object, ...]:
+    return "drifted", version_of(name), corruption, severity
+
+
+def drifting(
+    name: str, images: NDArray[np.uint8], corruption: str, severities: Sequence[float]
+) -> "Job[None]":
+    """Begin to run a model and its plain network on corrupted test images, for `drifted`.
+
+    Args:
+        name: of the model.
+        images: (N, H, W, C) of its test table, in that order.
+        corruption: a name in `core.analysis.corruptions.CORRUPTIONS`.
+        severities: above 0; those that were run already are left out.
+    """
+    from core.foundation.jobs import Job
+
+    plain = card_of(name).plain
+    runner = model(name)
+    reference = model(plain.name) if plain is not None and plain.name in model_names() else None
+    clean = table_on(name, "test")
+    wanted = {one: _drift_key(name, corruption, one) for one in severities}
+    missing = {one: key for one, key in wanted.items() if RESULTS.find(key) is None}
+
+    def work(on_progress: "OnProgress") -> None:
+        for done, (severity, key) in enumerate(missing.items()):
+
+            def on_part(fraction: float, message: str, done: int = done) -> None:
+                on_progress((done + fraction) / len(missing), message)
+
+            found = corrupted_tables(
+                *(runner, reference, images, clean, corruption, severity, on_part),
+                turn=taking_turns(),
+            )
+            RESULTS.keep(key, found)
+
+    return Job(
+        work,
+        "Running the corrupted images broke off, and the reason has been written to the log.",
+    )
+
+
+@_of_model()
+def held_cost(name: str, policy: Policy) -> HeldCost:
+    """Return the cost of a policy on a model's calibration split, to be held."""
+    return HeldCost.of(table_on(name, "calibration"), policy)
+
+
+@_of_model("Streaming the corrupted images …")
+def under_drift(
+    name: str, whole: bool, corruption: str, severity: float, policy: Policy
+) -> UnderDrift:
+    """Return what a corruption does to a policy and to its held cost.
+
+    Args:
+        name: of the model.
+        whole: whether the whole test split was run, see `drifted`; else the tables that ship.
+        corruption: a name in `core.analysis.corruptions.CORRUPTIONS`.
+        severity: that is known.
+        policy: the fixed one.
+    """
+    if whole:
+        clean = undrifted(card_of(name), table_on(name, "test"))
+        found = drifted(name, corruption, severity) if severity else clean
+        assert found is not None
+    else:
+        shipped = shipped_drift(name)[corruption]
+        clean, found = shipped[0.0], shipped[severity]
+    return analyse_drift(clean, found, held_cost(name, policy))
 
 
 def samples(dataset: str) -> ImageSet | None:

@@ -7,7 +7,8 @@ handed out without a copy.
 import hashlib
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import is_dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -68,6 +69,16 @@ class SharedResults:
     def _has(self, key: tuple[Any, ...]) -> bool:
         with self._changed:
             return key in self._cache
+
+    def find(self, key: Hashable) -> Any:
+        """Return what was kept under a key, or None."""
+        with self._changed:
+            return self._cache.get(key)
+
+    def keep(self, key: Hashable, value: Any) -> None:
+        """Share a result that was computed elsewhere, unless it is larger than the budget."""
+        with self._changed, suppress(ValueError):
+            self._cache[key] = value
 
     def clear(self) -> None:
         """Drop all results."""

@@ -122,7 +122,7 @@ def main() -> None:
 def _row(name: str, title: str, found: UnderDrift) -> tuple[str, ...]:
     def figures(outcome: Outcome) -> tuple[str, str]:
         return (
-            f"{outcome.accuracy:.1%} ({-100 * outcome.drop:+.1f})",
+            f"{outcome.accuracy:.1%} ({100 * outcome.difference:+.1f})",
             f"{outcome.relative_cost:.1%}",
         )
 

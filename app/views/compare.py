@@ -10,6 +10,7 @@ import streamlit as st
 from app import resources, state, text
 from app.charts import accuracy_cost, plotly
 from app.components.changed_images import LISTING, changed_images, picked
+from app.components.drift import DRIFT, drift_section
 from app.components.errors import sentences
 from app.components.html import (
     Cell,
@@ -81,9 +82,10 @@ def page() -> None:
     with sentences():
         split_note(a.view.model, b.view.model)
         _compared(a, b)
+    drift_section(a)
     leaderboard(a.card.dataset, names)
     of_b = {_PREFIX + name: value for name, value in other.to_query().items()}
-    state.write_url(of_b | LISTING.to_query())
+    state.write_url(of_b | LISTING.to_query() | DRIFT.to_query())
 
 
 def _comparable(card: Card, other: Card) -> bool:

@@ -43,33 +43,32 @@ class Outcome:
     Attributes:
         accuracy: in [0, 1].
         relative_cost: mean per image, in units of the plain network.
-        drop: accuracy of the reference on the same images, less that of the policy.
-        drop_interval: its 95 % confidence interval, from the images on which the two differ.
+        difference: accuracy less that of the reference on the same images.
+        difference_interval: its 95 % confidence interval, from the images on which the two differ.
     """
 
     accuracy: float
     relative_cost: float
-    drop: float
-    drop_interval: tuple[float, float]
+    difference: float
+    difference_interval: tuple[float, float]
 
     @classmethod
     def of(cls, right: BoolArray, costs: CostArray, reference: BoolArray) -> "Outcome":
         """Return the figures of answers ``(N,)``, their costs and the reference's answers."""
         losses, gains = int((reference & ~right).sum()), int((right & ~reference).sum())
-        low, high = difference_interval(losses, gains, len(right))
         return cls(
             accuracy=float(right.mean()),
             relative_cost=float(costs.mean()),
-            drop=(losses - gains) / len(right),
-            drop_interval=(-high, -low),
+            difference=(gains - losses) / len(right),
+            difference_interval=difference_interval(losses, gains, len(right)),
         )
 
     def verdict(self, max_drop: float) -> Verdict:
-        """Return whether the images tell that the drop is at most ``max_drop``, or more."""
-        low, high = self.drop_interval
-        if high <= max_drop:
+        """Return whether the images tell that at most ``max_drop`` is lost, or that more is."""
+        low, high = self.difference_interval
+        if low >= -max_drop:
             return "kept"
-        return "broken" if low > max_drop else "open"
+        return "broken" if high < -max_drop else "open"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +78,18 @@ class UnderDrift:
     Attributes:
         samples: N.
         reference_accuracy: on the corrupted images.
+        against_plain: whether the reference is the plain network; else it is the last exit.
         fixed: outcome of the fixed policy on the corrupted images.
         held: outcome of the controller there, from the first corrupted image on.
         settled_cost: of the controller over the second half of the corrupted images.
-        fixed_running_cost: ``(2N,)`` mean cost of the last `WINDOW` images of the whole stream.
+        fixed_running_cost: ``(2N,)`` mean cost of the last `WINDOW` images of the whole stream; NaN
+            for the first, which are fewer.
         held_running_cost: likewise.
     """
 
     samples: int
     reference_accuracy: float
+    against_plain: bool
     fixed: Outcome
     held: Outcome
     settled_cost: float
@@ -114,6 +116,7 @@ def under_drift(clean: Drifted, drifted: Drifted, cost: HeldCost) -> UnderDrift:
     return UnderDrift(
         samples=len(drifted.table),
         reference_accuracy=float(reference.mean()),
+        against_plain=drifted.plain_right is not None,
         fixed=Outcome.of(fixed[1].right, fixed[1].costs, reference),
         held=Outcome.of(held[1].right, held[1].costs, reference),
         settled_cost=float(held[1].costs[len(reference) // 2 :].mean()),
@@ -123,9 +126,7 @@ def under_drift(clean: Drifted, drifted: Drifted, cost: HeldCost) -> UnderDrift:
 
 
 def _running(costs: CostArray) -> CostArray:
-    """Return the mean of each cost and those before it, at most `WINDOW` in all."""
     total = np.append(0.0, np.cumsum(costs))
-    end = np.arange(1, len(total))
-    start = np.maximum(end - WINDOW, 0)
-    running: CostArray = (total[end] - total[start]) / (end - start)
+    running: CostArray = np.full(len(costs), np.nan)
+    running[WINDOW - 1 :] = (total[WINDOW:] - total[:-WINDOW]) / WINDOW
     return running

@@ -90,3 +90,13 @@ def test_sizes_count_arrays_and_networks() -> None:
     assert size_of({"a": table, "b": table}) == 2 * size_of(table)
     model = load("eenet8-mnist")
     assert size_of(model) >= 4 * model.card.all_parameters
+
+
+def test_what_was_computed_elsewhere_is_found_unless_it_is_too_large() -> None:
+    shared = SharedResults(budget=10_000)
+    assert shared.find("small") is None
+    shared.keep("small", np.zeros(100))
+    shared.keep("large", np.zeros(10_000))
+    np.testing.assert_array_equal(shared.find("small"), np.zeros(100))
+    assert shared.find("large") is None
+    assert shared.bytes == 800

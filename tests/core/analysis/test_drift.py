@@ -28,15 +28,18 @@ def test_figures_are_those_of_the_policy_and_of_a_controller() -> None:
     found = under_drift(Drifted(stream, plain_right), Drifted(unsure(stream), plain_right), cost)
     report = evaluate(unsure(stream), POLICY)
     assert found.samples == 1500
+    assert found.against_plain
     assert found.fixed.accuracy == report.accuracy
     assert found.fixed.relative_cost == pytest.approx(report.relative_cost)
     assert found.reference_accuracy == plain_right.mean()
-    assert found.fixed.drop == pytest.approx(plain_right.mean() - report.accuracy)
-    assert found.fixed.drop_interval[0] < found.fixed.drop < found.fixed.drop_interval[1]
+    difference, (low, high) = found.fixed.difference, found.fixed.difference_interval
+    assert difference == pytest.approx(report.accuracy - plain_right.mean())
+    assert low < difference < high
     assert found.fixed.relative_cost > cost.relative_cost + 0.05
     assert found.settled_cost == pytest.approx(cost.relative_cost, abs=0.03)
     running = found.fixed_running_cost
     assert len(running) == len(found.held_running_cost) == 3000
+    assert np.isnan(running[: WINDOW - 1]).all()
     clean = evaluate(stream.select(np.arange(1500 - WINDOW, 1500)), POLICY)
     assert running[1499] == pytest.approx(clean.relative_cost)
     assert running[-1] > running[1499]
@@ -47,6 +50,7 @@ def test_without_a_plain_network_the_last_exit_is_the_reference() -> None:
     table = random_table(400)
     found = under_drift(*[Drifted(table, None)] * 2, HeldCost.of(table, POLICY))
     assert found.reference_accuracy == table.accuracy_per_exit[-1]
+    assert not found.against_plain
 
 
 @pytest.mark.parametrize(
