@@ -64,11 +64,11 @@ def drift_section(a: Configuration) -> None:
 
 def _drift(a: Configuration) -> None:
     model = a.view.model
-    source, _ = split_source(model, a.card)
+    source, missing = split_source(model, a.card)
     shipped = resources.shipped_drift(model)
     can_run = source.images is not None
     if not can_run and not shipped:
-        st.info(_nothing(a), icon=":material/photo_library:")
+        st.info(_nothing(missing), icon=":material/photo_library:")
         return
     corruptions = list(CORRUPTIONS) if can_run else list(shipped)
     if DRIFT.now.corruption not in corruptions:
@@ -99,18 +99,14 @@ def _drift(a: Configuration) -> None:
     st.html(f'<p class="ee-words">{_words(a)}</p>')
 
 
-def _nothing(a: Configuration) -> str:
+def _nothing(missing: str) -> str:
     models = [
         resources.card_of(name).title
         for name in resources.model_names()
         if resources.ships_drift(name)
     ]
     ready = f" Tables of corrupted images ship with {' and '.join(models)}." if models else ""
-    return (
-        f"Corrupted images have to be run through the network, and the test images of "
-        f"{text.dataset(a.card.dataset)} are not on this machine: "
-        f"`python -m core data prepare {a.card.dataset}` prepares them.{ready}"
-    )
+    return f"Corrupted images have to be run through the network. {missing}{ready}"
 
 
 def _controls(corruptions: list[str], severities: tuple[float, ...]) -> None:
