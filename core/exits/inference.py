@@ -3,15 +3,17 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from core.exits.cost_controller import CostController
-from core.exits.criteria import CRITERIA
+from core.exits.criteria import CRITERIA, Criterion
+from core.exits.criteria.criterion import Function
 from core.exits.policy import Policy
-from core.exits.table import BoolArray, CostArray, ExitTable, FloatArray, IntArray
+from core.exits.table import TINY, CostArray, ExitTable, FloatArray, IntArray
 from core.foundation.costs import Costs
 from core.networks.network import ExitNetwork
 
@@ -65,10 +67,10 @@ def run_all_exits(
     """
     probabilities, confidences = [], []
     for images in batches:
-        outputs = network(images)
-        probabilities.append(_array(outputs.logits.softmax(dim=2)))
+        outputs = network(images.to(network.dtype))
+        probabilities.append(_array(outputs.logits.float().softmax(dim=2)))
         if outputs.confidence_logits is not None:
-            confidences.append(_array(outputs.confidence_logits.sigmoid()))
+            confidences.append(_array(outputs.confidence_logits.float().sigmoid()))
     confidence = np.concatenate(confidences) if confidences else None
     return np.concatenate(probabilities), confidence
 
@@ -80,6 +82,7 @@ def run_with_skipping(
     policy: Policy | CostController,
     costs: Costs,
     on_batch: Callable[[int], None] = lambda done: None,
+    chunk: int | None = None,
 ) -> Prediction:
     """Run each stage only for the samples that are still inside, at any batch size.
 
@@ -94,6 +97,8 @@ def run_with_skipping(
             every batch, and goes on from where it stands.
         costs: of the network's stages and heads.
         on_batch: called after each batch with the number of images done.
+        chunk: how many images of a batch run through a stage at once; None: all of them. What
+            fits into a processor's cache runs faster.
 
     Raises:
         UserError: the policy does not fit the network.
@@ -105,7 +110,8 @@ def run_with_skipping(
     parts = []
     done = 0
     for images in batches:
-        parts.append(_run_batch(network, images, current, costs))
+        observed = controller is not None
+        parts.append(_run_batch(network, images, current, costs, chunk or len(images), observed))
         if controller is not None:
             controller.observe(parts[-1].scores, parts[-1].exits)
             current = controller.policy
@@ -131,76 +137,125 @@ class _Batch:
     scores: FloatArray
 
 
-def _run_batch(network: ExitNetwork, images: Tensor, policy: Policy, costs: Costs) -> _Batch:
+def _run_batch(
+    network: ExitNetwork,
+    images: Tensor,
+    policy: Policy,
+    costs: Costs,
+    chunk: int,
+    observed: bool,
+) -> _Batch:
+    """Run one batch. Everything stays on the network's device until it is done.
+
+    An exit whose threshold no score can exceed is not waited for, unless scores are observed.
+    """
     criterion = CRITERIA[policy.criterion]
-    last = network.num_exits - 1
-    exits: IntArray = np.full(len(images), last, np.int64)
-    scores: FloatArray = np.zeros((len(images), last), np.float32)
-    answers: FloatArray | None = None  # (B, K)
-    rows: IntArray = np.arange(len(images))  # sample of each row of the features
-    inside: BoolArray = np.ones(len(images), bool)  # rows whose sample has not left
+    last, count = network.num_exits - 1, len(images)
+    exits = torch.full((count,), last, device=images.device)
+    scores = torch.zeros((count, last), device=images.device)
+    answers: Tensor | None = None  # (B, K)
+    rows = torch.arange(count, device=images.device)  # sample of each row of the features
+    inside = torch.ones_like(rows, dtype=torch.bool)  # rows whose sample has not left
     evaluated: list[int] = []
-    probabilities: list[FloatArray] = []  # of the exits evaluated so far, (rows, K) each
-    confidences: list[FloatArray] = []
-    features = images
+    probabilities: list[Tensor] = []  # of the exits evaluated so far, (rows, K) each
+    confidences: list[Tensor] = []
+    features = torch.split(images.to(network.dtype), chunk)  # chunks of the rows
     for index in range(network.num_exits):
-        features = network.stage(index, features)
+        features = tuple(network.stage(index, part) for part in features)
         if index < last and not policy.enabled[index]:
             continue
-        output = network.head(index, features)
+        logits, confidence_logits = _at_head(network, index, features)
         temperature = policy.temperatures[index] if policy.temperatures else 1.0
-        at_exit = _array((output.logits / temperature).softmax(dim=1))
+        at_exit = (logits.float() / temperature).softmax(dim=1)
         if answers is None:
-            answers = np.zeros((len(images), at_exit.shape[1]), np.float32)
+            answers = at_exit.new_zeros(count, at_exit.shape[1])
         if index == last:
             if evaluated and criterion.ruled_out is not None:
                 so_far = _table_so_far(probabilities, confidences, costs.select(evaluated))
-                out = criterion.ruled_out(so_far, len(evaluated) - 1)
-                excluded = out > np.float64(policy.thresholds[evaluated[-1]])
-                at_exit = _without(at_exit, excluded)
-            answers[rows[inside]] = at_exit[inside]
+                out = _on_device(criterion, criterion.ruled_out, so_far)
+                at_exit = _without(at_exit, out.double() > policy.thresholds[evaluated[-1]])
+            answers[rows] = torch.where(inside[:, None], at_exit, answers[rows])
             break
         evaluated.append(index)
         probabilities.append(at_exit)
-        if output.confidence_logit is not None:
-            confidences.append(_array(output.confidence_logit.sigmoid()))
+        if confidence_logits is not None:
+            confidences.append(confidence_logits.float().sigmoid())
+        if policy.thresholds[index] >= 1 and not observed:
+            continue
         so_far = _table_so_far(probabilities, confidences, costs.select(evaluated))
-        score = criterion.score(so_far, len(evaluated) - 1)
+        score = _on_device(criterion, criterion.score, so_far)
         scores[rows, index] = score
-        leaves = inside & (score > np.float64(policy.thresholds[index]))
-        exits[rows[leaves]] = index
-        answers[rows[leaves]] = at_exit[leaves]
+        leaves = inside & (score.double() > policy.thresholds[index])
+        exits[rows] = torch.where(leaves, index, exits[rows])
+        answers[rows] = torch.where(leaves[:, None], at_exit, answers[rows])
         inside &= ~leaves
-        if not inside.any():
+        still_inside = inside.nonzero().squeeze(1)  # waits for the device, once at each exit
+        if not len(still_inside):
             break
-        if np.count_nonzero(~inside) >= COMPACTION_SHARE * len(inside):
-            features = features[torch.from_numpy(np.flatnonzero(inside)).to(features.device)]
-            probabilities = [array[inside] for array in probabilities]
-            confidences = [array[inside] for array in confidences]
-            rows = rows[inside]
-            inside = np.ones(len(rows), bool)
+        if len(inside) - len(still_inside) >= COMPACTION_SHARE * len(inside):
+            features = torch.split(_selected(features, still_inside, inside), chunk)
+            probabilities = [array[still_inside] for array in probabilities]
+            confidences = [array[still_inside] for array in confidences]
+            rows = rows[still_inside]
+            inside = torch.ones_like(rows, dtype=torch.bool)
     assert answers is not None
-    return _Batch(exits, answers, scores)
+    return _Batch(exits.cpu().numpy(), answers.cpu().numpy(), scores.cpu().numpy())
 
 
-def _without(probabilities: FloatArray, excluded: BoolArray) -> FloatArray:
+def _at_head(
+    network: ExitNetwork, index: int, features: Sequence[Tensor]
+) -> tuple[Tensor, Tensor | None]:
+    """Return the logits (rows, K) and confidence logits (rows,) of a head on all chunks."""
+    outputs = [network.head(index, part) for part in features]
+    if len(outputs) == 1:
+        return outputs[0].logits, outputs[0].confidence_logit
+    confidences = [one.confidence_logit for one in outputs if one.confidence_logit is not None]
+    logits = torch.cat([one.logits for one in outputs])
+    return logits, torch.cat(confidences) if confidences else None
+
+
+def _selected(features: Sequence[Tensor], index: Tensor, mask: Tensor) -> Tensor:
+    """Return the rows of all chunks that an index, or a mask of the same rows, chooses."""
+    if len(features) == 1:
+        return features[0][index]
+    masks = torch.split(mask, [len(part) for part in features])
+    return torch.cat([part[chosen] for part, chosen in zip(features, masks, strict=True)])
+
+
+def _without(probabilities: Tensor, excluded: Tensor) -> Tensor:
     """Return probabilities (rows, K) without the excluded classes, normalised to add up to 1."""
-    left = np.where(excluded, 0, np.maximum(probabilities, np.finfo(np.float32).tiny))
-    kept: FloatArray = left / left.sum(axis=1, keepdims=True)
-    return kept
+    left = probabilities.clamp_min(TINY).masked_fill(excluded, 0)
+    return left / left.sum(dim=1, keepdim=True)
 
 
 def _table_so_far(
-    probabilities: Sequence[FloatArray],
-    confidences: Sequence[FloatArray],
-    costs: Costs,
+    probabilities: Sequence[Tensor], confidences: Sequence[Tensor], costs: Costs
 ) -> ExitTable:
+    """Return a table of tensors, which criteria read as they read arrays."""
     count, classes = probabilities[0].shape
     return ExitTable.unchecked(
-        probabilities=np.stack(probabilities, axis=1),
-        confidence=np.stack(confidences, axis=1) if confidences else None,
+        probabilities=torch.stack(list(probabilities), dim=1),
+        confidence=torch.stack(list(confidences), dim=1) if confidences else None,
         labels=np.full(count, -1),
         ids=np.arange(count),
         costs=costs,
         classes=tuple(map(str, range(classes))),
     )
+
+
+def _on_device(criterion: Criterion, function: Function, table: ExitTable) -> Tensor:
+    """Return a function's values at the last exit of a table of tensors, on their device."""
+    last = table.num_exits - 1
+    if criterion.array_api:
+        values: Any = function(table, last)
+        return values  # type: ignore[no-any-return]
+    probabilities: Any = table.probabilities
+    confidence: Any = table.confidence
+    on_host = ExitTable.unchecked(
+        **vars(table)
+        | {
+            "probabilities": _array(probabilities),
+            "confidence": None if confidence is None else _array(confidence),
+        }
+    )
+    return torch.from_numpy(function(on_host, last)).to(probabilities.device)

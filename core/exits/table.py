@@ -1,23 +1,36 @@
 """Exit tables: the outputs of every exit for every sample, as plain arrays."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from core.foundation.costs import CostArray, Costs
 from core.foundation.errors import UserError
 
-__all__ = ["BoolArray", "CostArray", "ExitTable", "FloatArray", "IntArray", "normalised_entropy"]
+__all__ = [
+    "TINY",
+    "BoolArray",
+    "CostArray",
+    "ExitTable",
+    "FloatArray",
+    "IntArray",
+    "is_answer",
+    "normalised_entropy",
+]
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 TOP_CLASSES = 8
+TINY = float(np.finfo(np.float32).tiny)
+"""The smallest probability that is divided by, or whose logarithm is taken."""
 _DEFAULTS = {"top_classes": None, "entropy": None, "log_probabilities": None, "rounded": False}
 _ROUNDING = 1e-5  # tolerance in float32 for probabilities outside of [0, 1]
 
@@ -275,18 +288,27 @@ class ExitTable:
         return normalised_entropy(self.probabilities) if self.entropy is None else self.entropy
 
 
+def is_answer(table: ExitTable, exit_index: int) -> BoolArray:
+    """Return ``(N, K)`` whether a class is the answer of an exit, on a table of all classes."""
+    xp = array_namespace(table.probabilities)
+    classes = xp.arange(table.probabilities.shape[2], device=device(table.probabilities))
+    chosen: BoolArray = classes[None, :] == table.answers[:, exit_index][:, None]
+    return chosen
+
+
 def normalised_entropy(probabilities: FloatArray) -> FloatArray:
     """Return −Σ p ln p / ln K over the last axis, in [0, 1]; 0 for a single class.
 
     Args:
         probabilities: ``(..., K)`` of all classes.
     """
+    xp = array_namespace(probabilities)
     classes = probabilities.shape[-1]
     if classes == 1:
-        return np.zeros(probabilities.shape[:-1], np.float32)
-    logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
-    entropy: FloatArray = -np.einsum("...k,...k->...", probabilities, logs) / np.log(classes)
-    return entropy.clip(0, 1).astype(np.float32)
+        return xp.zeros_like(probabilities[..., 0])  # type: ignore[no-any-return]
+    logs = xp.log(xp.clip(probabilities, TINY, None))
+    entropy = -xp.sum(probabilities * logs, axis=-1) / math.log(classes)
+    return xp.clip(entropy, 0.0, 1.0)  # type: ignore[no-any-return]
 
 
 def _array(

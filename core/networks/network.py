@@ -81,6 +81,11 @@ class ExitNetwork(nn.Module):
         """E, the final head included."""
         return len(self.exit_names)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of numbers that it computes with."""
+        return next((tensor.dtype for tensor in self.parameters()), torch.float32)
+
     def stage(self, index: int, features: Tensor) -> Tensor:
         """Run stage ``index`` on images (B, C, H, W), or on what the stage before put out."""
         start, stop = self.stage_ranges[index]

@@ -9,6 +9,7 @@ from core.exits.table import ExitTable, FloatArray
     "Learned confidence",
     "The output of the exit's confidence branch, trained to decide whether to stop (EENet).",
     needs_confidence=True,
+    array_api=True,
 )
 def learned_confidence(table: ExitTable, exit_index: int) -> FloatArray:
     """h = σ(g) of the confidence branch (Demir & Akbas, arXiv 2409.05336)."""

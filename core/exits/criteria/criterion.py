@@ -24,6 +24,8 @@ class Criterion:
         needs_confidence: whether it reads the exits' confidence branches.
         history: whether it reads earlier exits, too. Exits that are off are not evaluated, so
             `scores` hides them from it.
+        array_api: whether the functions are written against the array API, so that they read
+            tensors on the network's device, too; others get copies in NumPy's arrays.
         ruled_out: ``(table, i)`` → ``(N, K)`` in [0, 1], for a criterion that excludes classes
             from exit to exit: at a threshold t, exit ``i`` excludes the classes with more than t,
             and the final exit answers the likeliest class that the last early exit left. None for
@@ -35,6 +37,7 @@ class Criterion:
     description: str
     needs_confidence: bool
     history: bool
+    array_api: bool
     ruled_out: Function | None
     function: Function
 
@@ -85,10 +88,11 @@ def criterion(
     *,
     needs_confidence: bool = False,
     history: bool = False,
+    array_api: bool = False,
     ruled_out: Function | None = None,
 ) -> Callable[[Function], Function]:
     """Register the decorated ``(table, exit_index) -> scores (N,)`` as a criterion."""
-    facts = title, description, needs_confidence, history, ruled_out
+    facts = title, description, needs_confidence, history, array_api, ruled_out
     return CRITERIA.register_made(name, Criterion, *facts)
 
 

@@ -9,10 +9,10 @@ the β of the exit that decides is applied to all exits so far, where the paper 
 own; so the score of an exit does not depend on the thresholds of earlier exits.
 """
 
-import numpy as np
+from array_api_compat import array_namespace
 
 from core.exits.criteria.criterion import criterion
-from core.exits.table import ExitTable, FloatArray
+from core.exits.table import TINY, ExitTable, FloatArray, is_answer
 
 
 def ruled_out(table: ExitTable, exit_index: int) -> FloatArray:
@@ -20,14 +20,13 @@ def ruled_out(table: ExitTable, exit_index: int) -> FloatArray:
 
     At a threshold t the classes with at most t are possible; the likeliest class has 0.
     """
-    rows = np.arange(len(table))
-    so_far = np.zeros((len(table), table.probabilities.shape[2]), np.float32)
+    xp = array_namespace(table.probabilities)
+    so_far: FloatArray = xp.zeros_like(table.probabilities[:, 0])
     for index in range(exit_index + 1):
-        probabilities: FloatArray = table.probabilities[:, index]
-        best = table.answers[:, index]
-        largest = np.maximum(probabilities[rows, best], np.finfo(np.float32).tiny)
-        np.maximum(so_far, 1 - probabilities / largest[:, None], out=so_far)
-        so_far[rows, best] = 0
+        probabilities = table.probabilities[:, index]
+        largest = xp.clip(xp.max(probabilities, axis=1, keepdims=True), TINY, None)
+        here = xp.maximum(so_far, 1 - probabilities / largest)
+        so_far = xp.where(is_answer(table, index), 0.0, here)
     return so_far
 
 
@@ -37,12 +36,14 @@ def ruled_out(table: ExitTable, exit_index: int) -> FloatArray:
     "How clearly the exits so far rule out all classes but the likeliest.",
     history=True,
     ruled_out=ruled_out,
+    array_api=True,
 )
 def exclusion(table: ExitTable, exit_index: int) -> FloatArray:
     """min over c ≠ argmax p of x_i(c): at a threshold below it, a single class is left."""
     out = ruled_out(table, exit_index)
+    xp = array_namespace(out)
     if out.shape[1] == 1:
-        return np.ones(len(table), np.float32)
-    out[np.arange(len(table)), table.answers[:, exit_index]] = 1
-    smallest: FloatArray = out.min(axis=1)
+        return xp.ones_like(out[:, 0])  # type: ignore[no-any-return]
+    others = xp.where(is_answer(table, exit_index), 1.0, out)
+    smallest: FloatArray = xp.min(others, axis=1)
     return smallest
