@@ -133,7 +133,7 @@ def _loaded(folder: Path, version: str) -> "Model":
     from core.hub.model import load
 
     torch.set_num_threads(threads())
-    return load(folder)
+    return load(folder).optimised()
 
 
 @_of_model()

@@ -70,7 +70,7 @@ def predict(
 
     use_threads(threads)
     runs_with = chosen if held is None else held.start()
-    result = load(model, device).predict(np.stack(pixels), runs_with)
+    result = load(model, device).optimised().predict(np.stack(pixels), runs_with)
     answers = [
         {
             "image": str(path),
@@ -198,7 +198,7 @@ def run_network(
     from core.data.splits import load_split
     from core.hub.model import load
 
-    loaded = load(model, device)
+    loaded = load(model, device).optimised()
     card = loaded.card
     images = load_split(card.dataset, "test" if split == "test" else "calibration", data)
     if images.classes != card.classes:
@@ -252,7 +252,7 @@ def bench(
     from core.hub.model import load
 
     use_threads(threads)
-    loaded = load(model, device)
+    loaded = load(model, device).optimised()
     bar = tqdm(sizes, desc="batch sizes", disable=None)
     measured = [measure_speedup(loaded, chosen, images, size).to_dict() for size in bar]
     count = torch.get_num_threads()

@@ -227,7 +227,7 @@ class Model:
             probabilities, confidence = run_all_exits(self.network, batches)
             labels = np.concatenate(read)
         else:
-            batches = self._batches(images, batch_size)
+            batches = self._batches(images, min(batch_size, self.chunk or batch_size))
             probabilities, confidence = run_all_exits(self.network, batches)
         count = len(probabilities)
         return ExitTable(
