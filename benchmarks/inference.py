@@ -3,9 +3,9 @@
     python -m benchmarks.inference [--device cuda] [--update docs/speed.md]
 
 For every early-exit model of a data set, in one run and in turns: the network as built and as
-`Model.optimised` makes it, without early exits and with its default policy, at two batch sizes. Time
-saved counts against the optimised network without early exits, MACs saved against the plain network.
-Also what the other precision changes on the test images, where they are on the disk.
+`Model.optimised` makes it, without early exits and with its default policy, at two batch sizes.
+Time saved counts against the optimised network without early exits, MACs saved against the plain
+network. Also what the other precision changes on the test images.
 """
 
 import argparse
