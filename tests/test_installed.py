@@ -57,6 +57,7 @@ def test_every_file_of_ours_is_in_the_wheel(installed: Path) -> None:
     inside = installed / "core"
     assert {path.name for path in (inside / "pretrained" / MODEL).iterdir()} == {
         "card.json",
+        "drift.npz",
         "fronts.npz",
         "table.npz",
         "weights.safetensors",

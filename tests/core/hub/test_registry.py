@@ -16,6 +16,7 @@ from core.foundation.files import write_json
 from core.foundation.places import PRETRAINED
 from core.hub.card import load_card
 from core.hub.registry import (
+    DRIFT,
     FRONTS,
     Catalogue,
     as_zip,
@@ -91,6 +92,7 @@ def test_a_model_without_tables_says_so(tmp_path: Path) -> None:
         shipped_table("mine", "tset")
     (mine / "table.npz").unlink()
     (mine / FRONTS).unlink()
+    (mine / DRIFT).unlink()
     assert tables_of("mine") == {}
     with pytest.raises(UserError, match="a table of the test split, but it has none: save"):
         shipped_table("mine", "test")
