@@ -1,0 +1,155 @@
+"""Runtimes: what runs a model with a policy, torch or a bundle's stages by another library."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.deploy import router
+from core.deploy.export import Model, check_exportable, write_bundle
+from core.deploy.onnx_file import require
+from core.exits.policy import Policy
+from core.foundation.errors import UserError, nearest
+from core.foundation.registry import Registry
+
+Images = NDArray[np.uint8]
+Run = Callable[[Images, int], object]
+"""Classifies images (N, H, W, C) in batches of a size."""
+OpenStage = Callable[[Path, dict[str, Any], str, int], router.Stage]
+"""Opens a stage's file, given its entry in the manifest, the precision and a number of threads."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A library that runs networks on a CPU.
+
+    Attributes:
+        name: unique.
+        title: for people.
+        precisions: that it computes in, the first by default.
+        extra: the optional extra that installs it; "" where nothing is to be installed.
+        stage: opens one stage of a bundle; None for torch, which runs the model itself.
+    """
+
+    name: str
+    title: str
+    precisions: tuple[str, ...]
+    extra: str
+    stage: OpenStage | None
+
+
+RUNTIMES: Registry[Runtime] = Registry("runtime")
+
+
+def _onnx_stage(path: Path, facts: dict[str, Any], precision: str, threads: int) -> router.Stage:
+    return router.onnx_stage(path, facts, threads)
+
+
+def _openvino_stage(
+    path: Path, facts: dict[str, Any], precision: str, threads: int
+) -> router.Stage:
+    import openvino
+
+    settings = {
+        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    compiled = openvino.Core().compile_model(path, "CPU", settings)
+    names = list(facts["outputs"])
+
+    def run(features: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        return dict(zip(names, compiled(features).to_tuple(), strict=True))
+
+    return run
+
+
+for _runtime in (
+    Runtime("torch", "PyTorch", ("float32", "bfloat16"), "", None),
+    Runtime("onnx", "ONNX Runtime", ("float32",), "onnx", _onnx_stage),
+    Runtime("openvino", "OpenVINO", ("float32", "bfloat16"), "openvino", _openvino_stage),
+):
+    RUNTIMES.register(_runtime.name)(_runtime)
+
+
+def configurations(runtimes: Sequence[str], precisions: Sequence[str]) -> list[tuple[Runtime, str]]:
+    """Return each runtime with each of the precisions that it has.
+
+    Raises:
+        UserError: an unknown runtime or precision, a runtime that is not installed or has none of
+            the precisions.
+    """
+    every = sorted({one for runtime in RUNTIMES.values() for one in runtime.precisions})
+    for precision in precisions:
+        if precision not in every:
+            raise UserError(
+                f"expected every precision to be one of {', '.join(every)}, but got "
+                f"{precision!r}.{nearest(precision, every)}"
+            )
+    chosen = []
+    for name in runtimes:
+        runtime = RUNTIMES[name]
+        if runtime.extra:
+            require("onnx", f"to export for the runtime {name}")
+            require(runtime.extra, f"for the runtime {name}")
+        own = [(runtime, precision) for precision in precisions if precision in runtime.precisions]
+        if not own:
+            raise UserError(
+                f"expected a precision that the runtime {name} has "
+                f"({', '.join(runtime.precisions)}), but got {', '.join(precisions)}."
+            )
+        chosen += own
+    return chosen
+
+
+@contextmanager
+def opened(
+    model: Model,
+    policy: Policy,
+    chosen: Sequence[tuple[Runtime, str]],
+    images: Images,
+    threads: int,
+) -> Iterator[list[Run]]:
+    """Yield a function per configuration that runs the model with the policy.
+
+    Args:
+        model: on the device to measure; other runtimes than torch run on the CPU.
+        policy: to run with.
+        chosen: as `configurations` returns them.
+        images: uint8 (N, H, W, C); a bundle's answers to some of them are checked.
+        threads: number of CPU threads.
+
+    Raises:
+        UserError: a model that cannot be exported.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        manifest: dict[str, Any] | None = None
+        if any(runtime.stage for runtime, _ in chosen):
+            check_exportable(model, policy)
+            manifest = write_bundle(model, policy, folder, images)
+        runs: list[Run] = []
+        for runtime, precision in chosen:
+            if runtime.stage is None:
+                predict = model.optimised(precision).predict
+                runs.append(lambda images, size, predict=predict: predict(images, policy, size))
+            else:
+                assert manifest is not None
+                stages = open_stages(runtime, precision, folder, manifest, threads)
+                runs.append(router.Router(manifest, stages).predict)
+        yield runs
+
+
+def open_stages(
+    runtime: Runtime, precision: str, folder: Path, manifest: dict[str, Any], threads: int
+) -> list[router.Stage]:
+    """Return the stages of a bundle, run by a runtime other than torch."""
+    assert runtime.stage is not None
+    open_stage = partial(runtime.stage, precision=precision, threads=threads)
+    return [open_stage(folder / facts["file"], facts) for facts in manifest["stages"]]
