@@ -1,5 +1,6 @@
 """The commands that run a network: predict, evaluate and bench."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -235,6 +236,12 @@ def bench(
     batch_size: Annotated[
         str, typer.Option(metavar="B,B", help="Batch sizes to measure.")
     ] = "1,256",
+    runtime: Annotated[
+        str, typer.Option(metavar="R,R", help="Runtimes to measure: torch, onnx, openvino.")
+    ] = "torch",
+    precision: Annotated[
+        str, typer.Option(metavar="P,P", help="Precisions to measure: float32, bfloat16.")
+    ] = "float32",
     as_json: Json = False,
 ) -> str:
     """Time the network with early exits against the full network without."""
@@ -246,16 +253,21 @@ def bench(
     source, images = images_to_time(card, data)
 
     import torch
-    from tqdm import tqdm
 
-    from core.deploy.benchmark import measure_speedup
+    from core.deploy.benchmark import measure_speedups
+    from core.deploy.runtimes import configurations
     from core.hub.model import load
 
+    runtimes, precisions = runtime.split(","), precision.split(",")
+    chosen_runtimes = configurations(runtimes, precisions)
     use_threads(threads)
-    loaded = load(model, device).optimised()
-    bar = tqdm(sizes, desc="batch sizes", disable=None)
-    measured = [measure_speedup(loaded, chosen, images, size).to_dict() for size in bar]
+    loaded = load(model, device)
     count = torch.get_num_threads()
+    note(f"Timing {len(chosen_runtimes)} configurations at {len(sizes)} batch sizes ...")
+    measured = [
+        speedup.to_dict()
+        for speedup in measure_speedups(loaded, chosen, images, sizes, chosen_runtimes, count)
+    ]
     if as_json:
         return to_json(
             {
@@ -267,13 +279,28 @@ def bench(
                 "measurements": measured,
             }
         )
-    rows = [("batch", "ms per image, plain", "with exits", "time", "relative cost (MACs)")]
-    for row in measured:
-        times = f"{row['plain_ms']:.3f}", f"{row['early_exit_ms']:.3f}"
-        ratios = f"{row['time_ratio']:.1%}", f"{row['relative_cost']:.1%}"
-        rows.append((str(row["batch_size"]), *times, *ratios))
     head = f"{card.name} on {loaded.device}, {count} CPU threads, {source} images of {card.dataset}"
-    return f"{head}\n{describe_policy(chosen, card)}\n\n{table_text(rows)}"
+    return f"{head}\n{describe_policy(chosen, card)}\n\n{table_text(speedup_rows(measured))}"
+
+
+def speedup_rows(measured: Sequence[dict[str, Any]]) -> list[Sequence[str]]:
+    """Return a heading and a row per measurement of `bench`."""
+    rows: list[Sequence[str]] = [
+        (
+            *("batch", "runtime", "precision", "ms per image, plain", "with exits", "time"),
+            *("relative cost (MACs)", "p50 · p95 of a batch, plain", "with exits"),
+        )
+    ]
+    for row in measured:
+        times = [f"{row['plain_ms']:.3f}", f"{row['early_exit_ms']:.3f}"]
+        ratios = [f"{row['time_ratio']:.1%}", f"{row['relative_cost']:.1%}"]
+        spread = [
+            f"{row[f'{name}_p50_ms']:.3f} · {row[f'{name}_p95_ms']:.3f}"
+            for name in ("plain", "early_exit")
+        ]
+        names = [str(row["batch_size"]), row["runtime"], row["precision"]]
+        rows.append((*names, *times, *ratios, *spread))
+    return rows
 
 
 def images_to_time(card: Card, data: Path | None) -> tuple[str, NDArray[np.uint8]]:

@@ -1,23 +1,28 @@
 """Benchmarks: wall time of a network with a policy, without early exits, and of its parts."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.deploy.export import Model as ExportableModel
+from core.deploy.runtimes import Run, Runtime, opened
 from core.exits.inference import Prediction
 from core.exits.policy import Policy
 from core.networks.network import ExitNetwork
 
 FEWEST_IMAGES = 128
 """Least number of images to time, whatever the batch size: few images may all be easy ones."""
+
+PERCENTILES = (50, 95)
 
 
 class Model(Protocol):
@@ -112,31 +117,130 @@ def time_models(
 
 
 @dataclass(frozen=True)
-class Speedup:
-    """Times of a model without early exits and with a policy.
+class Latency:
+    """Wall time of batches of one size, in seconds.
 
     Attributes:
-        timing: of the model without early exits, then with the policy.
+        batches: (M,) time of each batch, the median of its repeats.
+        images: number of images in them.
+    """
+
+    batches: tuple[float, ...]
+    images: int
+
+    @property
+    def per_image(self) -> float:
+        """Mean over the images."""
+        return sum(self.batches) / self.images
+
+    def percentile(self, percent: float) -> float:
+        """Return the time of a batch that so many percent of them do not exceed."""
+        return float(np.percentile(self.batches, percent))
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """Times of one runtime without early exits and with a policy.
+
+    Attributes:
+        runtime: a name in `core.deploy.runtimes.RUNTIMES`.
+        precision: it computed in.
+        batch_size: B.
+        plain: without early exits.
+        early_exit: with the policy, on the same images.
         relative_cost: MACs of the policy on these images, in units of the plain network.
     """
 
-    timing: Timing
+    runtime: str
+    precision: str
+    batch_size: int
+    plain: Latency
+    early_exit: Latency
     relative_cost: float
 
-    def to_dict(self) -> dict[str, float]:
-        """Return the figures as JSON types, times in milliseconds per image."""
-        counts = {"batch_size": self.timing.batch_size, "images": self.timing.images}
-        return {**counts, **self.timing.to_dict(), "relative_cost": self.relative_cost}
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as JSON types, times in milliseconds; percentiles are of batches."""
+        facts = {"runtime": self.runtime, "precision": self.precision}
+        figures: dict[str, Any] = {"batch_size": self.batch_size, "images": self.plain.images}
+        for name, latency in (("plain", self.plain), ("early_exit", self.early_exit)):
+            figures[f"{name}_ms"] = 1000 * latency.per_image
+            for percent in PERCENTILES:
+                figures[f"{name}_p{percent}_ms"] = 1000 * latency.percentile(percent)
+        figures["time_ratio"] = self.early_exit.per_image / self.plain.per_image
+        return facts | figures | {"relative_cost": self.relative_cost}
 
 
-def measure_speedup(
-    model: Model, policy: Policy, images: NDArray[np.uint8], batch_size: int, repeats: int = 5
-) -> Speedup:
-    """Time a model with and without its early exits; arguments as in `time_models`."""
+def latencies(
+    runs: Sequence[Run],
+    images: NDArray[np.uint8],
+    batch_size: int,
+    repeats: int = 3,
+    clock: Clock = time.perf_counter,
+) -> list[Latency]:
+    """Return the latency of each function, batch by batch in turns, after a warm-up.
+
+    Args:
+        runs: each classifies images uint8 (N, H, W, C) in batches of a size.
+        images: uint8 (N, H, W, C); evenly spaced ones are run, repeated if too few.
+        batch_size: at least 1.
+        repeats: number of rounds; each batch counts with its median.
+        clock: tells the time.
+    """
+    count = math.ceil(FEWEST_IMAGES / batch_size) * batch_size
+    chosen = evenly_spaced(images, count)
+    batches = [chosen[first : first + batch_size] for first in range(0, count, batch_size)]
+    for run in runs:
+        run(batches[0], batch_size)
+    seconds = np.empty((len(runs), len(batches), repeats))
+    for repeat in range(repeats):
+        for place, batch in enumerate(batches):
+            for index, run in enumerate(runs):
+                start = clock()
+                run(batch, batch_size)
+                seconds[index, place, repeat] = clock() - start
+    return [Latency(tuple(each.tolist()), count) for each in np.median(seconds, axis=2)]
+
+
+def measure_speedups(
+    model: ExportableModel,
+    policy: Policy,
+    images: NDArray[np.uint8],
+    batch_sizes: Sequence[int],
+    chosen: Sequence[tuple[Runtime, str]],
+    threads: int,
+    repeats: int = 3,
+) -> list[Speedup]:
+    """Time a model without early exits and with a policy, in several runtimes, in turns.
+
+    Args:
+        model: on the device to measure.
+        policy: to run with.
+        images: uint8 (N, H, W, C); evenly spaced ones are run, repeated if too few.
+        batch_sizes: each at least 1.
+        chosen: runtimes and precisions, see `core.deploy.runtimes.configurations`.
+        threads: number of CPU threads of the runtimes other than torch, which has its own.
+        repeats: number of rounds; each batch counts with its median.
+
+    Raises:
+        UserError: a policy for another number of exits, images of another shape, or a model that
+            cannot be exported.
+    """
     plain = Policy.never("max_probability", model.network.num_exits)
-    timing = time_models([(model, plain), (model, policy)], images, batch_size, repeats)
-    costs = model.predict(evenly_spaced(images, timing.images), policy, batch_size).costs
-    return Speedup(timing, float(costs.mean()))
+    found = []
+    with (
+        opened(model, plain, chosen, images, threads) as plain_runs,
+        opened(model, policy, chosen, images, threads) as policy_runs,
+    ):
+        for batch_size in batch_sizes:
+            times = latencies([*plain_runs, *policy_runs], images, batch_size, repeats)
+            ran = evenly_spaced(images, times[0].images)
+            cost = float(model.predict(ran, policy).costs.mean())
+            pairs = zip(chosen, times[: len(chosen)], times[len(chosen) :], strict=True)
+            found += [
+                Speedup(runtime.name, precision, batch_size, first, second, cost)
+                for (runtime, precision), first, second in pairs
+            ]
+    return found
 
 
 def evenly_spaced(images: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from core.data.transform import EvaluationTransform, ToTensor
 from core.deploy import router
 from core.deploy.onnx_file import OPSET, require, write_onnx
-from core.exits.inference import Prediction
+from core.exits.inference import BATCH_SIZE, Prediction
 from core.exits.policy import Policy
 from core.foundation.costs import Costs
 from core.foundation.errors import UserError
@@ -76,8 +76,13 @@ class Model(Protocol):
     def own_transform(self) -> Any:
         """Not None where a card cannot store the transform; its `reason` is a sentence."""
 
-    def predict(self, images: NDArray[np.uint8], policy: Policy, /) -> Prediction:
+    def predict(
+        self, images: NDArray[np.uint8], policy: Policy, batch_size: int = BATCH_SIZE, /
+    ) -> Prediction:
         """Run the network with early exits."""
+
+    def optimised(self, precision: Any) -> "Model":
+        """Return the model for inference only, in a precision."""
 
 
 class BundleStage(nn.Module):

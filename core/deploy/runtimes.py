@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +59,7 @@ def _openvino_stage(
         "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": False,  # else it waits for a core on which other work runs
     }
     compiled = openvino.Core().compile_model(path, "CPU", settings)
     names = list(facts["outputs"])
@@ -137,8 +137,7 @@ def opened(
         runs: list[Run] = []
         for runtime, precision in chosen:
             if runtime.stage is None:
-                predict = model.optimised(precision).predict
-                runs.append(lambda images, size, predict=predict: predict(images, policy, size))
+                runs.append(_torch_run(model.optimised(precision), policy))
             else:
                 assert manifest is not None
                 stages = open_stages(runtime, precision, folder, manifest, threads)
@@ -146,10 +145,16 @@ def opened(
         yield runs
 
 
+def _torch_run(model: Model, policy: Policy) -> Run:
+    return lambda images, batch_size: model.predict(images, policy, batch_size)
+
+
 def open_stages(
     runtime: Runtime, precision: str, folder: Path, manifest: dict[str, Any], threads: int
 ) -> list[router.Stage]:
     """Return the stages of a bundle, run by a runtime other than torch."""
     assert runtime.stage is not None
-    open_stage = partial(runtime.stage, precision=precision, threads=threads)
-    return [open_stage(folder / facts["file"], facts) for facts in manifest["stages"]]
+    return [
+        runtime.stage(folder / facts["file"], facts, precision, threads)
+        for facts in manifest["stages"]
+    ]

@@ -5,13 +5,18 @@ import numpy as np
 import pytest
 import torch
 
+from core.data.samples import load_samples
 from core.deploy.benchmark import (
     FEWEST_IMAGES,
-    measure_speedup,
+    Latency,
+    latencies,
+    measure_speedups,
     median_seconds_of_each,
     time_models,
     time_parts,
 )
+from core.deploy.onnx_file import EXTRA
+from core.deploy.runtimes import configurations, opened
 from core.exits.policy import Policy
 from core.foundation.errors import UserError
 from core.hub.model import load
@@ -103,8 +108,59 @@ def test_a_policy_for_another_network_cannot_be_timed() -> None:
         time_models([(load("eenet8-mnist"), Policy("margin", [0.5]))], IMAGES, 64, 1)
 
 
-def test_a_speedup_reports_the_cost_of_the_very_images() -> None:
-    never = Policy.never("entropy", 3)
-    speedup = measure_speedup(load("eenet8-mnist"), never, IMAGES, batch_size=130, repeats=1)
-    assert speedup.timing.images == 130
-    assert speedup.relative_cost == pytest.approx(1)
+def test_latencies_are_medians_batch_by_batch_in_turns() -> None:
+    clock = Clock()
+    calls: list[tuple[str, int, int]] = []
+
+    def run(name: str, images: np.ndarray, batch_size: int) -> None:
+        calls.append((name, len(images), batch_size))
+        clock.passes((10 if name == "b" else 1) * (99 if len(calls) < 7 else 1))  # first round
+
+    size = FEWEST_IMAGES // 2
+    a, b = latencies([partial(run, "a"), partial(run, "b")], IMAGES, size, 3, clock)
+    assert calls == [(name, size, size) for name in "ab"] * 7
+    assert (a.batches, b.batches) == ((1, 1), (10, 10))
+    assert (a.images, a.per_image) == (FEWEST_IMAGES, 2 / FEWEST_IMAGES)
+    assert Latency((1, 2, 3, 4, 5), 5).percentile(50) == 3
+
+
+def test_runtimes_are_timed_with_and_without_exits_and_the_cost_is_of_the_very_images() -> None:
+    model, policy = load("eenet8-mnist"), Policy("entropy", (0.5, 0.5), (True, False))
+    chosen = configurations(["torch", "onnx", "openvino"], ["float32", "bfloat16"])
+    found = measure_speedups(model, policy, IMAGES, (1, 130), chosen, threads=1, repeats=1)
+    names = [(one.runtime, one.precision, one.batch_size) for one in found]
+    pairs = [("torch", "float32"), ("torch", "bfloat16"), ("onnx", "float32")]
+    pairs += [("openvino", "float32"), ("openvino", "bfloat16")]
+    assert names == [(*pair, size) for size in (1, 130) for pair in pairs]
+    assert [one.plain.images for one in found] == [FEWEST_IMAGES] * 5 + [130] * 5
+    ran = IMAGES[np.arange(130) * len(IMAGES) // 130]
+    assert found[-1].relative_cost == pytest.approx(model.predict(ran, policy).costs.mean())
+    figures = found[0].to_dict()
+    assert figures["time_ratio"] == figures["early_exit_ms"] / figures["plain_ms"]
+    assert figures["plain_p50_ms"] <= figures["plain_p95_ms"]
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_other_runtimes_answer_as_torch_does(name: str) -> None:
+    model, policy = load("eenet8-mnist"), Policy("margin", (0.9, 0.8))
+    images = load_samples("mnist").images[:200]
+    with opened(model, policy, configurations([name], ["float32"]), images, 1) as (run,):
+        got: Any = run(images, 64)
+    expected = model.predict(images, policy)
+    assert len(set(expected.exits)) == 3
+    np.testing.assert_array_equal(got.labels, expected.labels)
+    np.testing.assert_array_equal(got.exits, expected.exits)
+
+
+def test_runtimes_and_precisions_that_are_not_there_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(UserError, match="tensorrt"):
+        configurations(["tensorrt"], ["float32"])
+    with pytest.raises(UserError, match="Did you mean 'bfloat16'"):
+        configurations(["torch"], ["bfloat"])
+    with pytest.raises(UserError, match="the runtime onnx has"):
+        configurations(["onnx"], ["bfloat16"])
+    monkeypatch.setitem(EXTRA, "openvino", ("no_such_package",))
+    with pytest.raises(UserError, match="pip install no_such_package"):
+        configurations(["openvino"], ["float32"])
