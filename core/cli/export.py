@@ -7,7 +7,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from core.cli.options import DataRoot, Json, ModelName
+from core.cli.options import DataRoot, Json, ModelName, Threads, use_threads
 from core.cli.policy import CriterionName, PolicyFile, Thresholds, choose_policy
 from core.cli.run import images_to_time, is_prepared
 from core.cli.text import describe_policy, table_text, to_json
@@ -25,16 +25,21 @@ def export(
     criterion: CriterionName = None,
     thresholds: Thresholds = None,
     data: DataRoot = None,
+    threads: Threads = None,
     as_json: Json = False,
 ) -> str:
     """Write the network with a policy as ONNX stages that run without torch."""
     card = card_of(model)
     chosen = choose_policy(card, policy, criterion, thresholds)
 
+    from core.deploy.export import BATCH_SIZES
     from core.deploy.export import export as write
     from core.hub.model import load
 
-    manifest = write(load(model), chosen, out, recorded_images(card, data))
+    use_threads(threads)
+    count = threads or 1
+    images = recorded_images(card, data)
+    manifest = write(load(model), chosen, out, images, whole=True, threads=count)
     if as_json:
         return to_json(manifest | {"folder": str(out)})
     rows = [("file", "up to exit", "leaves if the score is above", "relative cost", "kB")]
@@ -43,8 +48,14 @@ def export(
         cost = f"{stage['relative_cost']:.1%}"
         size = f"{(out / stage['file']).stat().st_size / 1000:,.0f}"
         rows.append((stage["file"], stage["exit"], threshold, cost, size))
+    times = [("ONNX Runtime", *(f"batch {size}, ms per image" for size in BATCH_SIZES))]
+    measured = manifest["report"]["by_batch_size"]
+    for way in measured["1"]:
+        cells = (measured[str(size)].get(way) for size in BATCH_SIZES)
+        times.append((way, *("–" if cell is None else f"{cell['ms']:.3f}" for cell in cells)))
     return (
         f"{card.name} in {out}\n{describe_policy(chosen, card)}\n\n{table_text(rows)}\n\n"
+        f"{table_text(times)}\n\n"
         f"python {out / 'run.py'} PICTURE   # with numpy, onnxruntime and pillow"
     )
 

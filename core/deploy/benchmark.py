@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.deploy.export import Model as ExportableModel
+from core.deploy.bundle import Model as ExportableModel
 from core.deploy.runtimes import Run, Runtime, opened
 from core.exits.inference import Prediction
 from core.exits.policy import Policy
@@ -137,6 +137,13 @@ class Latency:
         """Return the time of a batch that so many percent of them do not exceed."""
         return float(np.percentile(self.batches, percent))
 
+    def to_dict(self, prefix: str = "") -> dict[str, float]:
+        """Return milliseconds per image, and percentiles of a batch, by prefixed names."""
+        figures = {f"{prefix}ms": 1000 * self.per_image}
+        for percent in PERCENTILES:
+            figures[f"{prefix}p{percent}_ms"] = 1000 * self.percentile(percent)
+        return figures
+
 
 @dataclass(frozen=True)
 class Speedup:
@@ -162,10 +169,7 @@ class Speedup:
         """Return the figures as JSON types, times in milliseconds; percentiles are of batches."""
         facts = {"runtime": self.runtime, "precision": self.precision}
         figures: dict[str, Any] = {"batch_size": self.batch_size, "images": self.plain.images}
-        for name, latency in (("plain", self.plain), ("early_exit", self.early_exit)):
-            figures[f"{name}_ms"] = 1000 * latency.per_image
-            for percent in PERCENTILES:
-                figures[f"{name}_p{percent}_ms"] = 1000 * latency.percentile(percent)
+        figures |= self.plain.to_dict("plain_") | self.early_exit.to_dict("early_exit_")
         figures["time_ratio"] = self.early_exit.per_image / self.plain.per_image
         return facts | figures | {"relative_cost": self.relative_cost}
 

@@ -4,7 +4,7 @@ import importlib.util
 import re
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -38,26 +38,25 @@ def require(extra: str, purpose: str) -> None:
 
 def write_onnx(
     module: nn.Module,
-    example: Tensor,
+    inputs: Mapping[str, Tensor],
     path: Path,
-    names: tuple[str, Sequence[str]],
+    outputs: Sequence[str],
     static: bool = False,
 ) -> None:
     """Write a module in eval mode as an ONNX file whose batch may have any size.
 
     Args:
-        module: maps one tensor to a tuple of tensors.
-        example: input of the module, (B, …).
+        module: maps tensors (B, …) to a tuple of tensors (B, …).
+        inputs: examples of what it reads, by name, in order.
         path: of the file.
-        names: of the input, and of the outputs.
-        static: whether the batch has the size of the example's.
+        outputs: names of what it writes.
+        static: whether the batch keeps the size of the examples.
 
     Raises:
         UserError: ONNX lacks an operation of the module.
     """
     require("onnx", "for ONNX")
-    read, written = names
-    axes = None if static else {name: {0: "batch"} for name in (read, *written)}
+    axes = None if static else {name: {0: "batch"} for name in (*inputs, *outputs)}
     with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer: shapes do not change but for the batch
         fused_attention = torch.backends.mha.get_fastpath_enabled()
@@ -66,10 +65,10 @@ def write_onnx(
             # The exporter by torch.export takes 20 times as long, and folds no norms.
             torch.onnx.export(
                 module,
-                (example,),
+                tuple(inputs.values()),
                 path,
-                input_names=[read],
-                output_names=list(written),
+                input_names=list(inputs),
+                output_names=list(outputs),
                 dynamic_axes=axes,
                 opset_version=OPSET,
                 dynamo=False,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.deploy import router
-from core.deploy.export import Model, check_exportable, write_bundle
+from core.deploy.bundle import Model, check_exportable, write_bundle
 from core.deploy.onnx_file import require
 from core.exits.policy import Policy
 from core.foundation.errors import UserError, nearest

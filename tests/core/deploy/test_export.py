@@ -21,8 +21,10 @@ from torchvision.models import VisionTransformer
 import core
 from core.data.samples import load_samples
 from core.data.transform import EvaluationTransform
-from core.deploy import onnx_file, router
-from core.deploy.export import RUN, export
+from core.deploy import benchmark, onnx_file, router
+from core.deploy.bundle import RUN
+from core.deploy.export import REPORT, export
+from core.deploy.graphs import ALL_EXITS, NESTED_IF, open_graph
 from core.exits.inference import Prediction
 from core.exits.policy import Policy
 from core.exits.routing import route
@@ -169,6 +171,35 @@ def test_an_attached_network_answers_the_same(kind: str, tmp_path: Path) -> None
     export(model, policy, tmp_path / "bundle", images)
     got = router.open_bundle(tmp_path / "bundle", threads=1).predict(images, 8)
     same(got, model.predict(images, policy), near_a_threshold(model, policy, images))
+
+
+@pytest.mark.parametrize("criterion", ["confidence", "entropy", "patience", "exclusion", "gate"])
+def test_the_network_in_one_file_answers_the_same(
+    criterion: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "FEWEST_IMAGES", 2)
+    model, images = load("jeidnn8-mnist"), DIGITS[:100]
+    policy = policy_of(model, criterion, images)
+    manifest = export(model, policy, tmp_path, images, whole=True)
+    table, expected = model.table(images), model.predict(images, policy)
+    logits, confidence = open_graph(tmp_path / ALL_EXITS, 1).run(None, {"images": images})
+    probabilities = torch.from_numpy(logits).softmax(2).numpy()
+    np.testing.assert_allclose(probabilities, table.probabilities, atol=1e-5)
+    np.testing.assert_allclose(confidence, table.confidence, atol=1e-5)
+    nested = open_graph(tmp_path / NESTED_IF, 1)
+    found = [nested.run(None, {"images": image[None]}) for image in images]
+    got = Prediction(
+        labels=np.array([y.argmax() for y, _ in found]),
+        exits=np.array([left for _, left in found]),
+        costs=expected.costs,
+        probabilities=np.concatenate([y for y, _ in found]),
+        seconds=0,
+    )
+    same(got, expected, near_a_threshold(model, policy, images))
+    times = manifest["report"]["by_batch_size"]
+    assert set(times["1"]) == {"plain network", "stages and router", ALL_EXITS, NESTED_IF}
+    assert set(times["64"]) == set(times["1"]) - {NESTED_IF}
+    assert {ALL_EXITS, NESTED_IF, REPORT} <= set(router.read_manifest(tmp_path)["files"])
 
 
 def test_stages_behind_the_exit_do_not_run(bundle: Path) -> None:
