@@ -56,6 +56,9 @@ if TYPE_CHECKING:
     from core.networks.cut import CutPoint
     from core.networks.outline import StageOutline
     from core.tuning.guarantee import Controlled, Simulation
+    from core.tuning.how_many import HowMany
+    from core.tuning.naive import NaiveSets
+    from core.tuning.selective import Selective
 
 EXAMPLES = 200
 """How many test images stand in where no samples ship."""
@@ -340,6 +343,54 @@ def walks_of(name: str, criterion: str, temperatures: tuple[float, ...] | None) 
     """Return paths of policies and what they do on the calibration samples that prove."""
     table = calibrated(table_on(name, "calibration"), temperatures)
     return lay(table, criterion, reference_on(name, "calibration"))
+
+
+@_of_model("Searching the best thresholds on 60 sets of images …")
+def naive_sets(name: str, samples: int) -> "NaiveSets":
+    """Return simulated calibration sets of a model, and what naive tuning finds on them."""
+    from core.tuning.naive import NaiveSets
+
+    criteria = [one for one in card_of(name).criteria if not CRITERIA[one].history]
+    with taking_turns()():
+        return NaiveSets.of(shown_table(name), criteria, samples)
+
+
+@_of_model()
+def naive_choices(name: str, samples: int, max_drop: float) -> tuple[CostArray, CostArray]:
+    """Return the true drops and relative costs of what naive tuning takes on `naive_sets`."""
+    return naive_sets(name, samples).choose(shown_table(name), max_drop)
+
+
+@_of_model("Trying calibration splits of several sizes …")
+def images_needed(
+    name: str,
+    criteria: tuple[str, ...],
+    temperatures: tuple[float, ...] | None,
+    max_drop: float,
+    confidence: float,
+) -> "HowMany":
+    """Return what calibration splits of several sizes are likely to prove."""
+    from core.tuning.how_many import how_many
+
+    walks = [walk for criterion in criteria for walk in walks_of(name, criterion, temperatures)]
+    with taking_turns()():
+        return how_many(walks, max_drop, confidence, draws=100)
+
+
+@_of_model("Proving …")
+def selective(
+    name: str,
+    criterion: str,
+    temperatures: tuple[float, ...] | None,
+    epsilon: float,
+    delta: float,
+) -> "Selective":
+    """Return the cheapest policy whose errors at every early exit are proven to be few."""
+    from core.tuning.selective import control_selective
+
+    table = calibrated(table_on(name, "calibration"), temperatures)
+    proven = control_selective(table, criterion, epsilon, delta)
+    return replace(proven, policy=replace(proven.policy, temperatures=temperatures))
 
 
 @_of_model("Choosing thresholds 200 times …")

@@ -143,6 +143,33 @@ def cost_beside_accuracy(
     return styled(figure, 400, y=y, barmode="group", bargap=0.3)
 
 
+def proofs(samples: Sequence[int], chances: Sequence[float], now: int) -> go.Figure:
+    """Draw how likely a target is to be proven with so many calibration images.
+
+    Args:
+        samples: numbers of images, rising.
+        chances: of a proof, in [0, 1].
+        now: number of images at hand.
+    """
+    figure = go.Figure()
+    line(
+        figure,
+        0,
+        "chance of a proof",
+        samples,
+        chances,
+        "%{x:,} images: proven in %{y:.0%}",
+        marker={"size": 9},
+        showlegend=False,
+    )
+    note = {"text": "at hand", "font": {"color": colours().ink, "size": 14}}
+    here(figure, now, annotation=note)
+    ticks = [size for size in samples if size <= 1_000 or size >= 4_000][::2]
+    x = {"title": "calibration images", "type": "log", "tickvals": ticks, "tickformat": ","}
+    y = {"title": "chance of a proof", "tickformat": ".0%", "range": [0, 1.05]}
+    return styled(figure, 320, x, y)
+
+
 def risks(naive: CostArray, proven: CostArray, epsilon: float) -> go.Figure:
     """Draw the true risks of many choices of thresholds beside what was allowed.
 
@@ -160,11 +187,13 @@ def risks(naive: CostArray, proven: CostArray, epsilon: float) -> go.Figure:
             x=values,
             name=name,
             nbinsx=60,
+            histnorm="probability",
             opacity=0.8,
             marker=hatched(colour, shape),
-            hovertemplate=f"%{{y}} of the {name}: accuracy lost %{{x}}<extra></extra>",
+            hovertemplate=f"%{{y:.0%}} of the {name}: accuracy lost %{{x}}<extra></extra>",
         )
     note = {"text": "allowed", "font": {"color": colours().ink, "size": 14}}
     here(figure, epsilon, annotation=note)
     x = {"title": "accuracy lost on all images", "tickformat": ".1%"}
-    return styled(figure, 360, x, {"title": "calibration sets"}, barmode="overlay")
+    y = {"title": "share of the calibration sets", "tickformat": ".0%"}
+    return styled(figure, 360, x, y, barmode="overlay")

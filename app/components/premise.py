@@ -37,13 +37,14 @@ class Score:
         )
 
 
-def score_choice(card: Card, key: str, *, history: bool) -> Score:
+def score_choice(card: Card, key: str, *, history: bool, best: bool = True) -> Score:
     """Show a picker of the score that is to decide.
 
     Args:
         card: of the model.
         key: of the picker.
         history: whether scores that look back at earlier exits can be proven, too.
+        best: whether a part of the images can choose the score.
 
     Raises:
         UserError: nothing can be proven for any score of the model.
@@ -58,7 +59,8 @@ def score_choice(card: Card, key: str, *, history: bool) -> Score:
     titles = {name: CRITERIA[name].title for name in [own, *names]}
     if own == own_criterion(card.method, card.criteria):
         titles[own] += " (own)"
-    titles[_BEST] = "Best on a part"
+    if best:
+        titles[_BEST] = "Best on a part"
     chosen = st.selectbox(
         "Score",
         [*titles],

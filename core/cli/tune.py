@@ -33,11 +33,10 @@ from core.tuning.calibration import (
 from core.tuning.guarantee import Controlled, control, risk_on
 from core.tuning.how_many import how_many as images_needed
 from core.tuning.promise import CONFIDENCE, Promise, lay, points, promise, reference_right
-from core.tuning.selective import Selective, control_selective, selective_error
+from core.tuning.selective import SELECTIVE, Selective, control_selective, selective_error
 from core.tuning.tune import check_one_goal
 from core.tuning.tune import tune as tuned
 
-SELECTIVE = "selective"
 """The risk of `core.tuning.selective`, beside those of `core.tuning.risk`."""
 
 

@@ -26,6 +26,8 @@ from core.tuning.guarantee import DELTA, samples_needed
 from core.tuning.path import split
 from core.tuning.risk import METHODS
 
+SELECTIVE = "selective"
+"""Name of this risk beside those of `core.tuning.risk.RISKS`."""
 LEVELS = 60
 """Error rates that the path aims at, from just above 0 to twice ε."""
 _RESERVE = 1.5  # leave at least so many times the samples that a proof without an error takes

@@ -53,8 +53,8 @@ def test_exits_that_disagree_can_be_looked_for() -> None:
 
 def test_naive_guarantees_break_and_proven_ones_hold() -> None:
     app = opened_page("learn", "model=eenet20-cifar10&step=5&criterion=max_probability")
-    app.slider(key="learn-epsilon").set_value(1.0)
-    app.select_slider(key="learn-samples").set_value(2000).run()
+    app.slider(key="learn-epsilon").set_value(2.0)
+    app.select_slider(key="learn-samples").set_value(200).run()
     assert errors(app) == []
     naive = reading(app, "Looks good on calibration")
     proven = reading(app, "Proven on calibration")

@@ -25,7 +25,9 @@ from core.hub.registry import (
 from core.tuning.calibration import probability_quality, temperatures_for
 from core.tuning.front import at_cost, best_within_cost, cheapest_within_drop, front
 from core.tuning.guarantee import control
-from core.tuning.promise import promise, reference_right
+from core.tuning.how_many import how_many
+from core.tuning.promise import lay, promise, reference_right
+from core.tuning.selective import SELECTIVE, control_selective
 from tests.app.pages import (
     button,
     errors,
@@ -269,3 +271,28 @@ def test_the_link_is_a_whole_address() -> None:
     app = opened_thresholds(f"model={MODEL}&thresholds=0.25,0.5&criterion=margin")
     assert "thresholds=0.25,0.5" in app.code[0].value
     assert "criterion=margin" in app.code[0].value
+
+
+def test_how_many_images_a_promise_takes() -> None:
+    app = opened_thresholds(f"model={MODEL}")
+    app.slider(key="drop").set_value(0.4)
+    button(app, "How many").click().run()
+    assert errors(app) == []
+    card, calibration = card_of(MODEL), shipped_table(MODEL, "calibration")
+    plain = plain_table(card, "calibration", calibration)
+    assert plain is not None
+    walks = lay(calibration, "confidence", reference_right(calibration, plain))
+    found = how_many(walks, 0.004, 0.9, draws=100)
+    assert found.sentence in [one.value for one in app.markdown]
+
+
+def test_errors_among_those_that_leave_can_be_promised() -> None:
+    app = opened_thresholds(f"model={MODEL}")
+    app.segmented_control(key="goal").set_value("guarantee").run()
+    app.selectbox(key="risk").set_value(SELECTIVE).run()
+    app.slider(key="epsilon").set_value(2.0)
+    button(app, "Find").click().run()
+    assert errors(app) == []
+    found = control_selective(shipped_table(MODEL, "calibration"), "confidence", 0.02, 1 - 0.9)
+    assert policy(app) == found.policy
+    assert app.info[0].value == found.guarantee
