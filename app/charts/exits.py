@@ -162,9 +162,8 @@ def proofs(samples: Sequence[int], chances: Sequence[float], now: int) -> go.Fig
         marker={"size": 9},
         showlegend=False,
     )
-    note = {"text": "at hand", "font": {"color": colours().ink, "size": 14}}
-    here(figure, now, annotation=note)
-    ticks = [size for size in samples if size <= 1_000 or size >= 4_000][::2]
+    here(figure, now)
+    ticks = list(samples[::2])
     x = {"title": "calibration images", "type": "log", "tickvals": ticks, "tickformat": ","}
     y = {"title": "chance of a proof", "tickformat": ".0%", "range": [0, 1.05]}
     return styled(figure, 320, x, y)

@@ -302,7 +302,7 @@ def _drop(card: Card, view: state.View) -> Find:
     score = score_choice(card, "drop-score", history=True)
     max_drop, temperatures = points / 100, view.policy.temperatures
 
-    if percent and st.button("How many images do I need?", icon=":material/help:", width="stretch"):
+    if percent and st.button("How many images?", icon=":material/help:", width="stretch"):
         _how_many(view, score, max_drop, percent / 100)
 
     def optimistic() -> tuple[Policy, str, str]:
@@ -347,7 +347,8 @@ def _how_many(view: state.View, score: Score, max_drop: float, confidence: float
         st.caption(
             "An estimate by simulation, no promise: sets of every size were drawn 100 times from "
             "the calibration images that prove, and each was asked for this promise. A quarter of "
-            "a set lays the path of thresholds, the rest proves."
+            "a set lays the path of thresholds, the rest proves. The dotted line: the "
+            f"{at_hand:,} images at hand."
         )
 
 
