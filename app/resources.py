@@ -15,6 +15,7 @@ from app.session import own_model_folder, own_model_names, own_pictures
 from app.shared import SharedResults
 from app.turns import Turns
 from app.wall_times import WallTimes
+from core.analysis.compare import Comparison, compare
 from core.analysis.drift import Drifted, UnderDrift
 from core.analysis.drift import under_drift as analyse_drift
 from core.data.downloads import Downloads
@@ -261,6 +262,25 @@ def temperatures_of(name: str) -> tuple[float, ...]:
 def quality_on(name: str, split: str, temperatures: tuple[float, ...] | None) -> ProbabilityQuality:
     """Return how well the probabilities of a model's exits match their accuracy on a split."""
     return probability_quality(table_on(name, split), temperatures)
+
+
+def comparison(name: str, policy: Policy, other: str, other_policy: Policy) -> Comparison:
+    """Return a comparison of two configurations on the split that the first model's figures are of.
+
+    Raises:
+        UserError: the models were not measured on the same images.
+    """
+    return _comparison(name, policy, other, other_policy, version_of(other))
+
+
+@_of_model()
+def _comparison(
+    name: str, policy: Policy, other: str, other_policy: Policy, other_version: str
+) -> Comparison:
+    found = compare(shown_table(name), policy, shown_table(other), other_policy)
+    # What the page shows is computed once, too.
+    _ = found.first, found.second, found.exits, found.changes
+    return found
 
 
 @_of_model()

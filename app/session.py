@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import streamlit as st
 
 from app.shared import in_a_session
-from core.hub.registry import models_in
+from core.hub.registry import CARD, models_in
 
 if TYPE_CHECKING:
     from core.data.prepared import ImageSet
@@ -66,9 +66,12 @@ def own_model_names() -> list[str]:
 
 def own_pictures(name: str) -> "ImageSet | None":
     """Return the test pictures of a model that was trained on a visitor's own, where kept."""
-    return own_models().pictures.get(name) if name in own_model_names() else None
+    return own_models().pictures.get(name) if own_model_folder(name) is not None else None
 
 
 def own_model_folder(name: str) -> Path | None:
     """Return the folder of a model that was trained in this session, else None."""
-    return own_models().folder / name if name in own_model_names() else None
+    if not in_a_session() or _MODELS not in st.session_state or Path(name).name != name:
+        return None
+    folder = own_models().folder / name
+    return folder if (folder / CARD).is_file() else None

@@ -18,6 +18,8 @@ import streamlit as st
 from cachetools import LRUCache, cached
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from core.exits.table import ExitTable
+
 BUDGET = 384 * 2**20
 """Bytes; the results that were not used for longest are dropped first."""
 
@@ -104,7 +106,10 @@ def _hashable(argument: Any) -> Any:
 
 
 def size_of(value: Any) -> int:
-    """Return about how many bytes a value takes: arrays, networks, and what is made of them."""
+    """Return about how many bytes a value takes: arrays, networks, and what is made of them.
+
+    Tables that a value only refers to are results themselves, and count there.
+    """
     if isinstance(value, np.ndarray):
         return value.nbytes
     if isinstance(value, Mapping):
@@ -114,5 +119,5 @@ def size_of(value: Any) -> int:
     if hasattr(value, "state_dict"):
         return sum(tensor.nbytes for tensor in value.state_dict().values())
     if is_dataclass(value):
-        return sum(map(size_of, vars(value).values()))
+        return sum(size_of(one) for one in vars(value).values() if not isinstance(one, ExitTable))
     return sys.getsizeof(value)

@@ -171,7 +171,7 @@ def point_title(card: Card, name: str) -> str:
             own = point.max_drop is None and point.max_cost is None
             title = f"{name.capitalize()}{': as saved' if own else ''}"
             measured = point.test and point.test.difference_interval
-            return f"{title} ({text.apart_interval(measured)})" if measured else title
+            return f"{title}; on test {text.apart_interval(measured)}" if measured else title
     return "Your own thresholds"
 
 

@@ -36,7 +36,7 @@ from app.components.model_choice import (
 )
 from app.components.picture_choice import open_in_playground
 from app.components.widgets import bound
-from core.analysis.compare import Comparison, Differences, compare, differences, in_macs
+from core.analysis.compare import Comparison, Differences, differences, in_macs
 from core.data.prepared import ImageSet
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy, read_thresholds, write_thresholds
@@ -185,9 +185,8 @@ def _title(side: Configuration) -> str:
 
 
 def _compared(a: Configuration, b: Configuration) -> None:
-    tables = [resources.shown_table(side.view.model) for side in (a, b)]
     split = resources.shown_split(a.view.model)
-    comparison = compare(tables[0], a.view.policy, tables[1], b.view.policy)
+    comparison = resources.comparison(a.view.model, a.view.policy, b.view.model, b.view.policy)
     chart, numbers = st.columns([1, 1.05], gap="medium")
     with chart:
         st.html(

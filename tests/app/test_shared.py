@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from app.shared import SharedResults, size_of
+from core.exits.policy import Policy
+from core.exits.routing import route
 from core.hub.model import load
 from tests.core.exits.tables import random_table
 
@@ -100,3 +102,9 @@ def test_what_was_computed_elsewhere_is_found_unless_it_is_too_large() -> None:
     np.testing.assert_array_equal(shared.find("small"), np.zeros(100))
     assert shared.find("large") is None
     assert shared.bytes == 800
+
+
+def test_tables_count_where_they_are_kept_and_not_again_in_what_refers_to_them() -> None:
+    table = random_table(50, exits=3, classes=10)
+    routing = route(table, Policy.never("margin", 3))
+    assert size_of(routing) < table.probabilities.nbytes
