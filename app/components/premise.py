@@ -1,4 +1,4 @@
-"""What was fixed before calibration images prove something, and how often they were asked."""
+"""What was fixed before calibration images prove something, and how many proofs they have given."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from core.hub.methods import own_criterion
 from core.tuning.together import confidence_of_all
 
 _BEST = "best"
-_ASKED = "asked"
+_PROMISES = "promises-of-calibration"
 
 
 @dataclass(frozen=True)
@@ -73,26 +73,26 @@ def score_choice(card: Card, key: str, *, history: bool, best: bool = True) -> S
     return Score((chosen,) if chosen in names else tuple(names))
 
 
-def asked_before(model: str, question: tuple[object, ...], confidence: float) -> str:
-    """Note that the calibration images were asked for a promise; return what follows from that.
+def with_earlier(model: str, question: tuple[object, ...], confidence: float) -> str:
+    """Note that the calibration images had to carry a promise; return what follows from that.
 
     Args:
         model: its name.
         question: all that tells it from others; the same once more is no other.
         confidence: of the promise.
     """
-    asked: dict[str, dict[tuple[object, ...], float]] = st.session_state.setdefault(_ASKED, {})
-    questions = asked.setdefault(resources.version_of(model), {})
+    earlier: dict[str, dict[tuple[object, ...], float]] = st.session_state.setdefault(_PROMISES, {})
+    questions = earlier.setdefault(resources.version_of(model), {})
     questions[question] = confidence
     if len(questions) == 1:
         return "To find the same again takes nothing from it."
     together = confidence_of_all(questions.values())
     return (
-        f"It is one of {len(questions)} different promises that these images were asked for in "
+        f"It is one of {len(questions)} different promises that these images had to carry in "
         "this session. Each holds with its own confidence; that all of them hold, and so whichever "
         f"you keep, is sure with {text.percent(together, 0)} only."
         if together
-        else f"It is one of {len(questions)} different promises that these images were asked for "
+        else f"It is one of {len(questions)} different promises that these images had to carry "
         "in this session. Each holds with its own confidence; for the best of so many, nothing is "
         "sure any more: decide what you need, and keep to that one."
     )

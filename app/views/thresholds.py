@@ -13,7 +13,7 @@ from app.components.errors import sentences
 from app.components.html import TOTAL, Cell, Column, Row, heading, readings, section
 from app.components.html import table as html_table
 from app.components.model_choice import choices, retuned, split_note
-from app.components.premise import Score, asked_before, score_choice
+from app.components.premise import Score, score_choice, with_earlier
 from app.components.threshold_charts import curve, histograms, live_split, report_readings, sure
 from app.components.widgets import bound, save_button
 from core.exits.criteria import CRITERIA
@@ -324,8 +324,8 @@ def _drop(card: Card, view: state.View) -> Find:
             f"points. Proven: {text.apart(-found.bound)} points at worst."
         )
         premise = score.premise(found.policy, found.path_samples)
-        asked = asked_before(view.model, question, confidence)
-        return found.policy, found.guarantee, f"{measured} {premise} {asked}"
+        earlier = with_earlier(view.model, question, confidence)
+        return found.policy, found.guarantee, f"{measured} {premise} {earlier}"
 
     return proven if percent else optimistic
 
@@ -346,7 +346,7 @@ def _how_many(view: state.View, score: Score, max_drop: float, confidence: float
         )
         st.caption(
             "An estimate by simulation, no promise: sets of every size were drawn 100 times from "
-            "the calibration images that prove, and each was asked for this promise. A quarter of "
+            "the calibration images that prove, and each was earlier for this promise. A quarter of "
             "a set lays the path of thresholds, the rest proves. The dotted line: the "
             f"{at_hand:,} images at hand."
         )
@@ -440,8 +440,8 @@ def _guarantee(card: Card, view: state.View) -> Find:
             )
         question = (risk, score, temperatures, epsilon, confidence)
         premise = score.premise(found.policy, found.path_samples)
-        asked = asked_before(view.model, question, confidence)
-        return found.policy, found.guarantee, f"{premise} {asked}"
+        earlier = with_earlier(view.model, question, confidence)
+        return found.policy, found.guarantee, f"{premise} {earlier}"
 
     return find
 
