@@ -346,7 +346,7 @@ def _how_many(view: state.View, score: Score, max_drop: float, confidence: float
         )
         st.caption(
             "An estimate by simulation, no promise: sets of every size were drawn 100 times from "
-            "the calibration images that prove, and each was earlier for this promise. A quarter of "
+            "the calibration images that prove, and this promise was tried on each. A quarter of "
             "a set lays the path of thresholds, the rest proves. The dotted line: the "
             f"{at_hand:,} images at hand."
         )
