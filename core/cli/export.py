@@ -1,7 +1,9 @@
 """The command export: a network with a policy as files that run without torch."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -11,10 +13,12 @@ from core.cli.options import DataRoot, Json, ModelName, Threads, use_threads
 from core.cli.policy import CriterionName, PolicyFile, Thresholds, choose_policy
 from core.cli.run import images_to_time, is_prepared
 from core.cli.text import describe_policy, table_text, to_json
-from core.data.samples import sample_names
+from core.data.samples import load_samples, sample_names
+from core.data.splits import load_split
 from core.hub.registry import card_of
 
 if TYPE_CHECKING:
+    from core.data.prepared import ImageSet
     from core.hub.card import Card
 
 
@@ -26,6 +30,10 @@ def export(
     thresholds: Thresholds = None,
     data: DataRoot = None,
     threads: Threads = None,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Add a bundle in 8-bit integers, its thresholds tuned again."),
+    ] = False,
     as_json: Json = False,
 ) -> str:
     """Write the network with a policy as ONNX stages that run without torch."""
@@ -39,7 +47,8 @@ def export(
     use_threads(threads)
     count = threads or 1
     images = recorded_images(card, data)
-    manifest = write(load(model), chosen, out, images, whole=True, threads=count)
+    splits = (calibration_images(card, data), reported_images(card, data)) if int8 else None
+    manifest = write(load(model), chosen, out, images, whole=True, int8=splits, threads=count)
     if as_json:
         return to_json(manifest | {"folder": str(out)})
     rows = [("file", "up to exit", "leaves if the score is above", "relative cost", "kB")]
@@ -53,11 +62,37 @@ def export(
     for way in measured["1"]:
         cells = (measured[str(size)].get(way) for size in BATCH_SIZES)
         times.append((way, *("–" if cell is None else f"{cell['ms']:.3f}" for cell in cells)))
-    return (
-        f"{card.name} in {out}\n{describe_policy(chosen, card)}\n\n{table_text(rows)}\n\n"
-        f"{table_text(times)}\n\n"
-        f"python {out / 'run.py'} PICTURE   # with numpy, onnxruntime and pillow"
-    )
+    parts = [
+        f"{card.name} in {out}\n{describe_policy(chosen, card)}",
+        *(table_text(rows), table_text(times)),
+        *([int8_text(manifest["report"]["int8"])] if int8 else []),
+        f"python {out / 'run.py'} PICTURE   # with numpy, onnxruntime and pillow",
+    ]
+    return "\n\n".join(parts)
+
+
+def int8_text(report: dict[str, Any]) -> str:
+    """Return the figures of a quantised bundle beside those of the float one."""
+    sizes = list(report["milliseconds_per_image"])
+    rows: list[Sequence[str]] = [
+        (
+            *(f"on {report['split']}", "accuracy", "relative cost", "exits changed"),
+            *("answers changed", *(f"batch {size}, ms per image" for size in sizes)),
+        )
+    ]
+    names = {
+        "float32": "float32",
+        "int8": "int8, thresholds tuned again",
+        "int8_with_the_thresholds_of_float32": "int8, thresholds of float32",
+    }
+    for name, title in names.items():
+        figures = report[name]
+        if figures is not None:
+            times = (report["milliseconds_per_image"][size].get(name) for size in sizes)
+            shares = ("accuracy", "relative_cost", "exits_changed", "answers_changed")
+            cells = (f"{figures[share]:.2%}" for share in shares)
+            rows.append((title, *cells, *("–" if ms is None else f"{ms:.3f}" for ms in times)))
+    return table_text(rows)
 
 
 def recorded_images(card: "Card", data: Path | None) -> NDArray[np.uint8]:
@@ -71,3 +106,17 @@ def recorded_images(card: "Card", data: Path | None) -> NDArray[np.uint8]:
         shape = (64, height, width, card.spec.in_channels)
         return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     return images_to_time(card, data)[1]
+
+
+def calibration_images(card: "Card", data: Path | None) -> "ImageSet":
+    """Return the calibration split, which ships where the data set is MNIST."""
+    if data is None and card.dataset == "mnist" and not is_prepared("mnist", "calibration"):
+        return load_samples("mnist")
+    return load_split(card.dataset, "calibration", data)
+
+
+def reported_images(card: "Card", data: Path | None) -> "ImageSet":
+    """Return the test split, or the calibration split where there is no other on this machine."""
+    if data is None and not is_prepared(card.dataset, "test"):
+        return replace(calibration_images(card, data), split="calibration")
+    return load_split(card.dataset, "test", data)

@@ -176,14 +176,7 @@ def write_bundle(
     stages = write_stages(model, policy, folder)
     shutil.copyfile(str(router.__file__), folder / RUN)
     golden = images[:GOLDEN_IMAGES]
-    answers = model.predict(golden, policy)
-    np.savez_compressed(
-        folder / router.GOLDEN,
-        images=golden,
-        labels=answers.labels,
-        exits=answers.exits,
-        probabilities=answers.probabilities,
-    )
+    save_golden(folder, golden, model.predict(golden, policy))
     transform = card.evaluation_transform
     manifest = {
         "version": VERSION,
@@ -214,13 +207,26 @@ def write_bundle(
     return manifest
 
 
+def save_golden(
+    folder: Path, images: NDArray[np.uint8], answers: Prediction | router.Answers
+) -> None:
+    """Record images with their answers, to check a bundle by."""
+    np.savez_compressed(
+        folder / router.GOLDEN,
+        images=images,
+        labels=answers.labels,
+        exits=answers.exits,
+        probabilities=answers.probabilities,
+    )
+
+
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Write the manifest, with the checksums of all other files of a bundle."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     manifest["files"] = {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
-        if path.name != router.MANIFEST
+        if path != folder / router.MANIFEST
     }
     write_json(folder / router.MANIFEST, manifest)
 

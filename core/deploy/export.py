@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.data.prepared import ImageSet
 from core.deploy import router
 from core.deploy.benchmark import latencies
 from core.deploy.bundle import (
@@ -20,12 +21,13 @@ from core.deploy.bundle import (
     write_manifest,
 )
 from core.deploy.graphs import ALL_EXITS, NESTED_IF, open_graph, write_all_exits, write_nested_if
+from core.deploy.int8 import FOLDER as INT8
+from core.deploy.int8 import REPORT, write_int8
 from core.deploy.onnx_file import require
 from core.deploy.runtimes import Run
 from core.exits.policy import Policy
 from core.foundation.files import atomic_folder, write_json
 
-REPORT = "report.json"
 BATCH_SIZES = (1, 64)
 
 
@@ -36,6 +38,7 @@ def export(
     images: NDArray[np.uint8],
     *,
     whole: bool = False,
+    int8: tuple[ImageSet, ImageSet] | None = None,
     threads: int = 1,
 ) -> dict[str, Any]:
     """Write a model with a policy as a bundle, atomically; an earlier bundle there is replaced.
@@ -47,10 +50,12 @@ def export(
         images: uint8 (N, H, W, C) as the network reads them, recorded with their answers and timed.
         whole: whether to add the network in one file, see `core.deploy.graphs`, and `report.json`
             with the time that each way takes.
+        int8: whether to add a bundle in 8-bit integers, see `core.deploy.int8`: the calibration
+            split, and images of another split to report on.
         threads: number of CPU threads to time with.
 
     Returns:
-        The manifest, with the report under "report" where there is one.
+        The manifest, with what was measured under "report".
 
     Raises:
         UserError: onnx or onnxruntime is missing; a policy of another model or with a criterion
@@ -62,15 +67,18 @@ def export(
     check_folder(folder)
     with atomic_folder(folder) as partial:
         manifest = write_bundle(model, policy, partial, images)
+        report: dict[str, Any] = {}
         if whole:
             golden = images[:GOLDEN_IMAGES]
             write_all_exits(model, partial / ALL_EXITS, golden)
             write_nested_if(model, policy, partial / NESTED_IF, golden)
-            report = time_ways(model, partial, images, threads)
+            report |= time_ways(model, partial, images, threads)
+        if int8 is not None:
+            report["int8"] = write_int8(model, policy, partial / INT8, partial, *int8, threads)
+        if report:
             write_json(partial / REPORT, report)
             write_manifest(partial, manifest)
-            return manifest | {"report": report}
-        return manifest
+        return manifest | {"report": report}
 
 
 def time_ways(

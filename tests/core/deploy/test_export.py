@@ -364,3 +364,51 @@ def test_other_files_are_not_overwritten_but_a_bundle_is(copy: Path, tmp_path: P
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
     export(model, policy, copy, DIGITS)
     assert router.read_manifest(copy)["model"]["name"] == "branchy8-mnist"
+
+
+def test_int8_thresholds_are_tuned_on_its_own_table_and_its_figures_are_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "FEWEST_IMAGES", 2)
+    model, digits = load("jeidnn8-mnist"), load_samples("mnist")
+    calibration, reported = digits.select(np.arange(1000)), digits.select(np.arange(1000, 1500))
+    policy = Policy("margin", (0.99, 0.9))
+    manifest = export(model, policy, tmp_path, digits.images, int8=(calibration, reported))
+    report, folder = manifest["report"]["int8"], tmp_path / "int8"
+    assert (report["split"], report["images"]) == ("samples", 500)
+    assert set(report["milliseconds_per_image"]["64"]) == {"float32", "int8"}
+
+    opened = router.open_bundle(folder, threads=1)
+    assert opened.manifest["precision"] == "int8"
+    tuned = Policy.from_dict(opened.manifest["policy"])
+    assert (tuned.criterion, tuned.thresholds) != (policy.criterion, policy.thresholds)
+    assert [stage["threshold"] for stage in opened.manifest["stages"][:-1]] == [
+        threshold for threshold, on in zip(tuned.thresholds, tuned.enabled, strict=True) if on
+    ]
+    assert router.check(opened, folder)
+    budget = model.predict(calibration.images, policy).costs.mean()
+    assert opened.predict(calibration.images).costs.mean() <= budget + 1e-6
+
+    got, floats = opened.predict(reported.images), model.predict(reported.images, policy)
+    for name, answers in (("int8", got), ("float32", floats)):
+        figures = report[name]
+        assert figures["accuracy"] == pytest.approx((answers.labels == reported.labels).mean())
+        assert figures["relative_cost"] == pytest.approx(answers.costs.mean())
+        assert figures["exits_changed"] == pytest.approx((answers.exits != floats.exits).mean())
+    assert report["int8"]["accuracy"] > report["float32"]["accuracy"] - 0.02
+
+
+def test_int8_is_quantised_again_without_exits_that_tuning_switches_off(tmp_path: Path) -> None:
+    model, digits = load("eenet8-mnist"), load_samples("mnist")
+    some = digits.select(np.arange(300))
+    policy = Policy("patience", (0.1, 0.6))  # all leave at the first exit: none is as cheap
+    manifest = export(model, policy, tmp_path / "a", digits.images, int8=(some, some))
+    assert len(manifest["stages"]) == 3
+    quantised = router.open_bundle(tmp_path / "a" / "int8", threads=1)
+    assert len(quantised.stages) == 2
+    assert quantised.manifest["policy"]["enabled"] == [True, False]
+    assert (quantised.predict(some.images).exits == 0).all()
+    never = Policy.never("margin", 3)
+    with pytest.raises(UserError, match="all are off"):
+        export(model, never, tmp_path / "b", digits.images, int8=(some, some))
+    assert not (tmp_path / "b").exists()
