@@ -34,6 +34,9 @@ def export(
         bool,
         typer.Option("--int8", help="Add a bundle in 8-bit integers, its thresholds tuned again."),
     ] = False,
+    triton: Annotated[
+        bool, typer.Option("--triton", help="Add a model repository for a Triton server.")
+    ] = False,
     as_json: Json = False,
 ) -> str:
     """Write the network with a policy as ONNX stages that run without torch."""
@@ -48,7 +51,9 @@ def export(
     count = threads or 1
     images = recorded_images(card, data)
     splits = (calibration_images(card, data), reported_images(card, data)) if int8 else None
-    manifest = write(load(model), chosen, out, images, whole=True, int8=splits, threads=count)
+    manifest = write(
+        load(model), chosen, out, images, whole=True, int8=splits, triton=triton, threads=count
+    )
     if as_json:
         return to_json(manifest | {"folder": str(out)})
     rows = [("file", "up to exit", "leaves if the score is above", "relative cost", "kB")]
@@ -66,6 +71,7 @@ def export(
         f"{card.name} in {out}\n{describe_policy(chosen, card)}",
         *(table_text(rows), table_text(times)),
         *([int8_text(manifest["report"]["int8"])] if int8 else []),
+        *([f"tritonserver --model-repository {out / 'triton'}"] if triton else []),
         f"python {out / 'run.py'} PICTURE   # with numpy, onnxruntime and pillow",
     ]
     return "\n\n".join(parts)

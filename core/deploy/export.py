@@ -25,6 +25,8 @@ from core.deploy.int8 import FOLDER as INT8
 from core.deploy.int8 import REPORT, write_int8
 from core.deploy.onnx_file import require
 from core.deploy.runtimes import Run
+from core.deploy.triton import FOLDER as TRITON
+from core.deploy.triton import write_repository
 from core.exits.policy import Policy
 from core.foundation.files import atomic_folder, write_json
 
@@ -39,6 +41,7 @@ def export(
     *,
     whole: bool = False,
     int8: tuple[ImageSet, ImageSet] | None = None,
+    triton: bool = False,
     threads: int = 1,
 ) -> dict[str, Any]:
     """Write a model with a policy as a bundle, atomically; an earlier bundle there is replaced.
@@ -52,6 +55,7 @@ def export(
             with the time that each way takes.
         int8: whether to add a bundle in 8-bit integers, see `core.deploy.int8`: the calibration
             split, and images of another split to report on.
+        triton: whether to add a Triton model repository, see `core.deploy.triton`.
         threads: number of CPU threads to time with.
 
     Returns:
@@ -77,7 +81,9 @@ def export(
             report["int8"] = write_int8(model, policy, partial / INT8, partial, *int8, threads)
         if report:
             write_json(partial / REPORT, report)
-            write_manifest(partial, manifest)
+        if triton:
+            write_repository(partial, partial / TRITON)
+        write_manifest(partial, manifest)
         return manifest | {"report": report}
 
 
