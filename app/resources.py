@@ -49,7 +49,7 @@ from core.tuning.promise import Promise, Walk, has_same_images, lay, reference_r
 from core.tuning.promise import promised as cheapest_promised
 
 if TYPE_CHECKING:
-    from core.deploy.benchmark import PartTimes, Timing
+    from core.deploy.benchmark import PartTimes, StageTimes, Timing
     from core.edge_cloud.plan import TrainingTimes
     from core.foundation.jobs import Job, OnProgress
     from core.hub.model import Model
@@ -663,14 +663,43 @@ def training_times(name: str, renewed: int) -> "TrainingTimes":
         return time_training(spec, usual_batch(spec.image_size))
 
 
+@_of_model("Exporting the network …")
+def bundle(name: str, policy: Policy) -> bytes:
+    """Return a model with a policy as a bundle that runs without torch, as a ZIP archive.
+
+    Raises:
+        UserError: it cannot be exported, or what exports it is not installed.
+    """
+    from core.deploy.export import export_zip
+
+    runner, images = model(name), _some_images(name)
+    with taking_turns()():
+        return export_zip(runner, policy, name, images)
+
+
+def stage_times(name: str) -> "list[StageTimes]":
+    """Return how long every stage takes for one image here and now, by runtime; not cached."""
+    from core.deploy.benchmark import time_stages
+    from core.deploy.runtimes import installed
+
+    runner, images, chosen = model(name), _some_images(name), installed()
+    with taking_turns()():
+        return time_stages(runner, images, 1, chosen, threads())
+
+
+def _some_images(name: str) -> NDArray[np.uint8]:
+    """Return images that ship for a model's data set, or a blank one."""
+    card = card_of(name)
+    shipped = samples(card.dataset)
+    size = card.spec.image_size
+    blank = np.zeros((1, size, size, card.spec.in_channels), np.uint8)
+    return blank if shipped is None else shipped.images
+
+
 def part_times(name: str, batch_sizes: Sequence[int]) -> "tuple[PartTimes, ...]":
     """Return how long every part of a model takes here and now; not cached."""
     from core.deploy.benchmark import time_parts
 
-    runner = model(name)
-    shipped = samples(runner.card.dataset)
-    size = runner.card.spec.image_size
-    blank = np.zeros((1, size, size, runner.card.spec.in_channels), np.uint8)
-    images = blank if shipped is None else shipped.images
+    runner, images = model(name), _some_images(name)
     with taking_turns()():
         return tuple(time_parts(runner, images, batch_size) for batch_size in batch_sizes)

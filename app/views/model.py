@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import resources, state, text
 from app.charts.network import Part, blueprint
+from app.components.elsewhere import elsewhere
 from app.components.errors import sentences
 from app.components.html import TOTAL, Column, Row, box, facts, heading, section, table
 from app.components.model_choice import (
@@ -83,6 +84,7 @@ def _model() -> None:
         + blueprint(_parts(card, stages), _input_shape(card), f"{len(card.classes)} classes")
     )
     _costs(view.model, card, stages)
+    elsewhere(view, card)
     known, again = st.columns([2.2, 1], gap="large")
     with known:
         _known(card)

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.deploy.bundle import NEXT
 from core.deploy.bundle import Model as ExportableModel
-from core.deploy.runtimes import Run, Runtime, opened
+from core.deploy.runtimes import Run, Runtime, opened, opened_stages
 from core.exits.inference import Prediction
 from core.exits.policy import Policy
 from core.networks.network import ExitNetwork
@@ -245,6 +246,63 @@ def measure_speedups(
                 for (runtime, precision), first, second in pairs
             ]
     return found
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Median wall time per image of a network's stages in one runtime.
+
+    Attributes:
+        runtime: its title.
+        precision: it computed in.
+        stages: (E,) seconds of each stage with its head.
+    """
+
+    runtime: str
+    precision: str
+    stages: tuple[float, ...]
+
+
+@torch.inference_mode()
+def time_stages(
+    model: ExportableModel,
+    images: NDArray[np.uint8],
+    batch_size: int,
+    chosen: Sequence[tuple[Runtime, str]],
+    threads: int,
+    repeats: int = 15,
+    clock: Clock = time.perf_counter,
+) -> list[StageTimes]:
+    """Time every stage with its head by itself, in several runtimes, in turns.
+
+    Args:
+        model: on the CPU.
+        images: uint8 (N, H, W, C); evenly spaced ones are run, repeated if too few.
+        batch_size: at least 1.
+        chosen: runtimes and precisions, see `core.deploy.runtimes.installed`.
+        threads: number of CPU threads of the runtimes other than torch, which has its own.
+        repeats: number of runs that each median is taken of.
+        clock: tells the time.
+
+    Raises:
+        UserError: a model that cannot be exported.
+    """
+    every = Policy("max_probability", (1.0,) * (model.network.num_exits - 1))
+    features: NDArray[Any] = evenly_spaced(images, batch_size)
+    runs: list[Callable[[], object]] = []
+    with opened_stages(model, every, chosen, images, threads) as by_runtime:
+        for stages in zip(*by_runtime, strict=True):
+            runs += [partial(stage, features) for stage in stages]
+            features = stages[0](features).get(NEXT, features)
+        seconds = median_seconds_of_each(runs, repeats, clock)
+    return [
+        StageTimes(
+            runtime.title,
+            precision,
+            tuple(each / batch_size for each in seconds[place :: len(chosen)]),
+        )
+        for place, (runtime, precision) in enumerate(chosen)
+    ]
 
 
 def evenly_spaced(images: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:

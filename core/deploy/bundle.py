@@ -104,6 +104,10 @@ class BundleStage(nn.Module):
         self.network, self.stages = network, stages
         self.normalisation, self.early = normalisation, early
 
+    def names(self, count: int) -> list[str]:
+        """Return the names of so many outputs."""
+        return [NEXT, LOGITS, CONFIDENCE][:count] if self.early else [LOGITS]
+
     def forward(self, features: Tensor) -> tuple[Tensor, ...]:
         """Run the stages and the head of the last of them."""
         if self.normalisation is not None:
@@ -264,7 +268,7 @@ def write_stages(model: Model, policy: Policy, folder: Path) -> list[dict[str, A
     for stage, index in stages_of(model, policy):
         outputs = stage(features)
         read = FEATURES if entries else IMAGES
-        names = [NEXT, LOGITS, CONFIDENCE][: len(outputs)] if stage.early else [LOGITS]
+        names = stage.names(len(outputs))
         file = f"stage-{len(entries) + 1}.onnx"
         write_onnx(stage, {read: features}, folder / file, names)
         entries.append(

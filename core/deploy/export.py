@@ -1,7 +1,9 @@
 """Export: a bundle with everything that goes into it, and a report of what was measured."""
 
+import io
 import platform
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,21 @@ def export(
             write_repository(partial, partial / TRITON)
         write_manifest(partial, manifest)
         return manifest | {"report": report}
+
+
+def export_zip(model: Model, policy: Policy, name: str, images: NDArray[np.uint8]) -> bytes:
+    """Return a bundle, without further parts, as a ZIP archive of the folder ``name``.
+
+    Raises:
+        UserError: as `export`.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        export(model, policy, Path(temporary, name), images)
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(Path(temporary, name).iterdir()):
+                archive.write(path, f"{name}/{path.name}")
+        return content.getvalue()
 
 
 def time_ways(

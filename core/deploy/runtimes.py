@@ -1,5 +1,6 @@
 """Runtimes: what runs a model with a policy, torch or a bundle's stages by another library."""
 
+import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from core.deploy import router
-from core.deploy.bundle import Model, check_exportable, write_bundle
-from core.deploy.onnx_file import require
+from core.deploy.bundle import BundleStage, Model, check_exportable, stages_of, write_bundle
+from core.deploy.onnx_file import EXTRA, require
 from core.exits.policy import Policy
 from core.foundation.errors import UserError, nearest
 from core.foundation.registry import Registry
@@ -108,6 +110,17 @@ def configurations(runtimes: Sequence[str], precisions: Sequence[str]) -> list[t
     return chosen
 
 
+def installed() -> list[tuple[Runtime, str]]:
+    """Return every runtime on this machine with each precision that it runs single stages in."""
+    found = []
+    for runtime in RUNTIMES.values():
+        packages = [*EXTRA["onnx"], *EXTRA[runtime.extra]] if runtime.extra else []
+        if all(importlib.util.find_spec(package) for package in packages):
+            precisions = runtime.precisions if runtime.stage else ("float32",)
+            found += [(runtime, precision) for precision in precisions]
+    return found
+
+
 @contextmanager
 def opened(
     model: Model,
@@ -128,33 +141,69 @@ def opened(
     Raises:
         UserError: a model that cannot be exported.
     """
+
+    def run(runtime: Runtime, precision: str) -> Run:
+        if runtime.stage is None:
+            fast = model.optimised(precision)
+            return lambda images, batch_size: fast.predict(images, policy, batch_size)
+        stages = _open_stages(runtime, precision, folder, manifest, threads)
+        return router.Router(manifest, stages).predict
+
+    with _bundle(model, policy, chosen, images) as (folder, manifest):
+        yield [run(*one) for one in chosen]
+
+
+@contextmanager
+def opened_stages(
+    model: Model,
+    policy: Policy,
+    chosen: Sequence[tuple[Runtime, str]],
+    images: Images,
+    threads: int,
+) -> Iterator[list[list[router.Stage]]]:
+    """Yield per configuration the stages that end at the exits of the policy; as `opened`."""
+    with _bundle(model, policy, chosen, images) as (folder, manifest):
+        yield [
+            _torch_stages(model, policy)
+            if runtime.stage is None
+            else _open_stages(runtime, precision, folder, manifest, threads)
+            for runtime, precision in chosen
+        ]
+
+
+@contextmanager
+def _bundle(
+    model: Model, policy: Policy, chosen: Sequence[tuple[Runtime, str]], images: Images
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield a bundle's folder and manifest, empty where torch is the only runtime."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        manifest: dict[str, Any] | None = None
+        manifest: dict[str, Any] = {}
         if any(runtime.stage for runtime, _ in chosen):
             check_exportable(model, policy)
-            manifest = write_bundle(model, policy, folder, images)
-        runs: list[Run] = []
-        for runtime, precision in chosen:
-            if runtime.stage is None:
-                runs.append(_torch_run(model.optimised(precision), policy))
-            else:
-                assert manifest is not None
-                stages = open_stages(runtime, precision, folder, manifest, threads)
-                runs.append(router.Router(manifest, stages).predict)
-        yield runs
+            manifest = write_bundle(model, policy, Path(temporary), images)
+        yield Path(temporary), manifest
 
 
-def _torch_run(model: Model, policy: Policy) -> Run:
-    return lambda images, batch_size: model.predict(images, policy, batch_size)
-
-
-def open_stages(
+def _open_stages(
     runtime: Runtime, precision: str, folder: Path, manifest: dict[str, Any], threads: int
 ) -> list[router.Stage]:
-    """Return the stages of a bundle, run by a runtime other than torch."""
     assert runtime.stage is not None
     return [
         runtime.stage(folder / facts["file"], facts, precision, threads)
         for facts in manifest["stages"]
     ]
+
+
+def _torch_stages(model: Model, policy: Policy) -> list[router.Stage]:
+    def opened_stage(stage: BundleStage) -> router.Stage:
+        @torch.inference_mode()
+        def run(features: NDArray[Any]) -> dict[str, NDArray[Any]]:
+            outputs = stage(torch.from_numpy(features))
+            return {
+                name: output.numpy()
+                for name, output in zip(stage.names(len(outputs)), outputs, strict=True)
+            }
+
+        return run
+
+    return [opened_stage(stage) for stage, _ in stages_of(model, policy)]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from core.deploy.onnx_file import EXTRA
 from core.foundation.places import PRETRAINED
 from core.hub.registry import card_of, shipped_models
 from tests.app.pages import button, errors, html, opened_page, percent
@@ -39,6 +40,28 @@ def test_parts_are_measured_when_asked() -> None:
     assert html(app).count("µs") + html(app).count("\N{NO-BREAK SPACE}ms") >= 2 * (2 * 3 + 1)
     app.selectbox(key="model").set_value("resnet8-mnist").run()
     assert "µs" not in html(app)  # those were another model's
+
+
+def test_the_bundle_is_made_and_its_stages_are_timed_in_every_runtime() -> None:
+    app = opened_page("model", f"model={MODEL}")
+    assert not app.get("download_button") or "bundle" not in str(app.get("download_button"))
+    button(app, "Make the bundle").click().run()
+    assert errors(app) == []
+    assert any(one.proto.label == "Download the bundle" for one in app.get("download_button"))
+    button(app, "Time the stages by runtime").click().run()
+    assert errors(app) == []
+    for runtime in ("PyTorch, float32", "ONNX Runtime, float32", "OpenVINO, bfloat16"):
+        assert runtime in html(app)
+    app.selectbox(key="model").set_value("resnet8-mnist").run()
+    assert "ONNX Runtime, float32" not in html(app)  # those were another model's
+    assert button(app, "Make the bundle")
+
+
+def test_without_onnx_the_page_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXTRA, "onnx", ("no_such_package",))
+    app = opened_page("model", f"model={MODEL}&criterion=margin")
+    button(app, "Make the bundle").click().run()
+    assert "pip install no_such_package" in errors(app)[0]
 
 
 def test_a_damaged_model_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

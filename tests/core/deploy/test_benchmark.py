@@ -14,9 +14,10 @@ from core.deploy.benchmark import (
     median_seconds_of_each,
     time_models,
     time_parts,
+    time_stages,
 )
 from core.deploy.onnx_file import EXTRA
-from core.deploy.runtimes import configurations, opened
+from core.deploy.runtimes import configurations, installed, opened
 from core.exits.policy import Policy
 from core.foundation.errors import UserError
 from core.hub.model import load
@@ -150,6 +151,16 @@ def test_other_runtimes_answer_as_torch_does(name: str) -> None:
     assert len(set(expected.exits)) == 3
     np.testing.assert_array_equal(got.labels, expected.labels)
     np.testing.assert_array_equal(got.exits, expected.exits)
+
+
+def test_every_stage_is_timed_in_every_runtime() -> None:
+    found = time_stages(load("eenet8-mnist"), IMAGES, 2, installed(), threads=1, repeats=1)
+    names = [(one.runtime, one.precision) for one in found]
+    assert names == [
+        *(("PyTorch", "float32"), ("ONNX Runtime", "float32")),
+        *(("OpenVINO", "float32"), ("OpenVINO", "bfloat16")),
+    ]
+    assert all(len(one.stages) == 3 and min(one.stages) > 0 for one in found)
 
 
 def test_runtimes_and_precisions_that_are_not_there_are_refused(
