@@ -639,10 +639,9 @@ def cut_points(backbone: str, num_classes: int, image_size: int) -> "tuple[CutPo
 @_of_model()
 def stages_of(name: str) -> "tuple[StageOutline, ...]":
     """Return the blocks and shapes of a model's stages."""
-    from core.networks.build import build_hollow
     from core.networks.outline import outline
 
-    return outline(build_hollow(card_of(name).spec))
+    return outline(model(name).network)
 
 
 @_of_model("Training every part for a few batches …")

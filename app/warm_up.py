@@ -3,16 +3,18 @@
 import gc
 import logging
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 
 from app import resources
+from app.charts import plotly
 from app.views import PAGES
 from core.data.samples import sample_names
 from core.foundation.errors import UserError
 from core.foundation.plugins import load_plugins
 from core.hub.card import Card
-from core.hub.methods import own_criterion
 
 _HEAVY = (
     "core.analysis.saliency",
@@ -20,41 +22,36 @@ _HEAVY = (
     "core.hub.model",
     "core.networks.build",
     "core.networks.outline",
+    "scipy.special",
 )
 """Modules that pages import when they need them: two visitors at once could find one half made."""
 _log = logging.getLogger(__name__)
 
 
 def load_for_the_first() -> None:
-    """Import what pages need, and load what the front page shows. Mistakes are left to the page."""
+    """Import what pages need, and load what they show of each model as it is opened.
+
+    Mistakes are left to the page of whoever chooses the model.
+    """
     for page in PAGES:
         import_module(f"app.views.{page}")
     for module in _HEAVY:
         import_module(module)
     with suppress(UserError):
         load_plugins()
-        names = resources.model_names()
-        if names:
-            resources.tables(names[0])
-            card = resources.card_of(names[0])
-            images = resources.examples(card)
-            if images is not None:
-                resources.table_of(names[0], images.images[:1])
+    for dataset in sample_names():
+        resources.samples(dataset)
+    plotly.import_parts()
+    _for_each_model(_load_pages)
 
 
 def load_for_all() -> None:
-    """Begin to load what the other pages show, of all models; it goes on in the background."""
+    """Begin to load what a click shows; it goes on in the background, and steps back for others."""
     threading.Thread(target=_load_for_all, daemon=True).start()
 
 
 def _load_for_all() -> None:
-    for name in resources.model_names():
-        try:
-            _load(name, resources.card_of(name))
-        except UserError as error:  # shown to whoever chooses the model
-            _log.warning("%s", error)
-    for dataset in sample_names():
-        resources.samples(dataset)
+    _for_each_model(_load_clicks, pause=4.0)
     # What start-up made lives as long as the server: collections need not walk over it. How often
     # Python collects hangs on how much the last collection left, so one follows.
     gc.collect()
@@ -62,14 +59,32 @@ def _load_for_all() -> None:
     gc.collect()
 
 
-def _load(name: str, card: Card) -> None:
-    resources.stages_of(name)
+def _for_each_model(load: Callable[[str, Card], None], pause: float = 0.0) -> None:
+    """Load something of every model; after each, pause for so many times what it took."""
+    for name in resources.model_names():
+        start = time.monotonic()
+        try:
+            load(name, resources.card_of(name))
+        except UserError as error:
+            _log.warning("%s", error)
+        time.sleep(pause * (time.monotonic() - start))
+
+
+def _load_pages(name: str, card: Card) -> None:
     tables = resources.tables(name)
-    if card.num_exits == 1 or "calibration" not in tables:
+    if card.num_exits == 1 or not tables:
         return
-    criterion = own_criterion(card.method, card.criteria)
-    for one in dict.fromkeys([card.default_policy.criterion, criterion]):
-        resources.front_on(name, one, None, resources.shown_split(name))
-    if "test" in tables:
+    policy, split = card.default_policy, resources.shown_split(name)
+    for one in tables:
+        resources.report_on(name, one, policy)
+    if "calibration" in tables:
+        resources.front_on(name, policy.criterion, policy.temperatures, split)
+    images = resources.examples(card)
+    if images is not None:
+        resources.table_of(name, images.images[:1])
+
+
+def _load_clicks(name: str, card: Card) -> None:
+    resources.stages_of(name)
+    if card.num_exits > 1 and {"calibration", "test"} <= resources.tables(name).keys():
         resources.leaderboard_entry(name)
-    resources.model(name)

@@ -132,3 +132,14 @@ def show(figure: go.Figure, key: str, alt: str) -> None:
         alt: what it shows, for who cannot see it.
     """
     st.plotly_chart(figure, key=key, config={"displayModeBar": False}, alt=alt)
+
+
+def import_parts() -> None:
+    """Have Plotly import the parts that figures are made of, which it does at their first use."""
+    figure = go.Figure()
+    line(figure, 0, "", [0], [0], "", marker={"size": 1})
+    figure.add_bar(x=[0], y=[0], marker=hatched(BLUE, "/"))
+    figure.add_heatmap(z=[[0]], textfont={"size": 1})
+    figure.add_histogram(x=[0])
+    figure.add_vline(0, line={"width": 1})
+    styled(figure, 100, x={"title": ""}, y={"title": ""}).to_json()

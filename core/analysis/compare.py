@@ -205,10 +205,10 @@ def sign_test(better: int, worse: int) -> float:
     samples on which only one is right is a toss of a fair coin. The p-value is the probability of
     a split at least as uneven; 1 without such samples.
     """
-    from scipy.stats import binomtest  # takes a second to import
+    from scipy.special import bdtr  # takes a quarter of a second to import
 
     tosses = better + worse
-    return float(binomtest(better, tosses).pvalue) if tosses else 1.0
+    return min(1.0, 2 * float(bdtr(min(better, worse), tosses, 0.5))) if tosses else 1.0
 
 
 Costs = TypeVar("Costs", float, CostArray)
