@@ -639,9 +639,13 @@ def cut_points(backbone: str, num_classes: int, image_size: int) -> "tuple[CutPo
 @_of_model()
 def stages_of(name: str) -> "tuple[StageOutline, ...]":
     """Return the blocks and shapes of a model's stages."""
+    from core.networks.build import build_hollow
     from core.networks.outline import outline
 
-    return outline(model(name).network)
+    try:
+        return outline(model(name).network)
+    except UserError:  # damaged weights; to make the network anew takes longer
+        return outline(build_hollow(card_of(name).spec))
 
 
 @_of_model("Training every part for a few batches …")

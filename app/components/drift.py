@@ -48,7 +48,7 @@ DRIFT = Settings("drift", Drift)
 
 def drift_section(a: Configuration) -> None:
     """Show what corrupted images do to a configuration with early exits."""
-    if a.card.num_exits == 1:
+    if a.card.num_exits == 1 or not resources.tables(a.view.model):
         return
     whose = f"{a.letter}’s policy" if a.letter else "This policy"
     st.html(
