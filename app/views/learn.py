@@ -9,7 +9,8 @@ import streamlit as st
 from app import resources, state, text
 from app.charts import exits, plotly
 from app.components.errors import sentences
-from app.components.html import Reading, heading, readings, section
+from app.components.html import Column, Reading, Row, heading, readings, section
+from app.components.html import table as html_table
 from app.components.model_choice import choices, split_note
 from app.components.saliency import exit_maps, show_maps, show_top_classes
 from app.components.threshold_charts import curve, histograms, live_split, report_readings, sure
@@ -18,6 +19,7 @@ from app.state import Settings, parameter, whole
 from core.exits.criteria import CRITERIA
 from core.exits.report import Report
 from core.hub.card import Card
+from core.tuning.guarantee import DELTA
 from core.tuning.naive import broken
 
 SIZES = (200, 500, 1000)
@@ -239,6 +241,38 @@ def _guarantee(card: Card, view: state.View) -> None:
             "risks",
             "True risk of naive and of proven thresholds over many calibration sets",
         )
+    with sentences():
+        _of_those_who_leave(card, view, criterion, allowed)
+
+
+def _of_those_who_leave(card: Card, view: state.View, criterion: str, allowed: float) -> None:
+    proven = resources.selective(view.model, criterion, None, allowed, DELTA)
+    found = resources.report_on(view.model, resources.shown_split(view.model), proven.policy)
+    limit = text.percent(allowed)
+    st.html(
+        section(
+            "Another guarantee: errors of those that leave",
+            f"At every early exit, at most {limit} of the images that leave there are answered "
+            f"wrongly, with a probability of {text.percent(1 - DELTA, 0)}. Below: what the proven "
+            "thresholds do on new images.",
+        )
+    )
+    if not proven.leaves_early:
+        st.caption(f"No early exit is that reliable here: allow more than {limit}.")
+        return
+    columns = [Column("Exit"), Column("Leave here"), Column("Wrong, of those"), Column("Allowed")]
+    rows = [
+        Row(
+            [
+                name,
+                text.percent(found.exit_share[index]),
+                text.percent(1 - found.accuracy_of_left[index], 2),
+                limit,
+            ]
+        )
+        for index, name in enumerate(text.exit_names(card.num_exits)[:-1])
+    ]
+    st.html(html_table(columns, rows))
 
 
 STEPS = (

@@ -1,6 +1,9 @@
 import pytest
 
-from core.hub.registry import card_of, shipped_models
+from app import text
+from core.exits.report import evaluate
+from core.hub.registry import card_of, shipped_models, shipped_table
+from core.tuning.selective import control_selective
 from tests.app.pages import errors, html, link, opened_page, reading
 
 MODEL = "eenet8-mnist"
@@ -68,3 +71,15 @@ def test_a_plain_network_teaches_nothing() -> None:
     app = opened_page("learn", "model=resnet8-mnist")
     assert errors(app) == []
     assert "no early exits" in app.info[0].value
+
+
+def test_the_last_step_shows_the_errors_of_those_that_leave() -> None:
+    app = opened_page("learn", "model=eenet8-mnist&step=5")
+    assert errors(app) == []
+    shown = html(app).split("errors of those that leave", 1)[1]
+    proven = control_selective(shipped_table("eenet8-mnist", "calibration"), "confidence", 0.01)
+    report = evaluate(shipped_table("eenet8-mnist", "test"), proven.policy)
+    assert proven.leaves_early
+    for share, accuracy in zip(report.exit_share[:-1], report.accuracy_of_left, strict=False):
+        assert text.percent(share) in shown
+        assert text.percent(1 - accuracy, 2) in shown
