@@ -208,7 +208,8 @@ class Optimist:
 
 def _joined(tables: Sequence[ExitTable]) -> ExitTable:
     first = tables[0]
-    arrays = ("probabilities", "confidence", "labels", "ids", "entropy", "top_classes")
+    rows = ("probabilities", "log_probabilities", "confidence", "entropy", "top_classes")
+    arrays = (*rows, "labels", "ids")
     return replace(
         first,
         **{
