@@ -189,6 +189,8 @@ def onnx_stage(path: Path, facts: dict[str, Any], threads: int) -> Stage:
         ) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Idle threads of one stage must not keep the cores from the next.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     (read,) = session.get_inputs()
     found = {one.name: one.shape[1:] for one in (read, *session.get_outputs())}
