@@ -142,4 +142,5 @@ def import_parts() -> None:
     figure.add_heatmap(z=[[0]], textfont={"size": 1})
     figure.add_histogram(x=[0])
     figure.add_vline(0, line={"width": 1})
-    styled(figure, 100, x={"title": ""}, y={"title": ""}).to_json()
+    figure.layout = {"xaxis": {"title": ""}, "yaxis": {"title": ""}, "legend": LEGEND}
+    figure.to_json()
