@@ -18,7 +18,7 @@ import streamlit as st
 from cachetools import LRUCache, cached
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from core.exits.table import ExitTable
+from core.exits.routing import Routing
 
 BUDGET = 384 * 2**20
 """Bytes; the results that were not used for longest are dropped first."""
@@ -108,7 +108,7 @@ def _hashable(argument: Any) -> Any:
 def size_of(value: Any) -> int:
     """Return about how many bytes a value takes: arrays, networks, and what is made of them.
 
-    Tables that a value only refers to are results themselves, and count there.
+    The table that a routing refers to is a result itself, and counts there.
     """
     if isinstance(value, np.ndarray):
         return value.nbytes
@@ -119,5 +119,6 @@ def size_of(value: Any) -> int:
     if hasattr(value, "state_dict"):
         return sum(tensor.nbytes for tensor in value.state_dict().values())
     if is_dataclass(value):
-        return sum(size_of(one) for one in vars(value).values() if not isinstance(one, ExitTable))
+        skipped = "table" if isinstance(value, Routing) else ""
+        return sum(size_of(one) for name, one in vars(value).items() if name != skipped)
     return sys.getsizeof(value)

@@ -48,7 +48,7 @@ class WallTimes:
             policy: with early exits.
         """
         with self._lock:
-            if key not in self._jobs or self._jobs[key].stage == "failed":
+            if key not in self._jobs:  # what failed once would fail again at every look
                 self._jobs[key] = Job(
                     lambda _: self._measured(load(), pixels, policy), "It could not be measured."
                 )

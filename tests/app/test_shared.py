@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from app.shared import SharedResults, size_of
+from core.analysis.drift import Drifted
 from core.exits.policy import Policy
 from core.exits.routing import route
 from core.hub.model import load
@@ -108,3 +109,9 @@ def test_tables_count_where_they_are_kept_and_not_again_in_what_refers_to_them()
     table = random_table(50, exits=3, classes=10)
     routing = route(table, Policy.never("margin", 3))
     assert size_of(routing) < table.probabilities.nbytes
+
+
+def test_tables_that_belong_to_a_result_count() -> None:
+    table = random_table(50, exits=3, classes=10)
+    found = Drifted(table, None)
+    assert size_of(found) >= table.probabilities.nbytes

@@ -1,0 +1,34 @@
+"""Wall times are measured once; what cannot be measured is not tried at every look."""
+
+import numpy as np
+
+from app.turns import Turns
+from app.wall_times import WallTimes
+from core.exits.policy import Policy
+from core.hub.model import Model, load
+
+PIXELS = np.zeros((28, 28, 1), np.uint8)
+
+
+def test_a_time_is_measured_once_for_a_key() -> None:
+    times, model = WallTimes(Turns(1)), load("eenet8-mnist")
+    first = times.of("key", lambda: model, PIXELS, model.card.default_policy)
+    assert first.wait(60)
+    assert first.result is not None
+    assert min(first.result) > 0
+    assert times.of("key", lambda: model, PIXELS, model.card.default_policy) is first
+    assert times.of("other", lambda: model, PIXELS, model.card.default_policy) is not first
+
+
+def test_a_failure_stays_one() -> None:
+    times, tries = WallTimes(Turns(1)), []
+
+    def damaged() -> Model:
+        tries.append("load")
+        raise OSError
+
+    for _ in range(3):
+        job = times.of("key", damaged, PIXELS, Policy.never("margin", 3))
+        assert job.wait(60)
+        assert job.stage == "failed"
+    assert tries == ["load"]
