@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.session import own_model_folder, own_model_names, own_pictures
+from app.session import own_model, own_model_names, own_pictures
 from app.shared import SharedResults
 from app.turns import Turns
 from app.wall_times import WallTimes
@@ -36,7 +36,7 @@ from core.hub.drift import corrupted_tables, load_drift, undrifted
 from core.hub.leaderboard import Entry
 from core.hub.leaderboard import leaderboard_entry as entry_of
 from core.hub.methods import own_criterion
-from core.hub.registry import DRIFT, Catalogue, FoundModel, as_zip, find_model, tables_of
+from core.hub.registry import DRIFT, Catalogue, FoundModel, as_zip, tables_of
 from core.hub.registry import front_of as search_front
 from core.tuning.calibration import (
     ProbabilityQuality,
@@ -110,8 +110,7 @@ def model_names() -> list[str]:
 
 def found(name: str) -> FoundModel:
     """Return a model's folder and card: this session's own models come before the shared ones."""
-    own = own_model_folder(name)
-    return _catalogue().model(name) if own is None else find_model(own)
+    return own_model(name) or _catalogue().model(name)
 
 
 def folder_of(name: str) -> Path:

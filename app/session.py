@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import streamlit as st
 
 from app.shared import in_a_session
-from core.hub.registry import CARD, models_in
+from core.hub.registry import CARD, FoundModel, find_model, models_in
 
 if TYPE_CHECKING:
     from core.data.prepared import ImageSet
@@ -37,6 +37,8 @@ class OwnModels:
         self.folder = Path(tempfile.mkdtemp(prefix="early-exit-explorer-"))
         self.training: TrainingJob | None = None
         self.trained = 0
+        self.found: dict[str, FoundModel] = {}
+        """The models as they were at the last look."""
         self.pictures: dict[str, ImageSet] = {}
         """Test pictures of the last models that were trained on a visitor's own."""
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
@@ -75,3 +77,13 @@ def own_model_folder(name: str) -> Path | None:
         return None
     folder = own_models().folder / name
     return folder if (folder / CARD).is_file() else None
+
+
+def own_model(name: str) -> FoundModel | None:
+    """Return a model that was trained in this session, its card read once; else None."""
+    folder = own_model_folder(name)
+    if folder is None:
+        return None
+    known = own_models().found
+    known[name] = find_model(folder, known.get(name))
+    return known[name]
