@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.session import own_model, own_model_names, own_pictures
+from app.saliency_maps import SaliencyMaps
+from app.session import latest, own_model, own_model_names, own_pictures
 from app.shared import SharedResults
 from app.turns import Turns
 from app.wall_times import WallTimes
@@ -576,14 +577,37 @@ def table_of(name: str, images: NDArray[np.uint8]) -> ExitTable:
         return runner.table(images)
 
 
-@_of_model()
-def saliency_map(
-    name: str, pixels: NDArray[np.uint8], exit_index: int, target: int, method: str
+def saliency_maps(
+    name: str, pixels: NDArray[np.uint8], targets: Sequence[int], method: str
+) -> SaliencyMaps:
+    """Return what a session's visitor looks at: at every exit, how much each pixel spoke.
+
+    Args:
+        name: of the model.
+        pixels: (H, W, C).
+        targets: (E,) the class that the map of each exit speaks for.
+        method: of saliency.
+    """
+    here = found(name)
+    classes = tuple(targets)
+    compute = partial(_saliency_map, here.folder, here.version, pixels, classes, method)
+    key = (here.version, pixels.tobytes(), classes, method)
+    return latest("saliency-maps", key, lambda: SaliencyMaps(compute, len(classes)))
+
+
+@_shared()
+def _saliency_map(
+    folder: Path,
+    version: str,
+    pixels: NDArray[np.uint8],
+    targets: tuple[int, ...],
+    method: str,
+    exit_index: int,
 ) -> NDArray[np.float32]:
-    """Return how much each pixel spoke for class ``target`` at an exit: (H, W) in [0, 1]."""
+    """Return how much each pixel spoke for the target at an exit: (H, W) in [0, 1]."""
     from core.analysis.saliency import SALIENCY
 
-    network = model(name)
+    network, target = _loaded(folder, version), targets[exit_index]
     with taking_turns()():
         image = network.normalised(pixels[None])
         return SALIENCY[method].function(network.network, image, exit_index, target)

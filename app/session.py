@@ -6,7 +6,7 @@ import tempfile
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
@@ -27,6 +27,14 @@ def kept(key: str, make: Callable[[], T]) -> T:
     if key not in st.session_state:
         st.session_state[key] = make()
     found: T = st.session_state[key]
+    return found
+
+
+def latest(name: str, key: Any, make: Callable[[], T]) -> T:
+    """Return what the session keeps under a name, made anew where the key is another."""
+    if st.session_state.get(name, (None,))[0] != key:
+        st.session_state[name] = (key, make())
+    found: T = st.session_state[name][1]
     return found
 
 

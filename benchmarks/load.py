@@ -65,7 +65,7 @@ async def burst(address: str, sessions: int) -> list[Visit]:
             try:
                 return await visitor.perform(act)
             except LOSSES as error:
-                return Visit(act.kind, act.page, math.inf, (repr(error),))
+                return Visit(act.kind, act.page, math.inf, math.inf, (repr(error),))
 
         return list(await asyncio.gather(*map(come, visitors, acts)))
 
@@ -143,13 +143,16 @@ def report(visits: Sequence[Visit], title: str) -> None:
     table = Table("", "visits", "p50", "p95", "slowest", "lost", "wrong", title=title)
     for column in table.columns[1:]:
         column.justify = "right"
+    last_map = "saliency, last map"
     groups = {"all": list(visits)}
     for visit in sorted(visits, key=lambda one: (one.kind, one.page)):
         groups.setdefault(visit.kind, []).append(visit)
+        if visit.kind == "saliency":
+            groups.setdefault(last_map, []).append(visit)
     for visit in sorted(visits, key=lambda one: one.page):
         groups.setdefault(HEADINGS[visit.page], []).append(visit)
     for name, group in groups.items():
-        seconds = sorted(visit.seconds for visit in group)
+        seconds = sorted(visit.whole if name == last_map else visit.seconds for visit in group)
         shown = (seconds[math.ceil(part * len(seconds)) - 1] for part in (0.5, 0.95, 1))
         wrong = sum(bool(visit.faults) and not visit.lost for visit in group)
         lost = sum(visit.lost for visit in group)

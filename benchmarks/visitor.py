@@ -1,8 +1,9 @@
 """One visitor of the explorer without a browser: Streamlit's websocket protocol, and a strict eye.
 
-A visit lasts from sending "run the script" to "script finished". It is lost when that takes longer
-than `PATIENCE` or the connection breaks, and wrong when the page shows an error or anything that
-this visitor did not choose.
+A visit lasts from sending "run the script" to "script finished". Slow saliency maps come after
+that, one by one; the visitor looks on until the last is there. A visit is lost when all this takes
+longer than `PATIENCE` or the connection breaks, and wrong when the page shows an error or anything
+that this visitor did not choose.
 """
 
 import asyncio
@@ -89,11 +90,20 @@ class Act:
 
 @dataclass(frozen=True)
 class Visit:
-    """What came of an act: seconds (infinite where it was lost), and what was wrong."""
+    """What came of an act.
+
+    Attributes:
+        kind: of the act.
+        page: where it happened.
+        seconds: until the page was there; infinite where it was lost.
+        whole: seconds until the last saliency map was there, too.
+        faults: what was wrong.
+    """
 
     kind: str
     page: str
     seconds: float
+    whole: float
     faults: tuple[str, ...] = ()
 
     @property
@@ -214,9 +224,9 @@ def component(messages: Sequence[ForwardMsg], field: str) -> tuple[str, dict[str
 
 
 def saliency_maps(messages: Sequence[ForwardMsg]) -> str:
-    """Return the HTML of the saliency maps, or ""."""
+    """Return the HTML of the saliency maps as they are now, or ""."""
     html = (element.body for element in elements(messages, "html"))
-    return next((body for body in html if 'class="ee-looks"' in body), "")
+    return next((body for body in reversed([*html]) if 'class="ee-looks"' in body), "")
 
 
 def _picture(html: str) -> str | None:
@@ -282,20 +292,27 @@ class Visitor:
             await self._run_script(act.page, changes)
             while not self._finished:
                 await self._receive()
-        seconds = time.perf_counter() - start
-        return Visit(act.kind, act.page, seconds, faults(self._shown, self._chosen))
+            seconds = time.perf_counter() - start
+            while not self._finished or "ee-pending" in saliency_maps(self._shown):
+                await self._look(PATIENCE)
+        whole = time.perf_counter() - start
+        return Visit(act.kind, act.page, seconds, whole, faults(self._shown, self._chosen))
 
     async def think(self, seconds: float) -> tuple[str, ...]:
         """Look at the page, which may change by itself; return what goes wrong meanwhile."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            try:
-                async with asyncio.timeout(min([left, *self._watched.values()])):
-                    await self._receive()
-            except TimeoutError:
-                for fragment in self._watched:
-                    await self._run_script(self._chosen.page, fragment=fragment)
+            await self._look(left)
         return tuple(errors(self._shown, self._chosen.visitor))
+
+    async def _look(self, seconds: float) -> None:
+        """Wait for a message, at most so long; fragments that are due run again."""
+        try:
+            async with asyncio.timeout(min([seconds, *self._watched.values()])):
+                await self._receive()
+        except TimeoutError:
+            for fragment in self._watched:
+                await self._run_script(self._chosen.page, fragment=fragment)
 
     async def _change(self, act: Act) -> list[WidgetState]:
         draw, chosen = self._draw, replace(self._chosen, page=act.page, earlier_maps="")
@@ -398,7 +415,7 @@ class Visitor:
                 self._session = message.new_session.initialize.session_id
                 self._shown.clear()
                 self._watched.clear()
-                self._started = True
+                self._started, self._finished = True, False
             case "script_finished" if not fragment_run:
                 early = message.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN
                 self._finished = self._started and not early
@@ -487,7 +504,7 @@ async def session(address: str, number: int, acts: Sequence[Act], think: float) 
                     visits[-1] = replace(visits[-1], faults=tuple(known))
                     visits.append(await visitor.perform(act))
         except LOSSES as error:
-            visits.append(Visit(act.kind, act.page, math.inf, (repr(error),)))
+            visits.append(Visit(act.kind, act.page, math.inf, math.inf, (repr(error),)))
     return visits
 
 

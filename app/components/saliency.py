@@ -1,8 +1,8 @@
 """Exit by exit, side by side: where it looked in an image, and what else it considered."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -10,31 +10,16 @@ from numpy.typing import NDArray
 
 from app import resources, text
 from app.components.pictures import data_uri, heat_map
+from app.saliency_maps import Map, SaliencyMaps
 from core.exits.table import ExitTable
 from core.hub.card import Card
 
-
-@dataclass(frozen=True)
-class ExitMap:
-    """What one exit looked at in an image.
-
-    Attributes:
-        image: URI of the picture.
-        heat_map: URI of the coloured map that lies on it.
-        answer: the class the map speaks for.
-        top: the likeliest classes with their probabilities, best first.
-        reached: whether the image got this far.
-    """
-
-    name: str
-    image: str
-    heat_map: str
-    answer: str
-    top: Sequence[tuple[str, float]]
-    reached: bool
+SOON = 0.25
+"""Seconds in which quick methods have all maps: then the page comes with them."""
+EVERY = 0.3  # seconds between two looks at maps that take longer
 
 
-def exit_maps(
+def exit_by_exit(
     card: Card,
     model: str,
     pixels: NDArray[np.uint8],
@@ -42,10 +27,10 @@ def exit_maps(
     position: int,
     method: str,
     *,
-    top: int,
     left_at: int,
-) -> list[ExitMap]:
-    """Return what every exit of a model looked at in an image.
+    strength: float,
+) -> None:
+    """Show where every exit of a model looked in an image: each map as soon as it is there.
 
     Args:
         card: of the model.
@@ -54,55 +39,77 @@ def exit_maps(
         table: with all classes, of this image and perhaps of others.
         position: of the image in it.
         method: of saliency.
-        top: how many classes are listed.
         left_at: the exit where the image leaves.
+        strength: of the maps over the image, in [0, 1].
     """
-    image = data_uri(pixels)
-    items = []
-    for index, name in enumerate(text.exit_names(card.num_exits)):
-        answer = int(table.answers[position, index])
-        probabilities = table.probabilities[position, index]
-        likeliest = (-probabilities).argsort(kind="stable")[:top]
-        relevance = resources.saliency_map(model, pixels, index, answer, method)
-        items.append(
-            ExitMap(
-                name=name,
-                image=image,
-                heat_map=data_uri(heat_map(relevance)),
-                answer=card.classes[answer],
-                top=[(card.classes[label], float(probabilities[label])) for label in likeliest],
-                reached=index <= left_at,
-            )
-        )
-    return items
+    answers = table.answers[position].tolist()
+    maps = resources.saliency_maps(model, pixels, answers, method)
+    maps.job.wait(SOON)
+    classes = [card.classes[answer] for answer in answers]
+    if maps.job.running:
+        st.fragment(_grow, run_every=EVERY)(maps, pixels, classes, left_at, strength)
+    else:
+        _show(maps, pixels, classes, left_at, strength)
 
 
-def show_maps(items: Sequence[ExitMap], strength: float) -> None:
-    """Show where every exit looked; ``strength`` in [0, 1] of the maps."""
+def _grow(maps: SaliencyMaps, *shown: Any) -> None:
+    if not maps.job.running:
+        st.rerun()
+    _show(maps, *shown)
+
+
+def _show(
+    maps: SaliencyMaps,
+    pixels: NDArray[np.uint8],
+    classes: Sequence[str],
+    left_at: int,
+    strength: float,
+) -> None:
+    if maps.job.mistake:
+        st.error(maps.job.mistake, icon=":material/error:")
+    names = text.exit_names(len(classes))
+    image = f'<img src="{data_uri(pixels)}" alt="">'
+    found = dict(maps.found)  # the job goes on
     figures = "".join(
-        f'<figure class="{"" if item.reached else "ee-unreached"}"><div class="ee-picture">'
-        f'<img src="{item.image}" alt="">'
-        f'<img class="ee-veil" src="{item.heat_map}" alt="Where {item.name} looked to answer '
-        f'{escape(item.answer)}: brighter parts spoke for it more."></div>'
-        f"<figcaption><b>{item.name}</b> for “{escape(item.answer)}”</figcaption></figure>"
-        for item in items
+        f'<figure class="{_reached(index, left_at)}"><div class="ee-picture">{image}'
+        f"{_veil(found.get(index), name, answer, maps.job.running)}</div>"
+        f"<figcaption><b>{name}</b> for “{escape(answer)}”</figcaption></figure>"
+        for index, (name, answer) in enumerate(zip(names, classes, strict=True))
     )
-    style = f"--exits:{len(items)};--strength:{strength}"
+    style = f"--exits:{len(classes)};--strength:{strength}"
     st.html(f'<div class="ee-looks" style="{style}">{figures}</div>')
 
 
-def show_top_classes(items: Sequence[ExitMap]) -> None:
-    """Show the likeliest classes of every exit."""
-    columns = "".join(map(_column, items))
-    st.html(f'<div class="ee-tops" style="--exits:{len(items)}">{columns}</div>')
-
-
-def _column(item: ExitMap) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td><div class="ee-bar">'
-        f'<div style="width:{probability:.3%}"></div></div></td>'
-        f"<td>{text.percent(probability)}</td></tr>"
-        for name, probability in item.top
+def _veil(relevance: Map | None, name: str, answer: str, running: bool) -> str:
+    """Return what lies on the picture: the map, or a word that it is not there yet."""
+    if relevance is None:
+        return '<span class="ee-pending">being computed …</span>' if running else ""
+    return (
+        f'<img class="ee-veil" src="{data_uri(heat_map(relevance))}" alt="Where {name} looked to '
+        f'answer {escape(answer)}: brighter parts spoke for it more.">'
     )
-    unreached = "" if item.reached else " ee-unreached"
-    return f'<table class="ee-top{unreached}"><caption>{item.name}</caption>{rows}</table>'
+
+
+def _reached(index: int, left_at: int) -> str:
+    return "" if index <= left_at else "ee-unreached"
+
+
+def show_top_classes(
+    card: Card, table: ExitTable, position: int, *, top: int, left_at: int
+) -> None:
+    """Show the likeliest classes of every exit, best first; the other arguments as above."""
+    columns = []
+    for index, name in enumerate(text.exit_names(card.num_exits)):
+        probabilities = table.probabilities[position, index]
+        likeliest = (-probabilities).argsort(kind="stable")[:top]
+        rows = "".join(
+            f'<tr><th scope="row">{escape(card.classes[label])}</th><td><div class="ee-bar">'
+            f'<div style="width:{probabilities[label]:.3%}"></div></div></td>'
+            f"<td>{text.percent(float(probabilities[label]))}</td></tr>"
+            for label in likeliest
+        )
+        columns.append(
+            f'<table class="ee-top {_reached(index, left_at)}"><caption>{name}</caption>'
+            f"{rows}</table>"
+        )
+    st.html(f'<div class="ee-tops" style="--exits:{card.num_exits}">{"".join(columns)}</div>')

@@ -12,7 +12,7 @@ from app.components.errors import sentences
 from app.components.html import Column, Reading, Row, heading, readings, section
 from app.components.html import table as html_table
 from app.components.model_choice import choices, split_note
-from app.components.saliency import exit_maps, show_maps, show_top_classes
+from app.components.saliency import exit_by_exit, show_top_classes
 from app.components.threshold_charts import curve, histograms, live_split, report_readings, sure
 from app.components.widgets import bound
 from app.state import Settings, parameter, whole
@@ -128,23 +128,21 @@ def _what(card: Card, view: state.View) -> None:
             number,
         )
         _walk("Show one on which they agree", "done_all", np.flatnonzero(agree).tolist(), number)
-    pixels = samples.images[number]
-    items = exit_maps(
-        card,
-        view.model,
-        pixels,
-        table,
-        number,
-        "grad_cam",
-        top=3,
-        left_at=card.num_exits,
-    )
     truth = card.classes[int(samples.labels[number])]
     st.html(
         section(f"Sample {number + 1:,}: {truth}", "What each exit saw, and what it considered.")
     )
-    show_maps(items, 0.8)
-    show_top_classes(items)
+    exit_by_exit(
+        card,
+        view.model,
+        samples.images[number],
+        table,
+        number,
+        "grad_cam",
+        left_at=card.num_exits,
+        strength=0.8,
+    )
+    show_top_classes(card, table, number, top=3, left_at=card.num_exits)
 
 
 def _walk(title: str, icon: str, among: list[int], number: int) -> None:

@@ -17,7 +17,7 @@ from app.components.live import STAGES, live, table_here
 from app.components.model_choice import choices
 from app.components.picture_choice import pictures
 from app.components.pictures import Picture, data_uri, picture_card
-from app.components.saliency import exit_maps, show_maps, show_top_classes
+from app.components.saliency import exit_by_exit, show_top_classes
 from app.components.widgets import bound, save_button
 from core.analysis.corruptions import CORRUPTIONS, corrupt
 from core.exits.criteria import CRITERIA
@@ -281,16 +281,15 @@ def _insight(card: Card, view: state.View, picture: Picture, routing: Routing) -
             help="How strongly the map covers the image.",
         )
     left_at = int(routing.exits[0])
-    items = exit_maps(
+    exit_by_exit(
         card,
         view.model,
         picture.pixels,
         routing.table,
         0,
         str(method),
-        top=TOP,
         left_at=left_at,
+        strength=strength / 100,
     )
-    show_maps(items, strength / 100)
     st.html(section("What else it considered", "The likeliest classes at each exit."))
-    show_top_classes(items)
+    show_top_classes(card, routing.table, 0, top=TOP, left_at=left_at)

@@ -1,5 +1,7 @@
 import io
+import os
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,8 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from app import resources
+from app.components import saliency
 from app.components.picture_choice import Own
 from core.analysis.corruptions import CORRUPTIONS, corrupt
 from core.analysis.saliency import SALIENCY
@@ -249,8 +253,26 @@ def test_spoiling(name: str) -> None:
 def test_every_saliency_method(name: str) -> None:
     app = opened(f"model={MODEL}")
     app.segmented_control(key="saliency").set_value(name).run()
+    while 'class="ee-pending"' in html(app):  # a browser looks again by itself
+        app.run()
     assert errors(app) == []
     assert html(app).count('class="ee-veil"') == 3
+
+
+def test_maps_that_take_long_come_exit_by_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(f"model={MODEL}&sample=321")
+    monkeypatch.setattr(saliency, "SOON", 0)
+    turns = resources.taking_turns()
+    with ExitStack() as busy:
+        for _ in range(os.cpu_count() or 2):
+            busy.enter_context(turns())
+        app.segmented_control(key="saliency").set_value("occlusion").run()
+        assert html(app).count('class="ee-pending"') == 3
+        assert 'class="ee-veil"' not in html(app)
+    monkeypatch.setattr(saliency, "SOON", 60)
+    app.run()
+    assert html(app).count('class="ee-veil"') == 3
+    assert 'class="ee-pending"' not in html(app)
 
 
 def bad_images() -> dict[str, bytes]:
