@@ -165,7 +165,9 @@ def scoring(name: str, collection: Collection) -> "Job[Scored]":
 
     scorer = model(name)
     return Job(
-        lambda on_progress: score(scorer, collection, on_progress, turn=taking_turns()),
+        lambda on_progress: score(
+            scorer, collection, on_progress, turn=taking_turns().in_background
+        ),
         "Scoring the images broke off, and the reason has been written to the log: try fewer, or "
         "other ones.",
     )
@@ -473,7 +475,7 @@ def drifting(
 
             found = corrupted_tables(
                 *(runner, reference, images, clean, corruption, severity, on_part),
-                turn=taking_turns(),
+                turn=taking_turns().in_background,
             )
             RESULTS.keep(key, found)
 
@@ -608,7 +610,7 @@ def _saliency_map(
     from core.analysis.saliency import SALIENCY
 
     network, target = _loaded(folder, version), targets[exit_index]
-    with taking_turns()():
+    with taking_turns().in_background():
         image = network.normalised(pixels[None])
         return SALIENCY[method].function(network.network, image, exit_index, target)
 

@@ -4,37 +4,56 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass
+class _Waiting:
+    in_background: bool
+    begins: threading.Event = field(default_factory=threading.Event)
 
 
 class Turns:
-    """Places for heavy work. Nobody is overtaken, so that long work in many turns holds up none."""
+    """Places for heavy work. Nobody is overtaken, so that long work in many turns holds up none.
+
+    Work in the background leaves one place, where there are several, to what a page waits for.
+    """
 
     def __init__(self, places: int) -> None:
-        self._free = places
-        self._waiting: deque[threading.Event] = deque()
+        self._free, self._free_in_background = places, max(places - 1, 1)
+        self._waiting: deque[_Waiting] = deque()
         self._lock = threading.Lock()
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
         """Wait for a place, and have it for the time of the block."""
-        self._take()
+        with self._place(_Waiting(in_background=False)):
+            yield
+
+    @contextmanager
+    def in_background(self) -> Iterator[None]:
+        """Do so for work that no page waits for."""
+        with self._place(_Waiting(in_background=True)):
+            yield
+
+    @contextmanager
+    def _place(self, mine: _Waiting) -> Iterator[None]:
+        with self._lock:
+            self._waiting.append(mine)
+            self._let_in()
+        mine.begins.wait()
         try:
             yield
         finally:
-            self._pass_on()
-
-    def _take(self) -> None:
-        with self._lock:
-            if self._free:
-                self._free -= 1
-                return
-            mine = threading.Event()
-            self._waiting.append(mine)
-        mine.wait()
-
-    def _pass_on(self) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
+            with self._lock:
                 self._free += 1
+                self._free_in_background += mine.in_background
+                self._let_in()
+
+    def _let_in(self) -> None:
+        for one in list(self._waiting):
+            if self._free and (self._free_in_background or not one.in_background):
+                self._waiting.remove(one)
+                self._free -= 1
+                self._free_in_background -= one.in_background
+                one.begins.set()

@@ -14,6 +14,9 @@ OnProgress = Callable[[float, str], None]
 """Called with the completed fraction of the work, in [0, 1], and a sentence on the current step."""
 
 Result = TypeVar("Result")
+LAST_STEP = 10
+"""Seconds that a program waits at its end for the step at which a job stops."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -61,6 +64,9 @@ class Job(Generic[Result]):
                 "now: try again in a minute or two."
             )
         self._shared: _Shared[Result] = _Shared()
+        # Native code that still runs while a program ends crashes it. Both are called then, the
+        # later one first; the thread keeps what is shared until it ends.
+        weakref.finalize(self._shared, self._shared.done.wait, LAST_STEP)
         self._finalizer = weakref.finalize(self, self._shared.stop.set)
         arguments = (work, apology, places, self._shared)
         threading.Thread(target=_run, args=arguments, daemon=True).start()

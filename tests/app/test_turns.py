@@ -6,11 +6,13 @@ from collections.abc import Callable
 from app.turns import Turns
 
 
-def started(turns: Turns, name: str, done: list[str], may_end: threading.Event) -> threading.Thread:
+def started(
+    turns: Turns, name: str, done: list[str], may_end: threading.Event, *, background: bool = False
+) -> threading.Thread:
     """A thread that waits for its turn, once it stands in line."""
 
     def work() -> None:
-        with turns():
+        with turns.in_background() if background else turns():
             done.append(name)
             may_end.wait(30)
 
@@ -48,6 +50,28 @@ def test_as_many_work_at_once_as_there_are_places() -> None:
     with turns():  # the second place is free while the third still works
         may_end.set()
     third.join(30)
+
+
+def test_work_in_the_background_leaves_a_place() -> None:
+    turns, done, may_end = Turns(2), [], threading.Event()
+    with turns.in_background():
+        second = started(turns, "second", done, may_end, background=True)
+        with turns():  # though it came later
+            assert done == []
+    until(lambda: done == ["second"])
+    with turns():
+        may_end.set()
+    second.join(30)
+
+
+def test_work_in_the_background_is_served_in_its_turn_where_there_is_one_place() -> None:
+    turns, done, may_end = Turns(1), [], threading.Event()
+    may_end.set()
+    with turns():
+        others = [started(turns, name, done, may_end, background=name == "b") for name in "abc"]
+    for thread in others:
+        thread.join(30)
+    assert done == ["a", "b", "c"]
 
 
 def test_a_failure_gives_its_place_back() -> None:

@@ -1,4 +1,6 @@
 import gc
+import subprocess
+import sys
 import threading
 
 from core.foundation.errors import UserError
@@ -81,3 +83,24 @@ def test_a_job_that_nobody_holds_is_called_off() -> None:
     del job
     gc.collect()
     assert ended.wait(PATIENCE)
+
+
+def test_a_program_that_ends_lets_its_jobs_stop_first() -> None:
+    program = """
+import threading
+from core.foundation.jobs import Job
+begun = threading.Event()
+def work(on_progress):
+    try:
+        while True:
+            begun.set()
+            on_progress(0, "")
+    finally:
+        print("stopped")
+job = Job(work, "sorry")
+begun.wait()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (ended.returncode, ended.stdout) == (0, "stopped\n")
