@@ -62,6 +62,7 @@ def styled(
     hues = colours()
     axis = {"gridcolor": hues.line, "zerolinecolor": hues.line, "automargin": True}
     figure.layout = figure.layout.to_plotly_json() | {
+        "template": None,  # the page brings its own
         "height": height,
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
         "font": {"size": 14, "color": hues.ink},
