@@ -1,6 +1,10 @@
 """Untrusted pictures: open them safely, and bring them to a network's input size."""
 
 import io
+import math
+import re
+import struct
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +12,65 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from core.foundation.errors import UserError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_BYTES = 20 * 2**20
-MAX_PIXELS = 40_000_000
+MAX_PIXELS = 50_000_000
+MAX_DECODING = 300_000_000
+"""Bytes that a decoder may need at once, by what the header says."""
+REDUCED_ABOVE = 16_000_000
+"""Pixels; a larger picture is read at half its size, or less."""
 BACKGROUND = 255  # white, behind transparent parts
+
+_MAX_PIECES = 100_000  # reads of a parser: segments, chunks, blocks and tags take one or more each
+_MAX_STRIPS = 100_000  # of a TIFF; Pillow keeps a tuple for each
+_MAX_SCANS = 32  # of a JPEG, each over the whole picture; encoders make about ten
+_AT_ONCE = 2**19  # pixels that are converted together
+_DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners put into 16
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two: 64-bit
+_TILE = (322, 323)  # tags of a TIFF: width and height of a tile
+_TIFF_COMPRESSIONS = (
+    *("raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate"),
+    *("jpeg", "tiff_ccitt", "group3", "group4"),
+)
+_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", *_TIFF)
+_OTHER_KINDS = {
+    "AVIF": rb".{4}ftyp(avif|avis)",
+    "HEIC": rb".{4}ftyp(hei|hev|mif1|msf1)",
+    "a web page": rb"\s*<(!doctype|html)",
+    "SVG": rb"\s*<(\?xml|svg)",
+    "PDF": rb"%PDF",
+}
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # by the Exif tag of the camera's orientation
+
+
+class _TooManyPiecesError(Exception):
+    pass
+
+
+class _Bounded(io.BytesIO):
+    """A picture's bytes, for a parser that may read only so many pieces of them."""
+
+    _pieces = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._pieces += 1
+        if self._pieces > _MAX_PIECES:
+            raise _TooManyPiecesError
+        return super().read(size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +78,7 @@ class OpenedImage:
     """A picture that is safe to use.
 
     Attributes:
-        image: mode ``L`` or ``RGB``, upright, nothing transparent, at most `MAX_PIXELS`.
+        image: mode ``L`` or ``RGB``, upright, nothing transparent, at most `REDUCED_ABOVE` pixels.
         notes: sentences on what had to be changed, to be shown beside the picture.
     """
 
@@ -34,9 +89,11 @@ class OpenedImage:
 def open_image(source: Path | str | bytes | BinaryIO, name: str | None = None) -> OpenedImage:
     """Open an untrusted picture.
 
-    Bytes and pixels are limited before anything is decoded, and only `FORMATS` are tried.
-    Of an animation the first frame is taken, 16-bit and float values are rescaled instead of
-    clipped, transparent parts are placed on white, and the camera's rotation is applied.
+    Only `FORMATS` are tried, whatever the file's name. The memory and time that decoding takes are
+    limited before it begins: bytes, parts, and pixels by format and depth. A large picture is read
+    at half its size, or less. Of an animation the first frame is taken, 16-bit and float values
+    are rescaled to the range in use instead of clipped, transparent parts are placed on white, and
+    the camera's rotation is applied.
 
     Args:
         source: a path, the file's bytes, or an open binary file (read from its beginning).
@@ -48,24 +105,45 @@ def open_image(source: Path | str | bytes | BinaryIO, name: str | None = None) -
     if not content:
         raise UserError(f"expected {called} to be an image, but it is empty; choose another file.")
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+        _check_parts(content)
+        with Image.open(_Bounded(content), formats=FORMATS) as picture:
             _check_pixels(picture, called)
+            pixels = picture.width * picture.height
+            reduction = _reduction(pixels)
+            if isinstance(picture, JpegImageFile):  # a part of its frequencies is a smaller one
+                width, height = (max(side // reduction, 1) for side in picture.size)
+                picture.draft(None, (width, height))
             picture.load()
-            return _cleaned(picture)
+            opened = _cleaned(picture)
     except UserError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_many_pixels(called, "far more") from None
+        raise _too_many_pixels(called, MAX_PIXELS, "far more") from None
+    except _TooManyPiecesError:
+        raise UserError(
+            f"expected {called} to be an ordinary image, but it is made of far more parts than one"
+            " needs; save it again as PNG or JPEG."
+        ) from None
     except UnidentifiedImageError:
         raise UserError(
             f"expected {called} to be an image ({', '.join(FORMATS)}),"
-            " but it is none of these; save it as PNG or JPEG."
+            f" but it is {_kind(content)}; save it as PNG or JPEG."
         ) from None
     except Exception as error:  # a decoder may raise anything for hostile bytes
         raise UserError(
             f"expected {called} to be an intact image, but it is damaged or of an unusual kind"
             f" ({str(error) or type(error).__name__}); save it again as PNG or JPEG."
         ) from None
+    if reduction == 1:
+        return opened
+    share = {2: "half"}.get(reduction, f"1/{reduction} of")
+    sentence = f"Its {pixels / 1e6:.0f} million pixels were read at {share} its width and height."
+    return OpenedImage(opened.image, (sentence, *opened.notes))
+
+
+def starts_like_picture(first: bytes) -> bool:
+    """Return whether the first bytes of a file, at least 12 if it has them, are a picture's."""
+    return first.startswith(_STARTS) or (first[:4] == b"RIFF" and first[8:12] == b"WEBP")
 
 
 def fit(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
@@ -152,66 +230,155 @@ def _read(source: Path | str | bytes | BinaryIO, name: str | None) -> tuple[byte
     return content, called
 
 
-def _too_many_pixels(called: str, count: str) -> UserError:
+def _kind(content: bytes) -> str:
+    for kind, start in _OTHER_KINDS.items():
+        if re.match(start, content[:200], re.DOTALL | re.IGNORECASE):
+            return kind
+    return "none of these"
+
+
+def _too_many_pixels(called: str, most: float, got: str) -> UserError:
     return UserError(
-        f"expected {called} to have at most {MAX_PIXELS / 1e6:.0f} million pixels,"
-        f" but it has {count}; scale it down first."
+        f"expected {called} to have at most {most / 1e6:.0f} million pixels,"
+        f" but it has {got}; scale it down first."
     )
+
+
+def _check_parts(content: bytes) -> None:
+    if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > _MAX_SCANS:
+        raise _TooManyPiecesError
+    if content.startswith(_TIFF) and _strips(content) > _MAX_STRIPS:
+        raise _TooManyPiecesError
+
+
+def _strips(content: bytes) -> int:
+    """Return the number of strips or tiles of a TIFF's first picture."""
+    order, big = "<" if content.startswith(b"I") else ">", b"+" in content[:4]
+    number, count, size = ("Q", "Q", 20) if big else ("I", "H", 12)
+    (start,) = struct.unpack_from(order + number, content, 8 if big else 4)
+    (tags,) = struct.unpack_from(order + count, content, start)
+    start += struct.calcsize(count)
+    most = 0
+    for place in range(start, start + size * min(tags, 65_535), size):
+        tag, _, values = struct.unpack_from(f"{order}HH{number}", content, place)
+        if tag in (ExifTags.Base.StripOffsets, ExifTags.Base.TileOffsets):
+            most = max(most, values)
+    return most
 
 
 def _check_pixels(picture: Image.Image, called: str) -> None:
     width, height = picture.size
-    if width * height > MAX_PIXELS:
-        raise _too_many_pixels(called, f"{width} × {height}")
+    if isinstance(picture, TiffImageFile):
+        compression = picture.info.get("compression", "raw")
+        if compression not in _TIFF_COMPRESSIONS:
+            raise ValueError(f"its compression is {compression}")
+        tile = (picture.tag_v2.get(tag, 0) for tag in _TILE)
+        width, height = (max(sides) for sides in zip((width, height), tile, strict=True))
+    most = min(MAX_PIXELS, MAX_DECODING / _bytes_per_pixel(picture))
+    if width * height > most:
+        raise _too_many_pixels(called, most, f"{width} × {height}")
+
+
+def _bytes_per_pixel(picture: Image.Image) -> int:
+    """Return an upper limit of the memory that decoding needs for each pixel."""
+    bands = len(picture.getbands())
+    frequencies = 2 * bands  # of a JPEG that is not stored row by row
+    if isinstance(picture, JpegImageFile):
+        return frequencies
+    if picture.format == "WEBP":
+        return 16  # two frames, their copy, and the picture
+    assert isinstance(picture, ImageFile.ImageFile)
+    bits = re.search(r";(\d+)", str(picture.tile[0].args) if picture.tile else "")
+    stored = bands * max(int(bits[1]) if bits else 8, 8) // 8
+    return 4 + stored + (frequencies if picture.info.get("compression") == "jpeg" else 0)
+
+
+def _reduction(pixels: int) -> int:
+    return max(math.ceil(math.sqrt(pixels / REDUCED_ABOVE)), 1)
 
 
 def _cleaned(picture: Image.Image) -> OpenedImage:
     notes: list[str] = []
-    upright = _upright(picture, notes)
-    if upright.mode.startswith("I") or upright.mode == "F":
-        opaque = _rescaled(upright, notes)
+    if picture.mode.startswith("I") or picture.mode == "F":
+        mode, convert = "L", _rescaling(picture, notes)
     else:
-        opaque = _opaque(upright, notes)
+        mode = "L" if picture.mode in ("1", "L", "LA") else "RGB"
+        if picture.mode == "CMYK":
+            notes.append("It was converted from print colours (CMYK), so its colours may differ.")
+
+        def convert(strip: Image.Image) -> Image.Image:
+            return _opaque(strip, mode, notes)
+
+    reduction = _reduction(picture.width * picture.height)
+    width, height = (-(-side // reduction) for side in picture.size)
+    flat = Image.new(mode, (width, height))
+    for top, strip in _strips_of(picture, reduction):
+        flat.paste(convert(strip).reduce(reduction), (0, top // reduction))
+    upright = _upright(flat, picture, notes)
     # Last, as the search for a second frame moves on from the first.
     with suppress(Exception):
         if getattr(picture, "is_animated", False):
             notes.append("It has several frames; only the first is used.")
-    return OpenedImage(opaque, tuple(notes))
+    return OpenedImage(upright, tuple(dict.fromkeys(notes)))
 
 
-def _upright(picture: Image.Image, notes: list[str]) -> Image.Image:
+def _strips_of(picture: Image.Image, multiple: int = 1) -> Iterator[tuple[int, Image.Image]]:
+    """Yield a picture in strips of its whole width, each with the row that it begins at."""
+    width, height = picture.size
+    rows = max(_AT_ONCE // width, 1) * multiple
+    for top in range(0, height, rows):
+        yield top, picture.crop((0, top, width, min(top + rows, height)))
+
+
+def _upright(flat: Image.Image, picture: Image.Image, notes: list[str]) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(picture)
+        turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # tags are untrusted bytes, too
         notes.append("Its rotation tag cannot be read, so it is shown as it was stored.")
-        return picture.copy()
+        return flat
+    return flat if turn is None else flat.transpose(turn)
 
 
-def _rescaled(picture: Image.Image, notes: list[str]) -> Image.Image:
-    values = np.asarray(picture).astype(np.float64)
+def _rescaling(picture: Image.Image, notes: list[str]) -> Callable[[Image.Image], Image.Image]:
+    """Return what brings a picture's numbers, in strips, to the range from 0 to 255."""
+    low, high = _extremes(picture)
     if picture.mode.startswith("I;16"):
-        notes.append("Its 16-bit values were rescaled to 8 bits.")
-        return Image.fromarray(np.round(values / 257).astype(np.uint8))
-    finite = np.isfinite(values)
-    if not finite.any():
-        raise ValueError("all its values are NaN or infinite")
-    low, high = float(values[finite].min()), float(values[finite].max())
+        bits = next(bits for bits in _DEPTHS if high < 2**bits)
+        use = "Its 16-bit values" if bits == 16 else f"Its values, which use {bits} of 16 bits,"
+        notes.append(f"{use} were rescaled to 8 bits.")
+        table = np.round(np.arange(2**bits) * (255 / (2**bits - 1))).astype(np.uint8)
+        return lambda strip: Image.fromarray(table[np.asarray(strip)])
     if low == high:
         notes.append(f"All its values are {low:g}, so it shows nothing but one grey.")
-        return Image.new("L", picture.size, int(np.clip(low, 0, 255)))
-    clean = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+        grey = int(np.clip(low, 0, 255))
+        return lambda strip: Image.new("L", strip.size, grey)
     notes.append(f"Its values from {low:g} to {high:g} were rescaled to 0 to 255.")
-    return Image.fromarray(np.round((clean - low) * (255 / (high - low))).astype(np.uint8))
+
+    def rescaled(strip: Image.Image) -> Image.Image:
+        values = np.asarray(strip).astype(np.float64)
+        clean = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+        return Image.fromarray(np.round((clean - low) * (255 / (high - low))).astype(np.uint8))
+
+    return rescaled
 
 
-def _opaque(picture: Image.Image, notes: list[str]) -> Image.Image:
-    grey = picture.mode in ("1", "L", "LA")
+def _extremes(picture: Image.Image) -> tuple[float, float]:
+    low, high = math.inf, -math.inf
+    for _, strip in _strips_of(picture):
+        values = np.asarray(strip)
+        finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    if low > high:
+        raise ValueError("all its values are NaN or infinite")
+    return low, high
+
+
+def _opaque(picture: Image.Image, mode: str, notes: list[str]) -> Image.Image:
     if not picture.has_transparency_data:
-        if picture.mode == "CMYK":
-            notes.append("It was converted from print colours (CMYK), so its colours may differ.")
-        return picture.convert("L" if grey else "RGB")
+        return picture.convert(mode)
     see_through = picture.convert("RGBA")
     if see_through.getchannel("A").getextrema() != (255, 255):
         notes.append("Its transparent parts were placed on white.")
     background = Image.new("RGBA", picture.size, (BACKGROUND,) * 4)
-    return Image.alpha_composite(background, see_through).convert("L" if grey else "RGB")
+    return Image.alpha_composite(background, see_through).convert(mode)
