@@ -10,7 +10,6 @@ from app.components.background import waiting
 from app.components.html import box, section
 from app.sample_sources import OwnImages, readable_folder
 from core.data.archives import files_in_zip
-from core.data.folders import SUFFIXES
 from core.data.images import MAX_BYTES
 from core.data.uploads import (
     MOST_BYTES,
@@ -19,6 +18,7 @@ from core.data.uploads import (
     files_in_folder,
     uploaded_files,
 )
+from core.foundation.files import no_formula
 from core.hub.card import Card
 
 _MEGABYTES = MOST_BYTES // 2**20
@@ -155,7 +155,6 @@ def _folder(model: str, mine: OwnImages) -> None:
 
     st.file_uploader(
         "A folder of images",
-        type=[suffix.removeprefix(".") for suffix in SUFFIXES],
         accept_multiple_files="directory",
         key=key,
         on_change=changed,
@@ -198,6 +197,9 @@ def _summary(mine: OwnImages, pictures: OwnPictures) -> None:
             f"Light and dark were exchanged in {pictures.exchanged:,}, as this network reads white "
             "on black."
         )
+    if mine.collection.litter:
+        litter = text.plural(mine.collection.litter, "file")
+        notes.append(f"{litter} of a system's own passed over.")
     if pictures.skipped:
         notes.append(f"{text.plural(len(pictures.skipped), 'file')} skipped, see below.")
     title = f"{text.plural(len(pictures), 'image')} of {mine.collection.called}"
@@ -225,6 +227,9 @@ def _skipped(pictures: OwnPictures) -> None:
         if count > _MOST_REASONS:
             st.caption(f"The first {_MOST_REASONS}.")
         st.dataframe(
-            [{"file": one.name, "reason": one.reason} for one in pictures.skipped[:_MOST_REASONS]],
+            [
+                {"file": no_formula(one.name), "reason": one.reason}
+                for one in pictures.skipped[:_MOST_REASONS]
+            ],
             hide_index=True,
         )

@@ -18,6 +18,7 @@ from app.session import kept, own_model_folder, own_models
 from app.state import Settings, choice, parameter, whole
 from core.data.archives import files_in_zip
 from core.data.class_folders import HELD_OUT, LEAST, ClassFolders, class_folders
+from core.data.file_names import natural_order
 from core.data.uploads import MOST_BYTES, MOST_PICTURES, Skipped
 from core.foundation.errors import UserError
 
@@ -306,12 +307,37 @@ def _pictures(draft: Draft, busy: bool) -> None:
     if draft.pictures_mistake:
         st.error(draft.pictures_mistake, icon=":material/error:")
     elif draft.pictures is not None:
+        _order(draft, busy)
         classes = draft.pictures.classes
         few = ", ".join(map(escape, classes[:5])) + (", …" if len(classes) > 5 else "")
         st.html(
             f'<p class="ee-words"><b>{text.plural(len(draft.pictures), "picture")}</b> of '
             f"{len(classes)} classes ({few}). {_splits(draft.pictures)}</p>"
         )
+
+
+def _order(draft: Draft, busy: bool) -> None:
+    """Offer the order in which people count, where it is another one than that of the text."""
+    assert draft.pictures is not None
+    as_text = sorted(draft.pictures.classes)
+    natural = natural_order(as_text)
+    if as_text == natural:
+        return
+
+    def changed() -> None:
+        assert draft.pictures is not None
+        order = natural if st.session_state["own-network-natural"] else as_text
+        draft.pictures = draft.pictures.in_order(order)
+
+    st.checkbox(
+        "Sort the classes as people count: 2 before 10",
+        value=list(draft.pictures.classes) == natural,
+        key="own-network-natural",
+        on_change=changed,
+        disabled=busy,
+        help="Choose the order of the network's outputs. torchvision's ImageFolder sorts as text: "
+        f"{', '.join(as_text[:3])}, …",
+    )
 
 
 def _splits(pictures: ClassFolders) -> str:
@@ -452,7 +478,7 @@ def _outcome(draft: Draft) -> None:
         if draft.skipped:
             first = draft.skipped[0]
             note += (
-                f" {text.plural(len(draft.skipped), 'file')} could not be read; the first, "
+                f" {text.plural(len(draft.skipped), 'file')} left out; the first, "
                 f"{escape(first.name)}: {escape(first.reason)}"
             )
         st.html(box("Done", note, icon="✓"))

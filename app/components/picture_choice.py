@@ -14,6 +14,7 @@ from app.components.errors import sentences
 from app.components.picture_grid import Group, Tile, picture_grid
 from app.components.pictures import Picture, data_uri, png
 from app.sample_sources import SampleSource
+from core.data.file_names import composed, distinct
 from core.data.images import FORMATS, MAX_BYTES, centred_digit, open_image
 from core.data.likeness import hint
 from core.data.polarity import has_light_edge, light_on_dark
@@ -173,24 +174,21 @@ def _uploader(card: Card) -> None:
     def changed() -> None:
         files = st.session_state[key] or []
         sizes = accumulate(file.size for file in files[:MOST_UPLOADS])
-        taken = [
-            Own(file.name, file.getvalue())
-            for file, size in zip(files, sizes, strict=False)
-            if size <= MOST_BYTES
-        ]
+        fitting = [file for file, size in zip(files, sizes, strict=False) if size <= MOST_BYTES]
+        names = distinct([composed(file.name) for file in fitting])
+        taken = [Own(name, file.getvalue()) for name, file in zip(names, fitting, strict=True)]
         _take(taken, left_out=len(files) - len(taken))
 
     side = card.spec.image_size
     st.file_uploader(
         "Images of your own",
-        type=[*(name.lower() for name in FORMATS), "jpg", "tif"],
         accept_multiple_files=True,
         key=key,
         on_change=changed,
         max_upload_size=MAX_BYTES // 2**20,
-        help=f"One, or up to {_LIMIT}. The middle square of each is scaled to the "
-        f"{side} × {side} pixels that this network reads. They stay in this session and are "
-        "stored nowhere.",
+        help=f"One, or up to {_LIMIT} ({', '.join(FORMATS)}). The middle square of each is "
+        f"scaled to the {side} × {side} pixels that this network reads. They stay in this session "
+        "and are stored nowhere.",
     )
 
 

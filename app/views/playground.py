@@ -22,7 +22,7 @@ from app.components.widgets import bound, save_button
 from core.analysis.corruptions import CORRUPTIONS, corrupt
 from core.exits.criteria import CRITERIA
 from core.exits.routing import Routing, route
-from core.foundation.files import csv_text
+from core.foundation.files import csv_text, no_formula
 from core.foundation.jobs import Job
 from core.hub.card import Card
 
@@ -136,8 +136,8 @@ def _all_images(card: Card, view: state.View, shown: Sequence[Picture]) -> None:
     rows = [
         {
             "image": data_uri(images[index]),
-            "name": one.name,
-            "answer": card.classes[routing.answers[index]],
+            "name": no_formula(one.name),
+            "answer": no_formula(card.classes[routing.answers[index]]),
             "probability": float(routing.probabilities[index]),
             "leaves at": text.exit_name(int(routing.exits[index]), card.num_exits),
             "relative cost": float(routing.costs[index]),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from core.cli.options import DataRoot, Json
+from core.cli.options import DataRoot, Json, SkipBroken
 from core.cli.text import model_facts, models_text, note, to_json
 from core.foundation.files import write_json
 from core.hub.operating_points import refigured
@@ -93,6 +93,10 @@ def prepare(
     size: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Resize pictures to N × N pixels.")
     ] = None,
+    skip_broken: SkipBroken = False,
+    natural_order: Annotated[
+        bool, typer.Option("--natural-order", help="Sort classes as people count: 2 before 10.")
+    ] = False,
     data: DataRoot = None,
 ) -> str:
     """Download a data set, or convert a folder with one folder of images per class.
@@ -101,4 +105,10 @@ def prepare(
     """
     from core.data.sources import prepare as prepare_data
 
-    return str(prepare_data(name, data, source, size))
+    folder = prepare_data(
+        *(name, data, source, size),
+        skip_broken=skip_broken,
+        natural=natural_order,
+        on_note=note,
+    )
+    return str(folder)

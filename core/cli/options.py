@@ -18,6 +18,9 @@ DataRoot = Annotated[
 ]
 Device = Annotated[str, typer.Option(metavar="D", help="cpu or cuda.")]
 Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads to use.")]
+SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="Leave out pictures that cannot be read.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells have it

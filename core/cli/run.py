@@ -8,7 +8,15 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from core.cli.options import DataRoot, Device, Json, ModelName, Threads, use_threads
+from core.cli.options import (
+    DataRoot,
+    Device,
+    Json,
+    ModelName,
+    SkipBroken,
+    Threads,
+    use_threads,
+)
 from core.cli.policy import (
     CriterionName,
     HoldCost,
@@ -46,24 +54,39 @@ def predict(
     criterion: CriterionName = None,
     thresholds: Thresholds = None,
     hold_cost: HoldCost = None,
+    skip_broken: SkipBroken = False,
     device: Device = "cpu",
     threads: Threads = None,
     as_json: Json = False,
 ) -> str:
     """Classify images, without the stages after each image's exit."""
-    from core.data.images import open_image
+    from core.data.images import open_image, with_reasons
     from core.data.likeness import hint
     from core.data.samples import load_samples, sample_names
 
     card = card_of(model)
     examples = load_samples(card.dataset).images if card.dataset in sample_names() else None
     held, chosen = _chosen(model, card, policy, criterion, thresholds, hold_cost)
-    pixels, notes = [], []
+    pixels, notes, intact, broken = [], [], [], {}
     for path in images:
-        opened = open_image(path)
+        try:
+            opened = open_image(path)
+        except UserError as error:
+            broken[str(path)] = str(error)
+            continue
+        intact.append(path)
         pixels.append(card.evaluation_transform.pixels(opened.image))
         unlike = None if examples is None else hint(pixels[-1], examples)
         notes += [f"{path}: {sentence}" for sentence in (*opened.notes, unlike) if sentence]
+    if broken and not (skip_broken and intact):
+        if len(images) == 1:
+            raise UserError(broken[str(images[0])])
+        raise UserError(
+            f"expected all {len(images):,} images to be intact, but {len(broken):,} are not: "
+            f"{with_reasons(broken)}; replace them, or go on without them by `--skip-broken`."
+        )
+    if broken:
+        note(f"Left out, as they cannot be read: {with_reasons(broken)}.")
     for sentence in notes:
         note(sentence)
 
@@ -83,7 +106,7 @@ def predict(
             "relative_cost": float(cost),
         }
         for path, label, probabilities, exit_index, cost in zip(
-            images, result.labels, result.probabilities, result.exits, result.costs, strict=True
+            intact, result.labels, result.probabilities, result.exits, result.costs, strict=True
         )
     ]
     if as_json:

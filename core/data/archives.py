@@ -4,6 +4,7 @@ import io
 import zipfile
 from functools import partial
 
+from core.data.file_names import decoded
 from core.data.images import MAX_BYTES
 from core.data.uploads import (
     MOST_BYTES,
@@ -19,7 +20,7 @@ from core.foundation.errors import UserError
 
 MOST_UNPACKED = 512 * 2**20
 _DIRECTORY = 256 * MOST_FILES  # bytes, enough for the list of so many files
-_ENCRYPTED = 0x1  # bit of a file's flags
+_ENCRYPTED, _UTF8 = 0x1, 0x800  # bits of a file's flags
 # Other methods may allocate gigabytes for a few bytes, before their output can be counted.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -72,8 +73,6 @@ def files_in_zip(content: bytes, name: str) -> Collection:
         raise UserError(f"expected pictures in {called}, but it is empty: choose another one.")
     if len(members) > MOST_FILES:
         raise too_many(called)
-    files = (OwnFile(plain_path(file.filename), partial(_read, archive, file)) for file in members)
-    pictures = collected(files, called)
     if any(member.flag_bits & _ENCRYPTED for member in members):
         raise UserError(
             f"expected {called} to open without a password, but it is encrypted: pack the pictures "
@@ -85,10 +84,24 @@ def files_in_zip(content: bytes, name: str) -> Collection:
             f"expected {called} to unpack to at most {MOST_UNPACKED / 2**20:.0f} MB, but it lists "
             f"{unpacked / 2**20:,.0f} MB: choose fewer pictures, or scale them down first."
         )
-    return pictures
+    names = zip(_names(members), members, strict=True)
+    return collected(
+        (OwnFile(plain_path(path), partial(_read, archive, member)) for path, member in names),
+        called,
+    )
 
 
-def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+def _names(members: list[zipfile.ZipInfo]) -> list[str]:
+    """Return the paths of files; those that are not marked as UTF-8 are in some code page."""
+    old = [not member.flag_bits & _UTF8 for member in members]
+    paths = [member.orig_filename for member in members]
+    read_as = iter(
+        decoded([path.encode("cp437") for path, is_old in zip(paths, old, strict=True) if is_old])
+    )
+    return [next(read_as) if is_old else path for path, is_old in zip(paths, old, strict=True)]
+
+
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int = MAX_BYTES + 1) -> bytes:
     if member.compress_type not in _METHODS:
         raise UserError(
             "expected it to be packed by deflate or not at all, but it is packed by method "
@@ -96,7 +109,7 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         )
     try:
         with archive.open(member) as stream:
-            return stream.read(MAX_BYTES + 1)
+            return stream.read(most)
     except Exception as error:  # bad checksums, cut-off data and wrong headers raise many types
         raise UserError(
             f"expected an intact file, but it is damaged in the archive ({error}): pack it again."

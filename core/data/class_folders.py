@@ -33,6 +33,7 @@ class ClassFolders(Dataset[tuple[Image.Image, int]]):
         files: N.
         labels: (N,) in [0, K).
         splits: N names of the split that each was brought for; None where none was named.
+        skipped: files that were left out.
     """
 
     called: str
@@ -40,6 +41,7 @@ class ClassFolders(Dataset[tuple[Image.Image, int]]):
     files: tuple[OwnFile, ...]
     labels: NDArray[np.int64]
     splits: tuple[File, ...] | None = None
+    skipped: tuple[Skipped, ...] = ()
 
     def __len__(self) -> int:
         return len(self.files)
@@ -63,6 +65,11 @@ class ClassFolders(Dataset[tuple[Image.Image, int]]):
         files = tuple(self.files[place] for place in chosen)
         splits = None if self.splits is None else tuple(self.splits[place] for place in chosen)
         return replace(self, files=files, labels=self.labels[chosen], splits=splits)
+
+    def in_order(self, classes: Sequence[str]) -> "ClassFolders":
+        """Return the same pictures with the same classes in another order."""
+        places = np.array([classes.index(name) for name in self.classes])
+        return replace(self, classes=tuple(classes), labels=places[self.labels])
 
     @property
     def named(self) -> tuple[File, ...]:
@@ -103,6 +110,7 @@ def class_folders(collection: Collection) -> ClassFolders:
         UserError: no folders, fewer than two, too many, or too few pictures in one.
     """
     folders = [(file, file.name.split("/")[-2]) for file in collection.files if "/" in file.name]
+    alone = [file.name for file in collection.files if "/" not in file.name]
     counts = Counter(folder for _, folder in folders)
     if len(counts) < 2:
         got = f"the only folder is {shown(next(iter(counts)))!r}" if counts else "there are none"
@@ -124,6 +132,7 @@ def class_folders(collection: Collection) -> ClassFolders:
         files,
         np.array([labels[folder] for _, folder in folders], np.int64),
         _splits(files, collection.called),
+        (*collection.skipped, *(Skipped(shown(name), "in no folder of a class") for name in alone)),
     )
     check_counts(pictures)
     return pictures
@@ -160,7 +169,7 @@ def check_counts(pictures: ClassFolders) -> None:
 def readable(
     pictures: ClassFolders, on_progress: OnProgress
 ) -> tuple[ClassFolders, tuple[Skipped, ...]]:
-    """Return the pictures that can be opened, and the others with the reason.
+    """Return the pictures that can be opened, and all files that are left out, with the reason.
 
     Args:
         pictures: each is opened once.
@@ -169,7 +178,8 @@ def readable(
     Raises:
         UserError: too few of a class can be opened.
     """
-    good, skipped = [], []
+    good: list[int] = []
+    skipped = list(pictures.skipped)
     for index, file in enumerate(pictures.files):
         on_progress(index / len(pictures), f"Reading picture {index + 1:,} of {len(pictures):,} …")
         try:

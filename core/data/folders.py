@@ -1,6 +1,6 @@
 """Data sets from folders of pictures, one folder per class."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +8,35 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from core.data.images import FORMATS, fit, open_image
+from core.data.file_names import (
+    composed,
+    files_below,
+    is_litter,
+    natural_order,
+    sorted_as_text,
+)
+from core.data.images import (
+    FORMATS,
+    START,
+    SUFFIXES,
+    fit,
+    open_image,
+    starts_like_picture,
+    with_reasons,
+)
 from core.data.prepared import FILES, File, ImageSet, check_disjoint
 from core.foundation.errors import UserError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 VALIDATION = ("val", "valid", "validation")
 """Usual names of the folder that is neither for training nor for the test."""
 ANNOTATIONS = "val_annotations.txt"
 DEFAULT_SIZE = 64
+ENOUGH_TO_PROMISE = 50
+"""Calibration images; with fewer, nothing is promised that images in two splits could break."""
+_MOST_NAMED = 20  # files in one sentence
 
+OnNote = Callable[[str], None]
+"""Told what was left out or may surprise, in a sentence."""
 Labelled = list[tuple[Path, int]]
 
 
@@ -25,28 +44,39 @@ def named_splits(folders: Collection[str], where: str) -> dict[str, File]:
     """Return which split each folder holds, by the folders' names; {} where they name none.
 
     Beside ``train`` and ``test``, ``val`` (or valid, validation) is calibration. Without ``test``
-    it is the test split.
+    it is the test split. Upper or lower case does not matter.
 
     Raises `UserError` when several folders would be the same split.
     """
-    held = [name for name in VALIDATION if name in folders]
-    if "train" not in folders or not (held or "test" in folders):
+    held: dict[str, list[str]] = {"train": [], "test": [], "val": []}
+    for name in sorted(folders):
+        small = name.lower()
+        split = "val" if small in VALIDATION else small
+        if split in held:
+            held[split].append(name)
+    if not held["train"] or not (held["val"] or held["test"]):
         return {}
-    if len(held) > 1:
-        raise UserError(
-            f"expected one of the folders {', '.join(VALIDATION)} in {where}, but got "
-            f"{' and '.join(held)}: put their images together, or leave one out."
-        )
-    splits: dict[str, File] = {"train": "train"}
-    if "test" in folders:
-        splits["test"] = "test"
-    for name in held:
-        splits[name] = "calibration" if "test" in folders else "test"
-    return splits
+    for split, names in held.items():
+        if len(names) > 1:
+            usual = ", ".join(VALIDATION) if split == "val" else split
+            raise UserError(
+                f"expected one of the folders {usual} in {where}, but got "
+                f"{' and '.join(names)}: put their images together, or leave one out."
+            )
+    of_val: File = "calibration" if held["test"] else "test"
+    meanings: dict[str, File] = {"train": "train", "test": "test", "val": of_val}
+    return {name: meanings[split] for split, names in held.items() for name in names}
 
 
 def read_folder(
-    name: str, source: Path, size: int | None = None, progress: bool = True
+    name: str,
+    source: Path,
+    size: int | None = None,
+    progress: bool = True,
+    *,
+    skip_broken: bool = False,
+    natural: bool = False,
+    on_note: OnNote = lambda note: None,
 ) -> tuple[ImageSet, ...]:
     """Read a folder of pictures as train and test, or as train, calibration and test.
 
@@ -58,17 +88,22 @@ def read_folder(
     - Tiny-ImageNet's own: `train/<wnid>/images/…`, and `val/images/…` with
       `val/val_annotations.txt`. Labels follow `wnids.txt`, names come from `words.txt`.
 
-    Classes are the folders' names, sorted. Pictures become squares, see
-    `core.data.images.fit`; they stay grey only when all of them are.
+    Classes are the folders' names, sorted as text, as torchvision sorts them; a folder without
+    pictures is none. A file is a picture when its name ends like one or its content begins like
+    one. Pictures become squares, see `core.data.images.fit`; they stay grey only when all of them
+    are.
 
     Args:
         size: height and width in pixels; by default that of the pictures when all are equal
             squares, else 64.
         progress: whether to draw a bar on stderr.
+        skip_broken: whether to go on without the pictures that cannot be read.
+        natural: whether to sort classes as people count: 2 before 10.
+        on_note: told of files and folders that are left out, and of classes named by numbers.
 
-    Raises `UserError` when there is no such folder, when it has fewer than two classes or a class
-    without pictures, for the first picture that cannot be read, and for calibration images that are
-    also training or test images.
+    Raises `UserError` when there is no such folder, when it has fewer than two classes, for
+    pictures that cannot be read (names all of them), and for calibration images that are also
+    training or test images, where they are at least `ENOUGH_TO_PROMISE`.
     """
     if not source.is_dir():
         raise UserError(
@@ -76,7 +111,9 @@ def read_folder(
         )
     if size is not None and size < 1:
         raise UserError(f"expected the size to be at least 1 pixel, but got {size}.")
-    listed, classes = _listed(source)
+    listed, classes = _listed(source, natural, on_note)
+    if surprise := sorted_as_text(classes):
+        on_note(f"{surprise} Add `--natural-order` to have them so.")
     if not listed["test"]:
         raise UserError(
             f"expected enough images in {source} to keep some for the test split, but got"
@@ -87,76 +124,118 @@ def read_folder(
             f"expected images for the calibration split beside the test split in {source}, but its "
             "folder has none: add some, or remove the folder."
         )
-    pictures = [pair for split in FILES for pair in listed.get(split, ())]
-    paths = [path for path, _ in pictures]
+    present = [split for split in FILES if split in listed]
+    paths = [path for split in present for path, _ in listed[split]]
     side = size or _common_side(paths, progress) or DEFAULT_SIZE
-    images = _read(paths, side, name, progress)
-    labels = np.array([label for _, label in pictures], dtype=np.int64)
-    sets, first = [], 0
-    for split in FILES:
-        if split in listed:
-            here = slice(first, first := first + len(listed[split]))
-            sets.append(ImageSet.counted(name, split, images[here], labels[here], classes))
+    images, broken = _read(paths, side, name, progress)
+    if broken:
+        _tell_of_broken(broken, len(paths), source, skip_broken, on_note)
+    labels = np.array([label for split in present for _, label in listed[split]], dtype=np.int64)
+    of_split = np.repeat(np.arange(len(present)), [len(listed[split]) for split in present])
+    intact = np.array([path not in broken for path in paths])
+    _check_left(labels[intact & (of_split == 0)], classes, source)
+    sets = []
+    for number, split in enumerate(present):
+        here = intact & (of_split == number)
+        if not here.any():
+            raise UserError(
+                f"expected an image for {split} in {source} to be intact, but got none."
+            )
+        sets.append(ImageSet.counted(name, split, images[here], labels[here], classes))
     if len(sets) > 2:
         for other in sets[::2]:
-            check_disjoint(sets[1], other)
+            try:
+                check_disjoint(sets[1], other)
+            except UserError as error:
+                if len(sets[1]) >= ENOUGH_TO_PROMISE:
+                    raise
+                on_note(f"warning: {error}")
     return tuple(sets)
 
 
-def _listed(source: Path) -> tuple[dict[File, Labelled], tuple[str, ...]]:
+def _listed(
+    source: Path, natural: bool, on_note: OnNote
+) -> tuple[dict[File, Labelled], tuple[str, ...]]:
     names = [folder.name for folder in _folders(source)]
     if (source / "val" / ANNOTATIONS).is_file() and "train" in names:
-        return _tiny_imagenet(source)
-    with_classes = [name for name in names if name == "train" or _folders(source / name)]
+        return _tiny_imagenet(source, on_note)
+    with_classes = [name for name in names if name.lower() == "train" or _folders(source / name)]
     if splits := named_splits(with_classes, str(source)):
-        classes = _classes(source / "train")
-        listed = {
-            split: _in_classes(source / name, classes, complete=split == "train")
-            for name, split in splits.items()
-        }
-        return listed, tuple(classes)
-    if names == ["train"]:
-        source = source / "train"
-    classes = _classes(source)
-    return _split(_in_classes(source, classes)), tuple(classes)
+        found = {split: _pictures(source / name, on_note) for name, split in splits.items()}
+        classes = _classes(found["train"], source / next(iter(splits)), natural)
+        for name, split in splits.items():
+            if strangers := [label for label in found[split] if label not in classes]:
+                raise UserError(
+                    f"expected the classes of {source / name} to be among those of the training "
+                    f"images, but got {strangers[0]!r}; add training images of it, or remove it."
+                )
+        return {split: _labelled(found[split], classes) for split in found}, tuple(classes)
+    if [name.lower() for name in names] == ["train"]:
+        source = source / names[0]
+    pictures = _pictures(source, on_note)
+    classes = _classes(pictures, source, natural)
+    return _split(_labelled(pictures, classes)), tuple(classes)
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_litter(path.name))
 
 
-def _classes(folder: Path) -> list[str]:
-    classes = [path.name for path in _folders(folder)]
+def _pictures(folder: Path, on_note: OnNote) -> dict[str, list[Path]]:
+    """Return the pictures of each class folder that has any."""
+    found: dict[str, list[Path]] = {}
+    others: list[str] = []
+    empty: list[str] = []
+    litter = 0
+    for path in _folders(folder):
+        files, hidden = files_below(path)
+        pictures = []
+        for file in files:
+            if _seems_a_picture(file):
+                pictures.append(file)
+            else:
+                others.append(file.relative_to(folder).as_posix())
+        litter += hidden
+        if pictures:
+            found.setdefault(composed(path.name), []).extend(pictures)
+        else:
+            empty.append(path.name)
+    if empty:
+        on_note(f"No class, as there are no images in it: {_named(empty)} in {folder}.")
+    if others:
+        on_note(f"Left out of {folder}, as they are no images: {_named(others)}.")
+    if litter:
+        on_note(f"Left out of {folder}: {litter:,} files of the system's own.")
+    return found
+
+
+def _seems_a_picture(path: Path) -> bool:
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as stream:
+            return starts_like_picture(stream.read(START))
+    except OSError:
+        return False
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def _classes(pictures: Collection[str], folder: Path, natural: bool = False) -> list[str]:
+    classes = natural_order(pictures) if natural else sorted(pictures)
     if len(classes) < 2:
         raise UserError(
-            f"expected at least 2 folders of images in {folder}, one per class,"
-            f" but got {len(classes)}; sort the images into `{folder.name}/<class>/`."
+            f"expected at least 2 folders of images ({', '.join(FORMATS)}) in {folder}, one per"
+            f" class, but got {len(classes)}; sort the images into `{folder.name}/<class>/`."
         )
     return classes
 
 
-def _in_classes(folder: Path, classes: Sequence[str], *, complete: bool = True) -> Labelled:
-    labelled: Labelled = []
-    for path in _folders(folder):
-        if path.name not in classes:
-            raise UserError(
-                f"expected the classes of {folder} to be among those of the training images,"
-                f" but got {path.name!r}; add training images of it, or remove it."
-            )
-        pictures = sorted(
-            picture
-            for picture in path.rglob("*")
-            if picture.suffix.lower() in SUFFIXES and not picture.name.startswith(".")
-        )
-        if complete and not pictures:
-            raise UserError(
-                f"expected images ({', '.join(FORMATS)}) in {path}, but there are none;"
-                " add some, or remove the folder."
-            )
-        labelled += [(picture, classes.index(path.name)) for picture in pictures]
-    return labelled
+def _labelled(pictures: Mapping[str, Sequence[Path]], classes: Sequence[str]) -> Labelled:
+    return [(path, label) for label, name in enumerate(classes) for path in pictures.get(name, ())]
 
 
 def _split(pictures: Labelled) -> dict[File, Labelled]:
@@ -171,8 +250,9 @@ def _split(pictures: Labelled) -> dict[File, Labelled]:
     return {"train": train, "test": [pictures[index] for index in sorted(held_out)]}
 
 
-def _tiny_imagenet(source: Path) -> tuple[dict[File, Labelled], tuple[str, ...]]:
-    wnids = _classes(source / "train")
+def _tiny_imagenet(source: Path, on_note: OnNote) -> tuple[dict[File, Labelled], tuple[str, ...]]:
+    pictures = _pictures(source / "train", on_note)
+    wnids = _classes(pictures, source / "train")
     order = source / "wnids.txt"
     if order.is_file():
         listed = order.read_text(encoding="utf-8", errors="replace").split()
@@ -193,8 +273,9 @@ def _tiny_imagenet(source: Path) -> tuple[dict[File, Labelled], tuple[str, ...]]
                 f" but got {row[:80]!r}; unpack the archive again."
             )
         held_out.append((source / "val" / "images" / file, wnids.index(wnid)))
-    train = _in_classes(source / "train", wnids)
-    return {"train": train, "test": held_out}, _titles(source / "words.txt", wnids)
+    return {"train": _labelled(pictures, wnids), "test": held_out}, _titles(
+        source / "words.txt", wnids
+    )
 
 
 def _titles(words: Path, wnids: Sequence[str]) -> tuple[str, ...]:
@@ -226,11 +307,43 @@ def _common_side(paths: Sequence[Path], progress: bool) -> int | None:
     return width if width == height else None
 
 
-def _read(paths: Sequence[Path], side: int, name: str, progress: bool) -> NDArray[np.uint8]:
-    images = np.empty((len(paths), side, side, 3), dtype=np.uint8)
+def _read(
+    paths: Sequence[Path], side: int, name: str, progress: bool
+) -> tuple[NDArray[np.uint8], dict[Path, str]]:
+    """Return the pictures, and why some of them cannot be read; there, the pixels mean nothing."""
+    images = np.zeros((len(paths), side, side, 3), dtype=np.uint8)
     coloured = False
+    broken: dict[Path, str] = {}
     for index, path in enumerate(tqdm(paths, desc=name, unit="image", disable=not progress)):
-        picture = open_image(path).image
+        try:
+            picture = open_image(path).image
+        except UserError as error:
+            broken[path] = str(error)
+            continue
         coloured = coloured or picture.mode != "L"
         images[index] = fit(picture, side, 3)
-    return images if coloured else images[..., :1].copy()
+    return images if coloured else images[..., :1].copy(), broken
+
+
+def _tell_of_broken(
+    broken: Mapping[Path, str], count: int, source: Path, skip: bool, on_note: OnNote
+) -> None:
+    """Tell which pictures cannot be read, and raise `UserError` unless they are to be skipped."""
+    named = {path.relative_to(source).as_posix(): reason for path, reason in broken.items()}
+    reasons = with_reasons(named)
+    if skip:
+        on_note(f"Left out of {source}, as they cannot be read: {reasons}.")
+        return
+    raise UserError(
+        f"expected all {count:,} images in {source} to be intact, but {len(broken):,} are not: "
+        f"{reasons}; replace or remove them, or go on without them by `--skip-broken`."
+    )
+
+
+def _check_left(labels: NDArray[np.int64], classes: Sequence[str], source: Path) -> None:
+    counts = np.bincount(labels, minlength=len(classes))
+    if not counts.all():
+        raise UserError(
+            f"expected a training image of every class in {source} that can be read, but there is "
+            f"none of {classes[int(counts.argmin())]!r}; add some, or remove the folder."
+        )

@@ -4,7 +4,7 @@ import io
 import math
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 from core.foundation.errors import UserError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+SUFFIXES = (*(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"),)
+"""Usual endings of files of these formats; what a file is, its content decides."""
+START = 12
+"""Bytes by which a format is known."""
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 50_000_000
 MAX_DECODING = 300_000_000
@@ -141,8 +145,21 @@ def open_image(source: Path | str | bytes | BinaryIO, name: str | None = None) -
     return OpenedImage(opened.image, (sentence, *opened.notes))
 
 
+def with_reasons(broken: Mapping[str, str]) -> str:
+    """Return the names of pictures that `open_image` did not open, each with the reason in short.
+
+    Args:
+        broken: the error's sentence by name.
+    """
+    reasons = []
+    for name, sentence in broken.items():
+        reason = re.search(r"\bbut (.+?)(;|\.?$)", sentence)
+        reasons.append(f"{name} ({reason[1] if reason else sentence})")
+    return ", ".join(reasons)
+
+
 def starts_like_picture(first: bytes) -> bool:
-    """Return whether the first bytes of a file, at least 12 if it has them, are a picture's."""
+    """Return whether the first `START` bytes of a file are a picture's."""
     return first.startswith(_STARTS) or (first[:4] == b"RIFF" and first[8:12] == b"WEBP")
 
 

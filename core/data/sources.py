@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from core.data.fetch import FULL, RemoteFile, fetch
-from core.data.folders import read_folder
+from core.data.folders import OnNote, read_folder
 from core.data.prepared import FILES, ImageSet, prepared_path, write_prepared
 from core.foundation.errors import UserError, nearest
 from core.foundation.jobs import OnProgress
@@ -33,6 +33,10 @@ def _silent(fraction: float, message: str) -> None:
     pass
 
 
+def _untold(note: str) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Request:
     """Arguments of a function in `DATASETS`.
@@ -44,6 +48,9 @@ class Request:
         size: height and width that pictures are resized to, in pixels.
         progress: whether to draw bars on stderr.
         on_progress: see `prepare`.
+        skip_broken: see `read_folder`.
+        natural: see `read_folder`.
+        on_note: see `read_folder`.
     """
 
     name: str
@@ -52,6 +59,9 @@ class Request:
     size: int | None
     progress: bool
     on_progress: OnProgress = _silent
+    skip_broken: bool = False
+    natural: bool = False
+    on_note: OnNote = _untold
 
 
 # makes (train, test), or (train, calibration, test)
@@ -66,6 +76,10 @@ def prepare(
     size: int | None = None,
     progress: bool = True,
     on_progress: OnProgress = _silent,
+    *,
+    skip_broken: bool = False,
+    natural: bool = False,
+    on_note: OnNote = _untold,
 ) -> Path:
     """Make the prepared data set `<root>/<name>/{train,test}.npz`; return its folder.
 
@@ -83,6 +97,9 @@ def prepare(
         progress: whether to draw bars on stderr.
         on_progress: called with the completed fraction in [0, 1] and a sentence; an exception from
             it ends the work.
+        skip_broken: whether to leave out pictures that cannot be read.
+        natural: whether classes are sorted as people count, 2 before 10.
+        on_note: told what was left out or may surprise, in a sentence.
 
     Raises `UserError` when there is no connection, no room, a damaged download, nothing usable
     in ``source``, or no such data set.
@@ -96,7 +113,11 @@ def prepare(
         ) as temporary:
             workspace, made = Path(temporary, "work"), Path(temporary, "made")
             workspace.mkdir()
-            sets = make(Request(name, workspace, source, size, progress, on_progress))
+            request = Request(
+                *(name, workspace, source, size, progress, on_progress),
+                *(skip_broken, natural, on_note),
+            )
+            sets = make(request)
             on_progress(0.95, "Writing it …")
             files = FILES if len(sets) == len(FILES) else (FILES[0], FILES[-1])
             for file, one in zip(files, sets, strict=True):
@@ -119,7 +140,15 @@ def _own(request: Request) -> tuple[ImageSet, ...]:
             f"{nearest(request.name, DATASETS)}"
             " For images of your own, name their folder with `--from FOLDER`."
         )
-    return read_folder(request.name, request.source, request.size, request.progress)
+    return read_folder(
+        request.name,
+        request.source,
+        request.size,
+        request.progress,
+        skip_broken=request.skip_broken,
+        natural=request.natural,
+        on_note=request.on_note,
+    )
 
 
 @DATASETS.register("tiny-imagenet")

@@ -3,16 +3,17 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.folders import SUFFIXES
-from core.data.images import FORMATS, MAX_BYTES, open_image
+from core.data.file_names import composed, distinct, is_litter
+from core.data.images import FORMATS, MAX_BYTES, START, SUFFIXES, open_image, starts_like_picture
 from core.data.polarity import has_light_edge
 from core.data.transform import EvaluationTransform
 from core.foundation.errors import UserError
@@ -23,17 +24,34 @@ MOST_BYTES = 64 * 2**20  # of an archive, or of all uploaded files together
 _LONGEST_NAME = 120
 
 
+class Read(Protocol):
+    """Reads a file."""
+
+    def __call__(self, most: int = MAX_BYTES + 1) -> bytes:
+        """Return its bytes, at most so many of them."""
+
+
 @dataclass(frozen=True)
 class OwnFile:
     """A file that may be a picture.
 
     Attributes:
         name: its path inside the archive or folder, with ``/``; only shown, never opened.
-        read: returns its bytes, at most `MAX_BYTES` + 1 of them.
+        read: returns its bytes.
     """
 
     name: str
-    read: Callable[[], bytes]
+    read: Read
+
+    @property
+    def seems_a_picture(self) -> bool:
+        """Whether its name ends like a picture's, or else it begins like one."""
+        if Path(self.name).suffix.lower() in SUFFIXES:
+            return True
+        try:
+            return starts_like_picture(self.read(START))
+        except (UserError, OSError):
+            return False
 
 
 @dataclass(frozen=True)
@@ -50,22 +68,25 @@ class Collection:
 
     Attributes:
         called: name of the collection, for messages.
-        files: at most `MOST_PICTURES`, whose names end like a picture's.
+        files: at most `MOST_PICTURES`, that seem to be pictures.
         skipped: the other files.
+        litter: number of files besides, hidden or left by a system, see `is_litter`.
     """
 
     called: str
     files: tuple[OwnFile, ...]
     skipped: tuple[Skipped, ...]
+    litter: int = 0
 
     def __len__(self) -> int:
         return len(self.files)
 
 
 def collected(files: Iterable[OwnFile], called: str) -> Collection:
-    """Return the collection of some files, sorted by name.
+    """Return the collection of some files, sorted by name; the second of a name gets a number.
 
-    Hidden files and files that operating systems add are ignored.
+    What a file is, its content decides; only names that end like a picture's are believed until
+    the picture is read.
 
     Args:
         files: in any order.
@@ -74,15 +95,14 @@ def collected(files: Iterable[OwnFile], called: str) -> Collection:
     Raises:
         UserError: no picture, or more than `MOST_PICTURES`.
     """
-    pictures, skipped = [], []
+    pictures, skipped, litter = [], [], 0
     for file in files:
-        parts = file.name.split("/")
-        if any(part.startswith(".") or part == "__MACOSX" for part in parts):
-            continue
-        if Path(parts[-1]).suffix.lower() in SUFFIXES:
+        if is_litter(file.name):
+            litter += 1
+        elif file.seems_a_picture:
             pictures.append(file)
-        elif parts[-1] not in ("Thumbs.db", "desktop.ini"):
-            skipped.append(Skipped(shown(file.name), "not a picture, by its name"))
+        else:
+            skipped.append(Skipped(shown(file.name), "not a picture, by its content"))
     formats = ", ".join(FORMATS)
     if not pictures:
         others = f" but {len(skipped):,} other files" if skipped else ""
@@ -97,7 +117,9 @@ def collected(files: Iterable[OwnFile], called: str) -> Collection:
         )
     pictures.sort(key=lambda file: file.name)
     skipped.sort(key=lambda file: file.name)
-    return Collection(called, tuple(pictures), tuple(skipped))
+    names = distinct([file.name for file in pictures])
+    renamed = (OwnFile(name, file.read) for name, file in zip(names, pictures, strict=True))
+    return Collection(called, tuple(renamed), tuple(skipped), litter)
 
 
 def uploaded_files(files: Sequence[tuple[str, bytes]], called: str) -> Collection:
@@ -150,16 +172,16 @@ def _files_below(folder: Path) -> Iterator[OwnFile]:
             count += 1
             if count > MOST_FILES:
                 raise too_many(repr(folder.name))
-            yield OwnFile(path.relative_to(folder).as_posix(), partial(_read, path))
+            yield OwnFile(plain_path(path.relative_to(folder).as_posix()), partial(_read, path))
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most: int = MAX_BYTES + 1) -> bytes:
     with path.open("rb") as stream:
-        return stream.read(MAX_BYTES + 1)
+        return stream.read(most)
 
 
-def _first_bytes(content: bytes) -> bytes:
-    return content[: MAX_BYTES + 1]
+def _first_bytes(content: bytes, most: int = MAX_BYTES + 1) -> bytes:
+    return content[:most]
 
 
 def too_many(called: str) -> UserError:
@@ -178,9 +200,9 @@ def too_large(called: str, size: int) -> UserError:
 
 
 def plain_path(name: str) -> str:
-    """Return a path of any operating system with ``/`` between its parts."""
+    """Return a path of any operating system with ``/`` between its parts, accents in letters."""
     return "/".join(
-        part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")
+        part for part in composed(name).replace("\\", "/").split("/") if part not in ("", ".", "..")
     )
 
 
@@ -287,4 +309,4 @@ class OwnReader:
 
 
 def _normalised(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
+    return composed(re.sub(r"[\s_-]+", " ", name).strip().casefold())

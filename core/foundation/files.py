@@ -87,9 +87,24 @@ def read_json(path: Path) -> Any:
 
 
 def csv_text(header: Sequence[str], columns: Iterable[Iterable[object]]) -> str:
-    """Return columns of equal length as CSV, with a line of their names first."""
+    """Return columns of equal length as CSV, with a line of their names first.
+
+    Text that a spreadsheet would run as a formula is kept from it, see `no_formula`.
+    """
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(zip(*columns, strict=True))
+    for row in zip(*columns, strict=True):
+        writer.writerow([no_formula(cell) if isinstance(cell, str) else cell for cell in row])
     return content.getvalue()
+
+
+def no_formula(text: str) -> str:
+    """Return text that spreadsheets show and do not run: after an apostrophe, unless a number."""
+    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text

@@ -264,6 +264,6 @@ def _check_better_than_chance(trainer: Trainer, num_classes: int) -> None:
             f"expected a network that knows the training images, as it stays as it is, but its "
             f"final exit is right on {right} of {total}, which may be chance among {num_classes} "
             "classes: check that the labels count the classes in the order of the network's "
-            'outputs and that images are normalised as it was trained, or train it ("joint", '
-            '"fine-tune").'
+            "outputs (folders named 1 to 12 are often sorted as text: 1, 10, 11, 12, 2) and that "
+            'images are normalised as it was trained, or train it ("joint", "fine-tune").'
         )

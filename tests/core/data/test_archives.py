@@ -43,7 +43,7 @@ def test_other_files_are_skipped_with_a_reason_and_hidden_ones_without() -> None
     found = files_in_zip(content, "pets.zip")
     assert [file.name for file in found.files] == sorted(CATS)
     assert [one.name for one in found.skipped] == ["pets/more.zip", "pets/notes.txt"]
-    assert {one.reason for one in found.skipped} == {"not a picture, by its name"}
+    assert {one.reason for one in found.skipped} == {"not a picture, by its content"}
 
 
 def test_names_that_lead_elsewhere_lead_nowhere(

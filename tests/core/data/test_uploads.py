@@ -1,6 +1,5 @@
 """Somebody's own pictures."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +31,7 @@ def reader(light_on_dark: bool = False, channels: int = 3) -> OwnReader:
 
 def file(name: str, content: bytes | None = None) -> OwnFile:
     body = png(10) if content is None else content
-    return OwnFile(name, lambda: body)
+    return OwnFile(name, lambda most=MAX_BYTES + 1: body[:most])
 
 
 @pytest.mark.parametrize(
@@ -65,7 +64,7 @@ def test_folders_that_are_called_like_none_are_named() -> None:
 
 
 def test_what_cannot_be_read_is_skipped_with_its_reason() -> None:
-    def gone() -> bytes:
+    def gone(most: int = 0) -> bytes:
         raise FileNotFoundError(2, "No such file or directory")
 
     one = reader()
@@ -158,4 +157,4 @@ def test_names_are_fit_to_be_shown() -> None:
 
 def test_a_collection_without_pictures_is_a_sentence() -> None:
     with pytest.raises(UserError, match="there are none"):
-        collected([OwnFile("a.txt", partial(bytes, 1))], "it")
+        collected([file("a.txt", b"x")], "it")
