@@ -35,6 +35,7 @@ _MAX_PIECES = 100_000  # reads of a parser: segments, chunks, blocks and tags ta
 _MAX_STRIPS = 100_000  # of a TIFF; Pillow keeps a tuple for each
 _MAX_SCANS = 32  # of a JPEG, each over the whole picture; encoders make about ten
 _AT_ONCE = 2**19  # pixels that are converted together
+_ROW = 4  # pixels that take as much memory as Pillow's pointers to a row do
 _DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners put into 16
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two: 64-bit
 _TILE = (322, 323)  # tags of a TIFF: width and height of a tile
@@ -292,7 +293,7 @@ def _check_pixels(picture: Image.Image, called: str) -> None:
         tile = (picture.tag_v2.get(tag, 0) for tag in _TILE)
         width, height = (max(sides) for sides in zip((width, height), tile, strict=True))
     most = min(MAX_PIXELS, MAX_DECODING / _bytes_per_pixel(picture))
-    if width * height > most:
+    if (width + _ROW) * height > most:
         raise _too_many_pixels(called, most, f"{width} × {height}")
 
 

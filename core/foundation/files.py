@@ -100,8 +100,12 @@ def csv_text(header: Sequence[str], columns: Iterable[Iterable[object]]) -> str:
 
 
 def no_formula(text: str) -> str:
-    """Return text that spreadsheets show and do not run: after an apostrophe, unless a number."""
-    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
+    """Return text that spreadsheets show in one cell and do not run.
+
+    What could be a formula comes after an apostrophe, unless it is a number.
+    """
+    text = text.replace("\r", " ")
+    if not text.lstrip().startswith(("=", "+", "-", "@")):
         return text
     try:
         float(text)

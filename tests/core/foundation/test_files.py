@@ -1,6 +1,8 @@
 """A folder is replaced as a whole, whoever looks at it meanwhile."""
 
+import csv
 import ctypes
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from core.foundation.files import atomic_folder
+from core.foundation.files import atomic_folder, csv_text
 
 NAMES = ("card", "weights")
 
@@ -87,3 +89,14 @@ def test_an_error_leaves_the_old_folder(tmp_path: Path) -> None:
         write_and_fail(folder)
     assert [(folder / name).read_text() for name in NAMES] == ["old", "old"]
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", " =1"])
+def test_text_is_no_formula_in_a_spreadsheet(text: str) -> None:
+    lines = list(csv.reader(io.StringIO(csv_text(["name"], [[text]]), newline="")))
+    assert lines == [["name"], [f"'{text}"]]
+
+
+@pytest.mark.parametrize("value", ["-0.5", -0.5, "a=b", "", 3])
+def test_numbers_and_other_text_stay_as_they_are(value: object) -> None:
+    assert csv_text(["x"], [[value]]).splitlines() == ["x", str(value) or '""']
