@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.report import add_update, publish
 from core.analysis.corruptions import CORRUPTIONS
 from core.analysis.drift import Drifted, Outcome, UnderDrift, under_drift
 from core.data.prepared import load_prepared
 from core.exits.cost_controller import HeldCost
 from core.exits.policy import Policy
 from core.exits.table import IntArray
-from core.foundation.markdown import markdown_table, replace_between
+from core.foundation.markdown import markdown_table
 from core.hub.card import Card
 from core.hub.drift import corrupted_tables, load_drift, save_drift
 from core.hub.methods import own_criterion
@@ -49,7 +50,6 @@ HEADS = (
     *("model", "images", "plain network", "fixed: accuracy", "cost"),
     *("held: accuracy", "cost", "second half"),
 )
-BEGIN, END = "<!-- drift: begin -->", "<!-- drift: end -->"
 
 
 def shipped_rows(samples: int) -> IntArray:
@@ -103,7 +103,7 @@ def main() -> None:
     """Make the tables if wanted; print what drift does."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tables", action="store_true", help="make the models' tables anew")
-    parser.add_argument("--update", type=Path, metavar="FILE", help="put the table into this file")
+    add_update(parser)
     parser.add_argument("--data", type=Path, metavar="ROOT", help="folder of prepared data sets")
     options = parser.parse_args()
     rows: list[tuple[str, ...]] = []
@@ -113,10 +113,7 @@ def main() -> None:
             tables = make_tables(name, options.data)
             save_drift(model_folder(name), card_of(name), samples, tables)
         rows += [_row(name, title, found) for title, found in measured(name)]
-    text = markdown_table(HEADS, rows)
-    print(text)
-    if options.update is not None:
-        replace_between(options.update, BEGIN, END, text)
+    publish(markdown_table(HEADS, rows), "drift", options.update)
 
 
 def _row(name: str, title: str, found: UnderDrift) -> tuple[str, ...]:

@@ -16,16 +16,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.report import add_update, publish
 from core.exits.criteria import available
 from core.exits.policy import Policy
 from core.exits.report import evaluate
 from core.exits.table import BoolArray, CostArray, ExitTable, IntArray
 from core.foundation.errors import UserError
-from core.foundation.markdown import markdown_table, replace_between
+from core.foundation.markdown import markdown_table
 from core.hub.card import Card
 from core.hub.methods import own_criterion
 from core.hub.registry import card_of, front_of, plain_table, shipped_models, shipped_table
@@ -34,7 +34,6 @@ from core.tuning.front import cheapest_within_drop, front, outcomes
 from core.tuning.path import split_rows
 from core.tuning.promise import CONFIDENCE, farthest, lay, promised, reference_right
 
-BEGIN, END = "<!-- promises: begin -->", "<!-- promises: end -->"
 SPLITS = ("calibration", "test")
 TARGETS = (0.003, 0.005, 0.01, 0.02)
 DRAWS, SAMPLES, CANDIDATE_DRAWS = 200, 5000, 3
@@ -297,7 +296,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*")
     parser.add_argument("--draws", type=int, default=DRAWS)
-    parser.add_argument("--update", type=Path)
+    add_update(parser)
     given = parser.parse_args()
     cards = [card_of(name) for name in given.models or shipped_models()]
     rows = []
@@ -306,9 +305,7 @@ def main() -> None:
             rows += rows_of(card, given.draws)
             print("\n".join(" | ".join(row) for row in rows[-len(TARGETS) :]), flush=True)
     table = markdown_table(TEST_HEAD, on_test([card for card in cards if card.num_exits > 1]))
-    print(table)
-    if given.update is not None:
-        replace_between(given.update, BEGIN, END, f"{markdown_table(HEAD, rows)}\n\n{table}")
+    publish(f"{markdown_table(HEAD, rows)}\n\n{table}", "promises", given.update)
 
 
 if __name__ == "__main__":

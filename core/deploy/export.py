@@ -1,7 +1,6 @@
 """Export: a bundle with everything that goes into it, and a report of what was measured."""
 
 import io
-import platform
 import tempfile
 import zipfile
 from pathlib import Path
@@ -31,6 +30,7 @@ from core.deploy.triton import FOLDER as TRITON
 from core.deploy.triton import write_repository
 from core.exits.policy import Policy
 from core.foundation.files import atomic_folder, write_json
+from core.foundation.processor import processor
 
 BATCH_SIZES = (1, 64)
 
@@ -144,7 +144,7 @@ def time_ways(
                 name: latency.to_dict() for name, latency in zip(timed, times, strict=True)
             }
     return {
-        "machine": platform.processor() or platform.machine(),
+        "machine": processor(),
         "threads": threads,
         "onnxruntime": onnxruntime.__version__,
         "by_batch_size": measured,

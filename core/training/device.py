@@ -1,13 +1,13 @@
 """The device that computes, and its arithmetic."""
 
 import os
-import platform
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 
 from core.foundation.errors import UserError
+from core.foundation.processor import processor
 
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
@@ -46,4 +46,4 @@ def hardware(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     plural = "" if threads == 1 else "s"
-    return f"{os.cpu_count()} CPU cores ({platform.machine()}), {threads} thread{plural}"
+    return f"{os.cpu_count()} CPU cores ({processor()}), {threads} thread{plural}"
