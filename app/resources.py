@@ -606,7 +606,7 @@ def _saliency_map(
     method: str,
     exit_index: int,
 ) -> NDArray[np.float32]:
-    """Return how much each pixel spoke for the target at an exit: (H, W) in [0, 1]."""
+    """Return how much each pixel spoke for the target at an exit: (H, W), at least 0."""
     from core.analysis.saliency import SALIENCY
 
     network, target = _loaded(folder, version), targets[exit_index]

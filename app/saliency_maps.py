@@ -11,7 +11,7 @@ Map = NDArray[np.float32]
 
 
 class SaliencyMaps:
-    """Maps of one image, one per exit. Once nobody refers to them, the rest is not computed.
+    """Maps of one image, one per exit. The rest is not computed once the last reference is gone.
 
     Attributes:
         found: those that are there so far, by the index of the exit.

@@ -124,7 +124,7 @@ class Chosen:
         sample: number of the sample, counted from 0.
         upload: name of the uploaded picture that stands in the sample's place, or "".
         corruption: title of the corruption.
-        earlier_maps: HTML of the saliency maps before another method was chosen, or "".
+        earlier_maps: the saliency maps before another method was chosen, or None.
     """
 
     visitor: int
@@ -134,7 +134,7 @@ class Chosen:
     sample: int
     upload: str = ""
     corruption: str = "None"
-    earlier_maps: str = ""
+    earlier_maps: Sequence[Any] | None = None
 
 
 def elements(messages: Iterable[ForwardMsg], kind: str) -> Iterator[Any]:
@@ -209,24 +209,24 @@ def differences(messages: Sequence[ForwardMsg], chosen: Chosen) -> Iterator[str]
     )
     maps = saliency_maps(messages)
     expected = _picture(figure) or "one that is shown"
-    yield from compared("picture in the saliency maps", _picture(maps), expected)
-    if chosen.earlier_maps and chosen.earlier_maps == maps:
+    yield from compared("picture in the saliency maps", maps.get("image"), expected)
+    if chosen.earlier_maps and chosen.earlier_maps == maps.get("maps"):
         yield "saliency maps: those of the method before"
 
 
 def component(messages: Sequence[ForwardMsg], field: str) -> tuple[str, dict[str, Any]] | None:
-    """Return identifier and data of the component whose data have a field, or None."""
-    for one in elements(messages, "bidi_component"):
+    """Return identifier and data of the component whose data have a field, or None: the latest."""
+    for one in reversed([*elements(messages, "bidi_component")]):
         data = json.loads(one.json or "{}")
         if field in data:
             return one.id, data
     return None
 
 
-def saliency_maps(messages: Sequence[ForwardMsg]) -> str:
-    """Return the HTML of the saliency maps as they are now, or ""."""
-    html = (element.body for element in elements(messages, "html"))
-    return next((body for body in reversed([*html]) if 'class="ee-looks"' in body), "")
+def saliency_maps(messages: Sequence[ForwardMsg]) -> dict[str, Any]:
+    """Return the data of the saliency maps as they are now; empty where the page has none."""
+    found = component(messages, "maps")
+    return found[1] if found else {}
 
 
 def _picture(html: str) -> str | None:
@@ -293,7 +293,7 @@ class Visitor:
             while not self._finished:
                 await self._receive()
             seconds = time.perf_counter() - start
-            while not self._finished or "ee-pending" in saliency_maps(self._shown):
+            while not self._finished or saliency_maps(self._shown).get("running"):
                 await self._look(PATIENCE)
         whole = time.perf_counter() - start
         return Visit(act.kind, act.page, seconds, whole, faults(self._shown, self._chosen))
@@ -315,7 +315,7 @@ class Visitor:
                 await self._run_script(self._chosen.page, fragment=fragment)
 
     async def _change(self, act: Act) -> list[WidgetState]:
-        draw, chosen = self._draw, replace(self._chosen, page=act.page, earlier_maps="")
+        draw, chosen = self._draw, replace(self._chosen, page=act.page, earlier_maps=None)
         changes: list[WidgetState] = []
         match act.kind:
             case "model":
@@ -347,7 +347,7 @@ class Visitor:
                 methods = [option.content for option in widget.options]
                 now = self._method or methods[0]
                 self._method = draw.choice([one for one in methods if one != now])
-                chosen = replace(chosen, earlier_maps=saliency_maps(self._shown))
+                chosen = replace(chosen, earlier_maps=saliency_maps(self._shown)["maps"])
                 changes = [_text(widget.id, self._method)]
             case "upload":
                 widget = self._widget("file_uploader", "Images of your own")

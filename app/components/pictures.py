@@ -52,11 +52,3 @@ def picture_card(picture: Picture, classes: Sequence[str]) -> None:
         f"<figcaption>{truth}{escape(picture.name)}{notes}"
         f"</figcaption>{warning}</figure>"
     )
-
-
-def heat_map(relevance: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return a map (H, W) in [0, 1] in colours (H, W, 4), clear where nothing spoke."""
-    steps = np.linspace(0, 1, len(HEAT))
-    colours = [np.interp(relevance, steps, channel) for channel in np.transpose(HEAT)]
-    opacity = 255 * np.minimum(relevance * 1.6, 1)
-    return np.stack([*colours, opacity], axis=2).astype(np.uint8)

@@ -1,6 +1,7 @@
 """Exit by exit, side by side: where it looked in an image, and what else it considered."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -9,7 +10,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import resources, text
-from app.components.pictures import data_uri, heat_map
+from app.components.mount import component
+from app.components.pictures import HEAT, data_uri
 from app.saliency_maps import Map, SaliencyMaps
 from core.exits.table import ExitTable
 from core.hub.card import Card
@@ -17,6 +19,41 @@ from core.hub.card import Card
 SOON = 0.25
 """Seconds in which quick methods have all maps: then the page comes with them."""
 EVERY = 0.3  # seconds between two looks at maps that take longer
+WORDS = {
+    "view": "Show",
+    "views": [
+        ["heat", "Heat map", "Colours over the picture: the brighter, the more spoke for it."],
+        ["contour", "Contours", "Lines around what reached 30 % and 70 % of the scale."],
+        ["wipe", "Wipe", "The picture as it is to the left of a line, the map to its right."],
+    ],
+    "scale": "Scale",
+    "scales": [
+        ["shared", "shared", "One for all exits: an exit with a faint map found little."],
+        ["own", "each its own", "The largest value of each map is 100 %."],
+    ],
+    "strength": "Strength",
+    "wipe": "Line at",
+    "share": "reaches {share} % of the scale",
+    "pending": "being computed …",
+    "empty": "nothing speaks for it",
+    "failed": "could not be computed",
+    "enlarge": "Enlarge",
+    "previous": "Previous exit",
+    "next": "Next exit",
+    "close": "Close",
+}
+_show_maps = component("maps")
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What does not change while maps come in."""
+
+    maps: SaliencyMaps
+    image: str
+    answers: Sequence[str]
+    left_at: int
+    tools: bool
 
 
 def exit_by_exit(
@@ -28,7 +65,7 @@ def exit_by_exit(
     method: str,
     *,
     left_at: int,
-    strength: float,
+    tools: bool = True,
 ) -> None:
     """Show where every exit of a model looked in an image: each map as soon as it is there.
 
@@ -40,58 +77,52 @@ def exit_by_exit(
         position: of the image in it.
         method: of saliency.
         left_at: the exit where the image leaves.
-        strength: of the maps over the image, in [0, 1].
+        tools: whether to offer other views and scales.
     """
     answers = table.answers[position].tolist()
     maps = resources.saliency_maps(model, pixels, answers, method)
     maps.job.wait(SOON)
-    classes = [card.classes[answer] for answer in answers]
+    names = [card.classes[answer] for answer in answers]
+    shown = _Shown(maps, data_uri(pixels), names, left_at, tools)
     if maps.job.running:
-        st.fragment(_grow, run_every=EVERY)(maps, pixels, classes, left_at, strength)
+        st.fragment(_grow, run_every=EVERY)(shown)
     else:
-        _show(maps, pixels, classes, left_at, strength)
+        _show(shown)
 
 
-def _grow(maps: SaliencyMaps, *shown: Any) -> None:
-    if not maps.job.running:
+def _grow(shown: _Shown) -> None:
+    if not shown.maps.job.running:
         st.rerun()
-    _show(maps, *shown)
+    _show(shown)
 
 
-def _show(
-    maps: SaliencyMaps,
-    pixels: NDArray[np.uint8],
-    classes: Sequence[str],
-    left_at: int,
-    strength: float,
-) -> None:
-    if maps.job.mistake:
-        st.error(maps.job.mistake, icon=":material/error:")
-    names = text.exit_names(len(classes))
-    image = f'<img src="{data_uri(pixels)}" alt="">'
-    found = dict(maps.found)  # the job goes on
-    figures = "".join(
-        f'<figure class="{_reached(index, left_at)}"><div class="ee-picture">{image}'
-        f"{_veil(found.get(index), name, answer, maps.job.running)}</div>"
-        f"<figcaption><b>{name}</b> for “{escape(answer)}”</figcaption></figure>"
-        for index, (name, answer) in enumerate(zip(names, classes, strict=True))
-    )
-    style = f"--exits:{len(classes)};--strength:{strength}"
-    st.html(f'<div class="ee-looks" style="{style}">{figures}</div>')
+def _show(shown: _Shown) -> None:
+    job = shown.maps.job
+    if job.mistake:
+        st.error(job.mistake, icon=":material/error:")
+    found = dict(shown.maps.found)  # the job goes on
+    names = text.exit_names(len(shown.answers))
+    maps = [
+        {
+            "name": name,
+            "answer": answer,
+            "alt": f"Where {name} looked to answer {answer}: brighter parts spoke for it more.",
+            "reached": index <= shown.left_at,
+            **_grey(found.get(index)),
+        }
+        for index, (name, answer) in enumerate(zip(names, shown.answers, strict=True))
+    ]
+    data = {"image": shown.image, "maps": maps, "running": job.running, "tools": shown.tools}
+    _show_maps("maps", data | {"heat": HEAT, "words": WORDS})
 
 
-def _veil(relevance: Map | None, name: str, answer: str, running: bool) -> str:
-    """Return what lies on the picture: the map, or a word that it is not there yet."""
+def _grey(relevance: Map | None) -> dict[str, Any]:
+    """Return a map as a grey picture, white where it is largest, and how large it is there."""
     if relevance is None:
-        return '<span class="ee-pending">being computed …</span>' if running else ""
-    return (
-        f'<img class="ee-veil" src="{data_uri(heat_map(relevance))}" alt="Where {name} looked to '
-        f'answer {escape(answer)}: brighter parts spoke for it more.">'
-    )
-
-
-def _reached(index: int, left_at: int) -> str:
-    return "" if index <= left_at else "ee-unreached"
+        return {"map": None, "peak": 0}
+    peak = float(relevance.max())
+    grey = np.round(255 * relevance / (peak or 1)).astype(np.uint8)
+    return {"map": data_uri(grey[:, :, None]), "peak": peak}
 
 
 def show_top_classes(
@@ -108,8 +139,6 @@ def show_top_classes(
             f"<td>{text.percent(float(probabilities[label]))}</td></tr>"
             for label in likeliest
         )
-        columns.append(
-            f'<table class="ee-top {_reached(index, left_at)}"><caption>{name}</caption>'
-            f"{rows}</table>"
-        )
+        unreached = "" if index <= left_at else " ee-unreached"
+        columns.append(f'<table class="ee-top{unreached}"><caption>{name}</caption>{rows}</table>')
     st.html(f'<div class="ee-tops" style="--exits:{card.num_exits}">{"".join(columns)}</div>')

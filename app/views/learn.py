@@ -140,7 +140,7 @@ def _what(card: Card, view: state.View) -> None:
         number,
         "grad_cam",
         left_at=card.num_exits,
-        strength=0.8,
+        tools=False,
     )
     show_top_classes(card, table, number, top=3, left_at=card.num_exits)
 

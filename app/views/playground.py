@@ -257,29 +257,16 @@ def _insight(card: Card, view: state.View, picture: Picture, routing: Routing) -
             "Faded exits were never reached.",
         )
     )
-    which, how_strongly = st.columns([3, 1], gap="medium")
-    with which:
-        method = st.segmented_control(
-            "Method",
-            list(SALIENCY),
-            default=next(iter(SALIENCY)),
-            required=True,
-            key="saliency",
-            wrap=True,
-            format_func=lambda name: SALIENCY[name].title,
-            help="\n\n".join(f"**{one.title}**: {one.description}" for one in SALIENCY.values()),
-        )
-    with how_strongly:
-        strength = st.slider(
-            "Strength",
-            0,
-            100,
-            80,
-            5,
-            format="%d %%",
-            key="strength",
-            help="How strongly the map covers the image.",
-        )
+    method = st.segmented_control(
+        "Method",
+        list(SALIENCY),
+        default=next(iter(SALIENCY)),
+        required=True,
+        key="saliency",
+        wrap=True,
+        format_func=lambda name: SALIENCY[name].title,
+        help="\n\n".join(f"**{one.title}**: {one.description}" for one in SALIENCY.values()),
+    )
     left_at = int(routing.exits[0])
     exit_by_exit(
         card,
@@ -289,7 +276,6 @@ def _insight(card: Card, view: state.View, picture: Picture, routing: Routing) -
         0,
         str(method),
         left_at=left_at,
-        strength=strength / 100,
     )
     st.html(section("What else it considered", "The likeliest classes at each exit."))
     show_top_classes(card, routing.table, 0, top=TOP, left_at=left_at)

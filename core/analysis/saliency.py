@@ -54,8 +54,9 @@ def grad_cam(
 ) -> NDArray[np.float32]:
     """Return Grad-CAM of an exit: the parts of the image that raise the logit of a class there.
 
-    ReLU(Σ_c α_c A_c), with A the features that the exit's head reads and α_c the mean gradient
-    of the class's logit with respect to channel c (Selvaraju et al., 2017).
+    ReLU(Σ_c α_c A_c), with A the features that the exit's head reads and α_c the gradient of the
+    class's logit with respect to channel c (Selvaraju et al., 2017), summed over its places and not
+    averaged, so that maps of exits with finer and coarser features are on one scale.
 
     Args:
         network: in eval mode; its weights get no gradients.
@@ -64,7 +65,7 @@ def grad_cam(
         target: the class, from 0 to K−1.
 
     Returns:
-        (H, W) in [0, 1], its largest value 1 unless no part raises the logit.
+        (H, W), at least 0, in units of the logit.
 
     Raises:
         UserError: no such exit or class.
@@ -75,20 +76,23 @@ def grad_cam(
     if stop > 1 and not gradient.any():
         # The exit reads the class token alone, which has read the picture in the last block.
         features, gradient = _with_gradient(network, image, exit_index, target, stop - 1)
-    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    weights = gradient.sum(dim=(2, 3), keepdim=True)
     relevance = (weights * features).sum(dim=1, keepdim=True).relu()
     size = (image.shape[2], image.shape[3])
-    return _scaled(F.interpolate(relevance, size=size, mode="bilinear", align_corners=False)[0, 0])
+    return _array(F.interpolate(relevance, size=size, mode="bilinear", align_corners=False)[0, 0])
 
 
 @method("saliency", "Gradient", "The pixels that would change the answer's score the most.")
 def gradient(
     network: ExitNetwork, image: Tensor, exit_index: int, target: int
 ) -> NDArray[np.float32]:
-    """Return max_c |∂ logit / ∂ x_c| (Simonyan et al., 2014). Arguments as `grad_cam`."""
+    """Return max_c |∂ logit / ∂ x_c| (Simonyan et al., 2014). Arguments as `grad_cam`.
+
+    x is normalised, with a standard deviation of 1.
+    """
     forward = _forward(network, image, exit_index, target)
     gradients = Saliency(forward).attribute(image.clone().requires_grad_(), target=target)
-    return _scaled(gradients[0].amax(dim=0))
+    return _array(gradients[0].amax(dim=0))
 
 
 @method(
@@ -106,7 +110,7 @@ def smooth_grad(
     noise = torch.randn((NOISY_COPIES, *image.shape[1:]), generator=generator)
     copies = (image + NOISE * noise.to(image.device)).requires_grad_()
     gradients = Saliency(forward).attribute(copies, target=target)
-    return _scaled(gradients.mean(dim=0).amax(dim=0))
+    return _array(gradients.mean(dim=0).amax(dim=0))
 
 
 @method(
@@ -122,7 +126,7 @@ def integrated_gradients(
     attributions = IntegratedGradients(forward).attribute(
         image.clone().requires_grad_(), target=target, n_steps=STEPS, internal_batch_size=STEPS
     )
-    return _scaled(attributions[0].sum(dim=0).relu())
+    return _array(attributions[0].sum(dim=0).relu())
 
 
 @method(
@@ -144,7 +148,7 @@ def occlusion(
             target=target,
             perturbations_per_eval=64,
         )
-    return _scaled(attributions[0].sum(dim=0).relu())
+    return _array(attributions[0].sum(dim=0).relu())
 
 
 def _with_gradient(
@@ -193,9 +197,6 @@ def _check_target(logits: Tensor, target: int) -> None:
         raise UserError(f"expected `target` from 0 to {logits.shape[1] - 1}, but got {target}.")
 
 
-def _scaled(relevance: Tensor) -> NDArray[np.float32]:
-    relevance = relevance.detach()
-    largest = relevance.max()
-    scaled = relevance / largest if float(largest) > 0 else relevance
-    result: NDArray[np.float32] = scaled.float().cpu().numpy()
+def _array(relevance: Tensor) -> NDArray[np.float32]:
+    result: NDArray[np.float32] = relevance.detach().float().cpu().numpy()
     return result

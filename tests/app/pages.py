@@ -81,6 +81,11 @@ def policy(app: AppTest) -> Policy:
     return Policy(criterion, data["thresholds"], data["enabled"])
 
 
+def maps(app: AppTest) -> dict[str, Any]:
+    """The data of the saliency maps."""
+    return next(data for data in components(app) if "maps" in data)
+
+
 def errors(app: AppTest) -> list[str]:
     """What is shown as an error, tracebacks included."""
     return [error.value for error in app.error] + [str(one.value) for one in app.exception]

@@ -65,7 +65,8 @@ def playground(chosen: Chosen) -> Iterator[ForwardMsg]:
     yield delta("bidi_component", id="x", json=json.dumps({"thresholds": chosen.thresholds}))
     yield delta("html", body=f'<figure class="ee-input">{picture}>{name}</figure>')
     yield delta("button_group", label="Corruption", raw_values=[chosen.corruption])
-    yield delta("html", body=f'<div class="ee-looks">{picture}></div>')
+    maps = {"image": "data:image/png;base64,AAAA", "maps": [{"map": "data:image/png;base64,BBBB"}]}
+    yield delta("bidi_component", id="y", json=json.dumps(maps))
 
 
 @pytest.mark.parametrize("chosen", [CHOSEN, UPLOADED])
@@ -115,7 +116,7 @@ def test_a_page_that_lacks_a_part_is_wrong(missing: int) -> None:
 
 def test_saliency_maps_that_stay_as_they_were_are_wrong() -> None:
     messages = list(playground(CHOSEN))
-    chosen = replace(CHOSEN, earlier_maps=visitor.saliency_maps(messages))
+    chosen = replace(CHOSEN, earlier_maps=visitor.saliency_maps(messages)["maps"])
     assert faults(messages, chosen) == ("saliency maps: those of the method before",)
 
 

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.browser
 
 MODEL, TITLE = "eenet8-mnist", "EENet-8 on MNIST"
 LAST = {  # of some pages, what only a whole one has
-    "Playground": ".ee-looks",
+    "Playground": ".maps figure",
     "Thresholds": ".ee-table",
     "Compare": ".ee-crossing",
     "Learn": ".ee-lesson",

@@ -21,7 +21,7 @@ def test_grad_cam_is_a_map_of_the_image(exit_index: int) -> None:
     image = torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(1))
     maps = [grad_cam(made, image, exit_index, target) for target in range(10)]
     assert all(one.shape == (28, 28) and one.min() >= 0 for one in maps)
-    assert max(one.max() for one in maps) == pytest.approx(1)
+    assert max(one.max() for one in maps) > 0
     assert any(not np.allclose(maps[0], one) for one in maps[1:])
 
 
@@ -40,6 +40,7 @@ def test_grad_cam_finds_what_the_exit_reads() -> None:
     )
     correlation = np.corrcoef(small.flatten().numpy(), expected.flatten().numpy())[0, 1]
     assert correlation > 0.9
+    assert got.mean() == pytest.approx(float(expected.mean()), rel=0.1)  # that is the logit
 
 
 @pytest.mark.parametrize("exit_index", range(3))
@@ -47,13 +48,14 @@ def test_grad_cam_equals_captums(exit_index: int) -> None:
     made = network().requires_grad_(False)
     image = torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(2))
     last_block = made.trunk.blocks[made.stage_ranges[exit_index][1] - 1]
+    features = made.trunk.run(image, 0, made.stage_ranges[exit_index][1])
     reference = LayerGradCam(lambda x: made(x).logits[:, exit_index], last_block)
     for target in range(3):
         maps = reference.attribute(image.requires_grad_(), target, relu_attributions=True)
         maps = torch.nn.functional.interpolate(maps, (28, 28), mode="bilinear")[0, 0].detach()
-        expected = maps / maps.max() if maps.max() > 0 else maps
+        places = features.shape[2] * features.shape[3]  # captum averages over them
         got = grad_cam(made, image.detach(), exit_index, target)
-        np.testing.assert_allclose(got, expected.numpy(), atol=1e-5)
+        np.testing.assert_allclose(got, places * maps.numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", SALIENCY)
@@ -66,7 +68,7 @@ def test_every_method_gives_the_same_map_every_time(name: str, exit_index: int) 
     again = SALIENCY[name].function(made, image, exit_index, 4)
     assert first.shape == (28, 28)
     assert first.dtype == np.float32
-    assert 0 <= first.min() <= first.max() <= 1
+    assert 0 <= first.min() <= first.max()
     np.testing.assert_array_equal(first, again)
     assert torch.equal(torch.get_rng_state(), state)
     assert not image.requires_grad
@@ -132,7 +134,7 @@ def test_maps_lie_where_the_tokens_or_the_channels_last_do() -> None:
 def test_an_exit_that_reads_the_class_token_alone_looked_somewhere() -> None:
     made = attach(module_of("vit"), torch.zeros(1, 3, 32, 32))
     image = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    assert max(grad_cam(made, image, 3, target).max() for target in range(3)) == pytest.approx(1)
+    assert max(grad_cam(made, image, 3, target).max() for target in range(3)) > 0
 
 
 def test_the_network_is_left_without_gradients() -> None:
@@ -160,5 +162,5 @@ def test_shipped_models_show_where_each_exit_looked(name: str) -> None:
             size = model.card.spec.image_size
             assert seen.shape == (size, size)
             assert np.isfinite(seen).all()
-            assert 0 <= seen.min() <= seen.max() <= 1
+            assert seen.min() >= 0
     assert SALIENCY["saliency"].function(model.network, image, 0, 0).max() > 0

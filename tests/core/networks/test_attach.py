@@ -115,7 +115,7 @@ def check_all_the_way(make: Callable[[], nn.Module], size: int, folder: Path) ->
             seen = SALIENCY[method].function(network, pictures[:1], exit_index, answers[exit_index])
             assert seen.shape == (size, size)
             assert np.isfinite(seen).all()
-        assert seen.max() == pytest.approx(1)
+        assert seen.max() > 0
     save_file(network.state_dict(), folder / "weights.safetensors")
     again = build_hollow(network.spec, make).eval()
     weights = load_file(folder / "weights.safetensors")  # as they lie in the file: not aligned
