@@ -541,7 +541,9 @@ def test_images(dataset: str) -> ImageSet | None:
 
 @_shared("Reading the test images …")
 def _test_images(dataset: str, root: str, changed: int) -> ImageSet:
-    return load_prepared(dataset, "test", Path(root))
+    images = load_prepared(dataset, "test", Path(root))
+    assert isinstance(images, ImageSet)  # `changed` is of the file with the arrays
+    return images
 
 
 def examples(card: Card) -> ImageSet | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.cli.options import DataRoot, Json, ModelName, Threads, use_threads
 from core.cli.policy import CriterionName, PolicyFile, Thresholds, choose_policy
-from core.cli.run import images_to_time, is_prepared
+from core.cli.run import images_to_time, on_disk
 from core.cli.text import describe_policy, table_text, to_json
 from core.data.samples import load_samples, sample_names
 from core.data.splits import load_split
@@ -103,11 +103,7 @@ def int8_text(report: dict[str, Any]) -> str:
 
 def recorded_images(card: "Card", data: Path | None) -> NDArray[np.uint8]:
     """Return images of the data set, or noise where none of them is on this machine."""
-    if (
-        data is None
-        and not is_prepared(card.dataset, "test")
-        and card.dataset not in sample_names()
-    ):
+    if data is None and not on_disk(card.dataset, "test") and card.dataset not in sample_names():
         height, width = card.evaluation_transform.size
         shape = (64, height, width, card.spec.in_channels)
         return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -116,13 +112,17 @@ def recorded_images(card: "Card", data: Path | None) -> NDArray[np.uint8]:
 
 def calibration_images(card: "Card", data: Path | None) -> "ImageSet":
     """Return the calibration split, which ships where the data set is MNIST."""
-    if data is None and card.dataset == "mnist" and not is_prepared("mnist", "calibration"):
+    if data is None and card.dataset == "mnist" and not on_disk("mnist", "calibration"):
         return load_samples("mnist")
-    return load_split(card.dataset, "calibration", data)
+    from core.data.encoded import at_size
+
+    return at_size(load_split(card.dataset, "calibration", data), card.evaluation_transform)
 
 
 def reported_images(card: "Card", data: Path | None) -> "ImageSet":
     """Return the test split, or the calibration split where there is no other on this machine."""
-    if data is None and not is_prepared(card.dataset, "test"):
+    if data is None and not on_disk(card.dataset, "test"):
         return replace(calibration_images(card, data), split="calibration")
-    return load_split(card.dataset, "test", data)
+    from core.data.encoded import at_size
+
+    return at_size(load_split(card.dataset, "test", data), card.evaluation_transform)

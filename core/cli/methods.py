@@ -106,6 +106,7 @@ def time_all(
     """Time each model at `TIMED_BUDGET` against its plain network, in turns."""
     from tqdm import tqdm
 
+    from core.data.encoded import at_size
     from core.data.splits import load_split
     from core.deploy.benchmark import time_models
     from core.hub.model import load
@@ -116,7 +117,7 @@ def time_all(
         if policy is None:
             continue
         model, plain = load(card.name, device), load(result.plain, device)
-        images = load_split(card.dataset, "test", data).images
+        images = at_size(load_split(card.dataset, "test", data), card.evaluation_transform).images
         entries = [(plain, plain.card.default_policy), (model, policy)]
         timings[card.name] = time_models(entries, images, BATCH_SIZE)
     return timings

@@ -112,3 +112,21 @@ def prepare(
         on_note=note,
     )
     return str(folder)
+
+
+def weights(
+    backbone: Annotated[str, typer.Argument(metavar="BACKBONE", help="efficientnet-lite0.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="By default that of the installed package."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="By default data/<backbone>.safetensors.")
+    ] = None,
+) -> str:
+    """Convert published ImageNet weights of a backbone, for recipes to start from."""
+    from core.networks.imagenet import convert_weights
+
+    path = out or Path("data", f"{backbone}.safetensors")
+    convert_weights(backbone, path, source)
+    return str(path)

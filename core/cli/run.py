@@ -145,7 +145,7 @@ def evaluate(
             f"expected --split to be test or calibration, but got {split!r}."
             f"{nearest(split, ('test', 'calibration'))}"
         )
-    if data is not None or is_prepared(card.dataset, split):
+    if data is not None or on_disk(card.dataset, split):
         use_threads(threads)
         figures, table = run_network(model, split, runs_with, data, device, batch_size)
     else:
@@ -219,6 +219,7 @@ def run_network(
     """Return the figures of a run with the policy, and the table of all exits on these images."""
     from tqdm import tqdm
 
+    from core.data.prepared import ImageSet
     from core.data.splits import load_split
     from core.hub.model import load
 
@@ -231,11 +232,10 @@ def run_network(
             f"but got {len(images.classes)} others: name the right folder with --data."
         )
     with tqdm(total=len(images), desc="with exits", unit=" images", disable=None) as bar:
-        result = loaded.predict(
-            images.images, policy, batch_size, lambda done: bar.update(done - bar.n)
-        )
+        pixels = images.images if isinstance(images, ImageSet) else images
+        result = loaded.predict(pixels, policy, batch_size, lambda done: bar.update(done - bar.n))
     note("Running every exit on the same images ...")
-    table = loaded.table(images.images, images.labels, images.ids, batch_size)
+    table = loaded.table(images, batch_size=batch_size)
     figures = {
         "source": "network",
         "accuracy": float((result.labels == images.labels).mean()),
@@ -328,16 +328,18 @@ def speedup_rows(measured: Sequence[dict[str, Any]]) -> list[Sequence[str]]:
 
 def images_to_time(card: Card, data: Path | None) -> tuple[str, NDArray[np.uint8]]:
     """Return test images if the data set is on disk, else the shipped samples, and their name."""
+    from core.data.encoded import at_size
     from core.data.samples import load_samples, sample_names
     from core.data.splits import load_split
 
-    if data is None and not is_prepared(card.dataset, "test") and card.dataset in sample_names():
-        return "sample", load_samples(card.dataset).images
-    return "test", load_split(card.dataset, "test", data).images
+    transform = card.evaluation_transform
+    if data is None and not on_disk(card.dataset, "test") and card.dataset in sample_names():
+        return "sample", at_size(load_samples(card.dataset), transform).images
+    return "test", at_size(load_split(card.dataset, "test", data), transform).images
 
 
-def is_prepared(dataset: str, split: str) -> bool:
+def on_disk(dataset: str, split: str) -> bool:
     """Return whether a split of a data set is on disk under the default root."""
-    from core.data.prepared import prepared_path
+    from core.data.prepared import is_prepared
 
-    return prepared_path(dataset, "test" if split == "test" else "train").is_file()
+    return is_prepared(dataset, "test" if split == "test" else "train")

@@ -1,6 +1,7 @@
 """Data sets from folders of pictures, one folder per class."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,15 @@ from core.data.images import (
     starts_like_picture,
     with_reasons,
 )
+from core.data.pictures import PictureFiles, PictureSet, read_picture_set
 from core.data.prepared import FILES, File, ImageSet, check_disjoint
 from core.foundation.errors import UserError
 
 VALIDATION = ("val", "valid", "validation")
 """Usual names of the folder that is neither for training nor for the test."""
 ANNOTATIONS = "val_annotations.txt"
-DEFAULT_SIZE = 64
+LARGEST_IN_FULL = 128
+"""Side in pixels up to which images of one size are kept as arrays: larger ones stay encoded."""
 ENOUGH_TO_PROMISE = 50
 """Calibration images; with fewer, nothing is promised that images in two splits could break."""
 _MOST_NAMED = 20  # files in one sentence
@@ -77,7 +80,7 @@ def read_folder(
     skip_broken: bool = False,
     natural: bool = False,
     on_note: OnNote = lambda note: None,
-) -> tuple[ImageSet, ...]:
+) -> tuple[ImageSet | PictureSet, ...]:
     """Read a folder of pictures as train and test, or as train, calibration and test.
 
     Three layouts are understood; pictures may lie at any depth below their class's folder:
@@ -90,12 +93,12 @@ def read_folder(
 
     Classes are the folders' names, sorted as text, as torchvision sorts them; a folder without
     pictures is none. A file is a picture when its name ends like one or its content begins like
-    one. Pictures become squares, see `core.data.images.fit`; they stay grey only when all of them
-    are.
+    one. With a ``size``, and where all pictures are equal squares of at most `LARGEST_IN_FULL`
+    pixels, they become arrays of squares, see `core.data.images.fit`, which stay grey only when all
+    of them are. Other pictures stay as they are, encoded; each is opened once.
 
     Args:
-        size: height and width in pixels; by default that of the pictures when all are equal
-            squares, else 64.
+        size: height and width in pixels that pictures are resized to.
         progress: whether to draw a bar on stderr.
         skip_broken: whether to go on without the pictures that cannot be read.
         natural: whether to sort classes as people count: 2 before 10.
@@ -126,7 +129,7 @@ def read_folder(
         )
     present = [split for split in FILES if split in listed]
     paths = [path for split in present for path, _ in listed[split]]
-    side = size or _common_side(paths, progress) or DEFAULT_SIZE
+    side = size or _common_side(paths, progress)
     images, broken = _read(paths, side, name, progress)
     if broken:
         _tell_of_broken(broken, len(paths), source, skip_broken, on_note)
@@ -134,14 +137,19 @@ def read_folder(
     of_split = np.repeat(np.arange(len(present)), [len(listed[split]) for split in present])
     intact = np.array([path not in broken for path in paths])
     _check_left(labels[intact & (of_split == 0)], classes, source)
-    sets = []
+    sets: list[ImageSet | PictureSet] = []
+    rows = PictureFiles(tuple(paths))
     for number, split in enumerate(present):
         here = intact & (of_split == number)
         if not here.any():
             raise UserError(
                 f"expected an image for {split} in {source} to be intact, but got none."
             )
-        sets.append(ImageSet.counted(name, split, images[here], labels[here], classes))
+        if images is None:
+            ids = np.flatnonzero(here)
+            sets.append(PictureSet(name, split, rows, labels[here], classes, ids))
+        else:
+            sets.append(ImageSet.counted(name, split, images[here], labels[here], classes))
     if len(sets) > 2:
         for other in sets[::2]:
             try:
@@ -151,6 +159,44 @@ def read_folder(
                     raise
                 on_note(f"warning: {error}")
     return tuple(sets)
+
+
+def read_parquet(name: str, source: Path) -> tuple[PictureSet, ...]:
+    """Open a folder of Parquet files, or its folder ``data``, as train and test, or all three.
+
+    A file's name begins with its split: ``train-…``, ``validation-…`` or ``test-…``, see
+    `named_splits`. Where there is one split only, a fifth of every class becomes test.
+
+    Raises:
+        UserError: files of another layout, or with other classes in each split.
+    """
+    files: dict[str, list[Path]] = {}
+    for path in sorted(parquet_files(source)):
+        files.setdefault(path.stem.partition("-")[0], []).append(path)
+    splits = named_splits(files, str(source))
+    if not splits and len(files) > 1:
+        raise UserError(
+            f"expected Parquet files of one split, or train-….parquet beside test-….parquet, in "
+            f"{source}, but got {', '.join(sorted(files))}: rename them."
+        )
+    if not splits:
+        whole = read_picture_set([path for some in files.values() for path in some], name, "train")
+        test = _held_out(whole.labels)
+        return whole.select(~test), replace(whole.select(test), split="test")
+    given = {split: name for name, split in splits.items()}
+    sets = [read_picture_set(files[given[one]], name, one) for one in FILES if one in given]
+    for other in sets[1:]:
+        if other.classes != sets[0].classes:
+            raise UserError(
+                f"expected the {other.split} pictures in {source} to have the classes of the "
+                f"training pictures, but {len(other.classes)} and {len(sets[0].classes)} differ."
+            )
+    return tuple(sets)
+
+
+def parquet_files(source: Path) -> list[Path]:
+    """Return the Parquet files in a folder, or else in its folder ``data``."""
+    return [*source.glob("*.parquet")] or [*(source / "data").glob("*.parquet")]
 
 
 def _listed(
@@ -239,15 +285,22 @@ def _labelled(pictures: Mapping[str, Sequence[Path]], classes: Sequence[str]) ->
 
 
 def _split(pictures: Labelled) -> dict[File, Labelled]:
+    test = _held_out(np.array([label for _, label in pictures]))
+    return {
+        "train": [pair for pair, held_out in zip(pictures, test, strict=True) if not held_out],
+        "test": [pair for pair, held_out in zip(pictures, test, strict=True) if held_out],
+    }
+
+
+def _held_out(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which pictures, a fifth of every class, are for the test: (N,)."""
     random = np.random.RandomState(0)
-    labels = np.array([label for _, label in pictures])
-    held_out: set[int] = set()
+    held_out = np.zeros(len(labels), np.bool_)
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))
         count = max(round(len(members) / 5), 1 if len(members) > 1 else 0)
-        held_out.update(members[:count].tolist())
-    train = [pair for index, pair in enumerate(pictures) if index not in held_out]
-    return {"train": train, "test": [pictures[index] for index in sorted(held_out)]}
+        held_out[members[:count]] = True
+    return held_out
 
 
 def _tiny_imagenet(source: Path, on_note: OnNote) -> tuple[dict[File, Labelled], tuple[str, ...]]:
@@ -304,14 +357,17 @@ def _common_side(paths: Sequence[Path], progress: bool) -> int | None:
         if len(sizes) > 1:
             return None
     width, height = sizes.pop()
-    return width if width == height else None
+    return width if width == height <= LARGEST_IN_FULL else None
 
 
 def _read(
-    paths: Sequence[Path], side: int, name: str, progress: bool
-) -> tuple[NDArray[np.uint8], dict[Path, str]]:
-    """Return the pictures, and why some of them cannot be read; there, the pixels mean nothing."""
-    images = np.zeros((len(paths), side, side, 3), dtype=np.uint8)
+    paths: Sequence[Path], side: int | None, name: str, progress: bool
+) -> tuple[NDArray[np.uint8] | None, dict[Path, str]]:
+    """Return the pictures, and why some of them cannot be read; there, the pixels mean nothing.
+
+    Without a ``side``, they are only looked at.
+    """
+    images = None if side is None else np.zeros((len(paths), side, side, 3), dtype=np.uint8)
     coloured = False
     broken: dict[Path, str] = {}
     for index, path in enumerate(tqdm(paths, desc=name, unit="image", disable=not progress)):
@@ -321,8 +377,9 @@ def _read(
             broken[path] = str(error)
             continue
         coloured = coloured or picture.mode != "L"
-        images[index] = fit(picture, side, 3)
-    return images if coloured else images[..., :1].copy(), broken
+        if images is not None and side is not None:
+            images[index] = fit(picture, side, 3)
+    return images if coloured or images is None else images[..., :1].copy(), broken
 
 
 def _tell_of_broken(

@@ -1,21 +1,27 @@
 """Prepared data sets: `<root>/<name>/{train,test}.npz`, and the images in one such file.
 
-Where the calibration images were given apart, they are in `calibration.npz`.
+Pictures of any size are in `<root>/<name>/{train,test}-*.parquet` instead, encoded. Where the
+calibration images were given apart, they are in `calibration.npz` or `calibration-*.parquet`.
 """
 
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from core.data.class_names import first_synonyms
 from core.foundation.errors import UserError, nearest
 from core.foundation.files import atomic_path
 from core.foundation.places import data_root
+
+if TYPE_CHECKING:
+    from core.data.pictures import PictureSet
 
 File = Literal["train", "calibration", "test"]
 FILES: tuple[File, ...] = get_args(File)
@@ -75,6 +81,10 @@ class ImageSet:
         """K."""
         return len(self.classes)
 
+    def contents(self) -> Iterator[bytes]:
+        """Yield the images' pixels, in their order."""
+        return (image.tobytes() for image in self.images)
+
     def select(self, index: ArrayLike) -> "ImageSet":
         """Return the images at ``index`` (integers in any order, or a boolean mask (N,))."""
         chosen = np.asarray(index)
@@ -105,18 +115,33 @@ def prepared_path(name: str, file: File, root: Path | None = None) -> Path:
     return data_root(root) / name / f"{file}.npz"
 
 
+def encoded_paths(name: str, file: File, root: Path | None = None) -> list[Path]:
+    """Return the Parquet files that hold the pictures of ``file``, in their order; [] for none."""
+    return sorted(prepared_path(name, file, root).parent.glob(f"{file}-*.parquet"))
+
+
+def is_prepared(name: str, file: File, root: Path | None = None) -> bool:
+    """Return whether a data set has ``file``, as arrays or as encoded pictures."""
+    return prepared_path(name, file, root).is_file() or bool(encoded_paths(name, file, root))
+
+
 def prepared_names(root: Path | None = None) -> list[str]:
     """Return the names of the prepared data sets under the root, sorted."""
-    return sorted(path.parent.name for path in data_root(root).glob("*/train.npz"))
+    patterns = ("*/train.npz", "*/train-*.parquet")
+    return sorted({path.parent.name for one in patterns for path in data_root(root).glob(one)})
 
 
-def load_prepared(name: str, file: File, root: Path | None = None) -> ImageSet:
+def load_prepared(name: str, file: File, root: Path | None = None) -> "ImageSet | PictureSet":
     """Load one file of a prepared data set; ``ids`` count its images from 0.
 
     Raises `UserError` when it is missing (saying which command makes it) or damaged (naming the
     file and the field).
     """
     path = prepared_path(name, file, root)
+    if not path.is_file() and (encoded := encoded_paths(name, file, root)):
+        from core.data.pictures import read_picture_set  # pyarrow, for those who need it
+
+        return read_picture_set(encoded, name, file)
     if not path.is_file():
         hint = nearest(name, prepared_names(root)) if name not in prepared_names(root) else ""
         raise UserError(
@@ -127,15 +152,17 @@ def load_prepared(name: str, file: File, root: Path | None = None) -> ImageSet:
     return read_image_set(path, name, file)
 
 
-def check_disjoint(calibration: ImageSet, other: ImageSet) -> None:
+def check_disjoint(calibration: "ImageSet | PictureSet", other: "ImageSet | PictureSet") -> None:
     """Raise `UserError` when calibration images are in another split, too.
 
     Figures on the images that thresholds were chosen on are too good, and thresholds chosen on
-    images that the network learned from are too bold. Images with equal pixels are equal; up to
-    1 % of duplicates, as large collections have them, are accepted.
+    images that the network learned from are too bold. Images with equal pixels, or pictures with
+    equal bytes, are equal; up to 1 % of duplicates, as large collections have them, are accepted.
     """
-    seen = {image.tobytes() for image in other.images}
-    shared = sum(image.tobytes() in seen for image in calibration.images)
+    ours = [hash(content) for content in calibration.contents()]
+    known = set(ours)
+    seen = {one for one in map(hash, other.contents()) if one in known}
+    shared = sum(one in seen for one in ours)
     if shared > _FEW_DUPLICATES * len(calibration):
         raise UserError(
             f"expected the calibration and the {other.split} images of {other.name} to be "
@@ -152,14 +179,8 @@ def read_image_set(path: Path, name: str, split: str) -> ImageSet:
             f"expected `classes` in {path} to be a list of strings,"
             f" but got {classes.dtype} of shape {classes.shape}; prepare the data set again."
         )
-    _check(images, labels, names := _first_synonyms(classes.tolist()), str(path))
+    _check(images, labels, names := first_synonyms(classes.tolist()), str(path))
     return ImageSet.counted(name, split, images, labels.astype(np.int64), names)
-
-
-def _first_synonyms(names: list[str]) -> tuple[str, ...]:
-    """Return the first of WordNet's synonyms for each class: of "ladybug, lady beetle", ladybug."""
-    short = tuple(name.partition(",")[0].strip() or name for name in names)
-    return short if len(set(short)) == len(names) else tuple(names)
 
 
 def write_prepared(

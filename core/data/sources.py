@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from core.data.encoded import at_size, write_encoded
 from core.data.fetch import FULL, RemoteFile, fetch
-from core.data.folders import OnNote, read_folder
+from core.data.folders import OnNote, parquet_files, read_folder, read_parquet
+from core.data.pictures import PictureSet
 from core.data.prepared import FILES, ImageSet, prepared_path, write_prepared
+from core.data.transform import EvaluationTransform
 from core.foundation.errors import UserError, nearest
 from core.foundation.jobs import OnProgress
 from core.foundation.places import data_root
@@ -64,8 +67,9 @@ class Request:
     on_note: OnNote = _untold
 
 
-# makes (train, test), or (train, calibration, test)
-Source = Callable[[Request], tuple[ImageSet, ...]]
+Sets = tuple[ImageSet | PictureSet, ...]
+"""Train and test, or train, calibration and test."""
+Source = Callable[[Request], Sets]
 DATASETS: Registry[Source] = Registry("data set")
 
 
@@ -83,7 +87,8 @@ def prepare(
 ) -> Path:
     """Make the prepared data set `<root>/<name>/{train,test}.npz`; return its folder.
 
-    Pictures that come with a calibration split have it in `calibration.npz`.
+    Pictures of several or large sizes stay encoded, in `{train,test}-*.parquet`. Pictures that come
+    with a calibration split have it in a file of its own.
 
     An existing one is replaced only when the new one is complete. After any error nothing partial
     is left.
@@ -92,7 +97,7 @@ def prepare(
         name: one of `DATASETS`, or any name for the pictures in ``source``.
         root: folder of prepared data sets, see `data_root`.
         source: folder to read instead of downloading: torchvision's files of that data set, or
-            pictures in class folders (see `read_folder`).
+            pictures in class folders or Parquet files (see `core.data.folders`).
         size: height and width for pictures from class folders, in pixels.
         progress: whether to draw bars on stderr.
         on_progress: called with the completed fraction in [0, 1] and a sentence; an exception from
@@ -121,7 +126,10 @@ def prepare(
             on_progress(0.95, "Writing it …")
             files = FILES if len(sets) == len(FILES) else (FILES[0], FILES[-1])
             for file, one in zip(files, sets, strict=True):
-                write_prepared(name, file, one.images, one.labels, one.classes, made)
+                if isinstance(one, PictureSet):
+                    write_encoded(one, file, made)
+                else:
+                    write_prepared(name, file, one.images, one.labels, one.classes, made)
             _move(made / name, folder)
     except OSError as error:
         raise _unwritable(error, data_root(root)) from None
@@ -133,13 +141,19 @@ def can_download(name: str) -> bool:
     return name in DATASETS and name not in BY_HAND
 
 
-def _own(request: Request) -> tuple[ImageSet, ...]:
+def _own(request: Request) -> Sets:
     if request.source is None:
         raise UserError(
             f"expected one of the data sets {', '.join(DATASETS)}, but got {request.name!r}."
             f"{nearest(request.name, DATASETS)}"
             " For images of your own, name their folder with `--from FOLDER`."
         )
+    if parquet_files(request.source):
+        sets = read_parquet(request.name, request.source)
+        if request.size is None:
+            return sets
+        transform = EvaluationTransform.square(request.size, 3, (0.0,) * 3, (1.0,) * 3)
+        return tuple(at_size(one, transform, len(one)) for one in sets)
     return read_folder(
         request.name,
         request.source,
@@ -152,7 +166,7 @@ def _own(request: Request) -> tuple[ImageSet, ...]:
 
 
 @DATASETS.register("tiny-imagenet")
-def tiny_imagenet(request: Request) -> tuple[ImageSet, ...]:
+def tiny_imagenet(request: Request) -> Sets:
     """100,000 + 10,000 photographs of 200 classes, 64 × 64 colour (Le and Yang 2015)."""
     if request.source is None:
         raise UserError(
@@ -162,7 +176,9 @@ def tiny_imagenet(request: Request) -> tuple[ImageSet, ...]:
     return _own(request)
 
 
-def _from_torchvision(name: str, own_files: str, request: Request) -> tuple[ImageSet, ...]:
+def _from_torchvision(
+    name: str, own_files: str, request: Request
+) -> tuple[ImageSet | PictureSet, ...]:
     """Read a data set of torchvision's, or the pictures in the user's folder instead.
 
     Args:
@@ -303,11 +319,13 @@ def _move(made: Path, folder: Path) -> None:
     if not folder.exists():
         made.rename(folder)
         return
-    for file in ("test.npz", "calibration.npz", "train.npz"):
-        if (made / file).is_file():
-            (made / file).replace(folder / file)
-        else:
-            (folder / file).unlink(missing_ok=True)
+    names = {path.name for path in made.iterdir()}
+    for name in sorted(names):
+        (made / name).replace(folder / name)
+    for file in FILES:
+        for old in (folder / f"{file}.npz", *folder.glob(f"{file}-*.parquet")):
+            if old.name not in names:
+                old.unlink(missing_ok=True)
 
 
 def _unwritable(error: OSError, root: Path) -> UserError:

@@ -8,15 +8,18 @@ are disjoint parts of `train.npz`.
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.prepared import ImageSet, load_prepared, prepared_path
+from core.data.prepared import ImageSet, is_prepared, load_prepared
 from core.data.samples import load_samples
 from core.foundation.errors import UserError, nearest
 from core.foundation.registry import Registry
+
+if TYPE_CHECKING:
+    from core.data.pictures import PictureSet
 
 Split = Literal["train", "calibration", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -29,15 +32,15 @@ _HELD_OUT_SHARE = 10  # a tenth each for calibration and test
 CALIBRATIONS: Registry[Callable[[ImageSet], NDArray[np.int64]]] = Registry("calibration split")
 
 
-def load_split(name: str, split: Split, root: Path | None = None) -> ImageSet:
-    """Load one split of a prepared data set.
+def load_split(name: str, split: Split, root: Path | None = None) -> "ImageSet | PictureSet":
+    """Load one split of a prepared data set; of encoded pictures, only the labels are read.
 
     ``ids`` are indices into the file that the images are in.
 
-    The calibration split is `calibration.npz`, if there is such a file. Else it holds the last
-    5,000 of a permutation of `train.npz` with seed 0 (the last tenth when there are fewer than
-    50,000); for MNIST the 5,000 digits that ship as samples, in their order. The remaining images
-    are the train split.
+    The calibration split is `calibration.npz` (or Parquet), if there is such a file. Else it holds
+    the last 5,000 of a permutation of the training images with seed 0 (the last tenth when there
+    are fewer than 50,000); for MNIST the 5,000 digits that ship as samples, in their order. The
+    remaining images are the train split.
 
     ``mnist-samples`` needs no data set on disk: of the digits that ship as samples, a tenth of
     each class is for test and a tenth for calibration, and ``ids`` are indices into the samples.
@@ -51,7 +54,7 @@ def load_split(name: str, split: Split, root: Path | None = None) -> ImageSet:
         )
     if name == SAMPLES_ONLY:
         return _part_of_samples(split)
-    if split == "test" or prepared_path(name, "calibration", root).is_file():
+    if split == "test" or is_prepared(name, "calibration", root):
         return load_prepared(name, split, root)
     images = load_prepared(name, "train", root)
     order, calibration = _calibration(images)
@@ -59,9 +62,9 @@ def load_split(name: str, split: Split, root: Path | None = None) -> ImageSet:
     return replace(images.select(chosen), split=split)
 
 
-def _calibration(images: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _calibration(images: "ImageSet | PictureSet") -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     order = np.random.RandomState(0).permutation(len(images)).astype(np.int64)  # (N,)
-    if images.name in CALIBRATIONS:
+    if images.name in CALIBRATIONS and isinstance(images, ImageSet):
         return order, CALIBRATIONS[images.name](images)
     if len(images) < 2:
         raise UserError(

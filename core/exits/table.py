@@ -349,3 +349,13 @@ def _check_range(name: str, array: IntArray, low: int, high: int) -> None:
             f"expected `{name}` to be from {low} to {high}, but it ranges from {array.min()} to "
             f"{array.max()}."
         )
+
+
+def joined(tables: Sequence[ExitTable]) -> ExitTable:
+    """Return the samples of several tables of one network as one table, in their order."""
+    arrays: dict[str, Any] = {}
+    for name in ("probabilities", "confidence", "labels", "ids", "top_classes", "entropy"):
+        parts = [getattr(table, name) for table in tables]
+        if parts[0] is not None:
+            arrays[name] = np.concatenate(parts)
+    return replace(tables[0], **arrays, log_probabilities=None)

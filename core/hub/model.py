@@ -1,5 +1,6 @@
 """Models: a network with its card; classify pictures, make tables, save and load."""
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +16,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from core.data.labelled import Labelled, Reader
+from core.data.pictures import PictureSet
 from core.data.prepared import ImageSet, check_name
 from core.data.transform import EvaluationTransform, Transform, UnstorableTransformError, apply
 from core.exits.cost_controller import CostController
 from core.exits.inference import BATCH_SIZE, Prediction, run_all_exits, run_with_skipping
 from core.exits.policy import Policy
-from core.exits.table import ExitTable
-from core.exits.table_file import as_stored
+from core.exits.table import ExitTable, joined
+from core.exits.table_file import MOST_CLASSES_IN_FULL, as_stored
 from core.foundation.errors import UserError, nearest
 from core.hub.card import Card, TrainingFacts, load_card
 from core.hub.operating_points import with_figures
@@ -35,6 +37,7 @@ from core.networks.folding import folded
 from core.networks.network import ExitNetwork
 from core.networks.normalisation import Normalisation, to_device
 from core.training.device import checked_device
+from core.training.sources import DECODERS
 from core.training.start_from import TrainedNetwork
 from core.training.stream import StreamedImages
 
@@ -42,6 +45,9 @@ Precision = Literal["float32", "bfloat16"]
 PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CHUNK = 64
 """Images of 32 × 32 pixels whose features stay in a CPU's cache, see docs/speed.md."""
+
+LARGEST_TABLE = 256 * 2**20
+"""Bytes of probabilities up to which a table of encoded pictures keeps all classes."""
 
 Images = NDArray[np.uint8] | Sequence[Image.Image]
 """Images uint8 (N, H, W, C) of the network's input size, or pictures of any size."""
@@ -201,17 +207,20 @@ class Model:
 
     def table(
         self,
-        images: Images | ImageSet | Labelled,
+        images: Images | ImageSet | PictureSet | Labelled,
         labels: NDArray[np.int64] | None = None,
         ids: NDArray[np.int64] | None = None,
         batch_size: int = BATCH_SIZE,
     ) -> ExitTable:
         """Run every exit on every image, skipping nothing.
 
+        Of a `PictureSet` with many classes, a table that would take more than `LARGEST_TABLE` bytes
+        keeps the likeliest classes only, as on disk.
+
         Args:
-            images: uint8 (N, H, W, C), or pictures; an `ImageSet`; or a torch Dataset or
-                DataLoader of (image, label), read batch by batch, with images that `core.fit`
-                takes.
+            images: uint8 (N, H, W, C), or pictures; an `ImageSet` or `PictureSet`; or a torch
+                Dataset or DataLoader of (image, label), read batch by batch, with images that
+                `core.fit` takes.
             labels: (N,) true classes, if known; data sets have their own.
             ids: (N,) indices of the images in their data set; by default counted from 0.
             batch_size: does not change the result.
@@ -221,6 +230,15 @@ class Model:
         """
         if isinstance(images, ImageSet):
             labels, ids, images = images.labels, images.ids, images.images
+        if isinstance(images, PictureSet):
+            ids = images.ids
+            if len(images) > (part := self._most_in_full()):
+                parts = range(0, len(images), part)
+                tables = [
+                    self.table(images.select(range(first, min(first + part, len(images)))))
+                    for first in parts
+                ]
+                return joined([table.truncated() for table in tables])
         if isinstance(images, Dataset | DataLoader):
             read: list[NDArray[np.int64]] = []
             batches = self._streamed(images, batch_size, read)
@@ -239,9 +257,16 @@ class Model:
             classes=self.card.classes,
         )
 
+    def _most_in_full(self) -> int:
+        """Return of how many images a table may keep all classes: of any number if they are few."""
+        count = len(self.card.classes)
+        if count <= MOST_CLASSES_IN_FULL:
+            return sys.maxsize
+        return max(LARGEST_TABLE // (4 * self.card.num_exits * count), 1)
+
     def predict(
         self,
-        images: Images,
+        images: Images | PictureSet,
         policy: Policy | CostController | None = None,
         batch_size: int = BATCH_SIZE,
         on_batch: Callable[[int], None] = lambda done: None,
@@ -249,7 +274,8 @@ class Model:
         """Classify images with early exits: stages after a sample's exit are not run for it.
 
         Args:
-            images: uint8 (N, H, W, C), or pictures.
+            images: uint8 (N, H, W, C), or pictures, or a `PictureSet`, which is decoded by workers
+                while the network runs.
             policy: by default the card's. A controller sets the thresholds anew after every
                 batch, and goes on from where it stands.
             batch_size: changes answers, exits and costs only under a controller.
@@ -258,9 +284,13 @@ class Model:
         Raises:
             UserError: a policy for another number of exits, or images of another shape.
         """
+        if isinstance(images, PictureSet):
+            batches = self._streamed(images, batch_size, [])
+        else:
+            batches = self._batches(images, batch_size)
         return run_with_skipping(
             self.network,
-            self._batches(images, batch_size),
+            batches,
             policy or self.card.default_policy,
             self.card.costs,
             on_batch,
@@ -302,8 +332,8 @@ class Model:
     def save(
         self,
         folder: str | Path,
-        calibration: ExitTable | ImageSet | Labelled | None = None,
-        test: ExitTable | ImageSet | Labelled | None = None,
+        calibration: ExitTable | ImageSet | PictureSet | Labelled | None = None,
+        test: ExitTable | ImageSet | PictureSet | Labelled | None = None,
         policy: Policy | None = None,
         *,
         learned_from: bool = False,
@@ -352,7 +382,9 @@ class Model:
         card = write_model(folder, self.network, with_figures(card, tables, policy), tables)
         return replace(self, card=card, folder=folder)
 
-    def _own_table(self, split: str, source: ExitTable | ImageSet | Labelled) -> ExitTable:
+    def _own_table(
+        self, split: str, source: ExitTable | ImageSet | PictureSet | Labelled
+    ) -> ExitTable:
         table = source if isinstance(source, ExitTable) else self.table(source)
         if (table.num_exits, table.classes) != (self.card.num_exits, self.card.classes):
             raise UserError(
@@ -367,7 +399,8 @@ class Model:
     ) -> Iterator[Tensor]:
         """Yield a data set's images as the network reads them; append its labels to ``labels``."""
         reader = Reader("the images", self._shape, len(self.card.classes), self.transform)
-        for batch in StreamedImages(source, reader, self.device, batch_size).whole():
+        workers = DECODERS if isinstance(source, PictureSet) else 0
+        for batch in StreamedImages(source, reader, self.device, batch_size, workers).whole():
             labels.append(batch.labels.cpu().numpy())
             normalised = batch.pixels.is_floating_point()
             yield batch.pixels if normalised else self.normalisation(batch.pixels)

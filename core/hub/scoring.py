@@ -8,7 +8,7 @@ import numpy as np
 
 from core.data.polarity import light_on_dark
 from core.data.uploads import Collection, OwnPictures, OwnReader
-from core.exits.table import ExitTable
+from core.exits.table import ExitTable, joined
 from core.foundation.errors import UserError
 from core.foundation.jobs import OnProgress
 from core.hub.model import Model
@@ -67,15 +67,5 @@ def score(
             f"{len(collection):,} can; the first, {collection.files[0].name!r}: "
             f"{pictures.skipped[len(collection.skipped)].reason}"
         )
-    return Scored(pictures, _joined(tables, pictures))
-
-
-def _joined(tables: list[ExitTable], pictures: OwnPictures) -> ExitTable:
-    confidences = [table.confidence for table in tables if table.confidence is not None]
-    return replace(
-        tables[0],
-        probabilities=np.concatenate([table.probabilities for table in tables]),
-        confidence=np.concatenate(confidences) if confidences else None,
-        labels=pictures.labels,
-        ids=np.arange(len(pictures)),
-    )
+    table = joined(tables)
+    return Scored(pictures, replace(table, labels=pictures.labels, ids=np.arange(len(pictures))))

@@ -3,7 +3,13 @@
 from itertools import accumulate
 
 from core.foundation.errors import UserError
-from core.networks.backbones import airbench, eenet8, resnet, vgg  # noqa: F401  (they register)
+from core.networks.backbones import (  # noqa: F401  (they register)
+    airbench,
+    eenet8,
+    efficientnet_lite,
+    resnet,
+    vgg,
+)
 from core.networks.constructors import FACTORY, TIMM, TORCHVISION, Factory, Weightless, make
 from core.networks.cost import trunk_macs
 from core.networks.cut import cut

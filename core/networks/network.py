@@ -105,11 +105,29 @@ class ExitNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Outputs:
         """Run everything, skipping nothing: images (B, C, H, W) to logits (B, E, K)."""
+        return self.rest((images,), 0)
+
+    def start(self, images: Tensor, blocks: int) -> tuple[Tensor, ...]:
+        """Run the first ``blocks`` blocks of the trunk, and no head.
+
+        Returns:
+            What each exit among these blocks reads, then what the last of them put out.
+        """
+        kept, features, done = [], images, 0
+        for _, stop in self.stage_ranges:
+            if stop <= blocks:
+                features, done = self.trunk.run(features, done, stop), stop
+                kept.append(features)
+        return (*kept, self.trunk.run(features, done, blocks))
+
+    def rest(self, kept: Sequence[Tensor], blocks: int) -> Outputs:
+        """Run what `start` left: the other blocks, and all heads."""
         logits, confidences = [], []
-        features = images
-        for index in range(self.num_exits):
-            features = self.stage(index, features)
-            output = self.head(index, features)
+        features, done = kept[-1], blocks
+        for index, (_, stop) in enumerate(self.stage_ranges):
+            if stop > blocks:
+                features, done = self.trunk.run(features, done, stop), stop
+            output = self.head(index, features if stop > blocks else kept[index])
             logits.append(output.logits)
             if output.confidence_logit is not None:
                 confidences.append(output.confidence_logit)

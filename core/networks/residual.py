@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -65,3 +66,64 @@ class ResidualPair(nn.Module):
         """Add to the features what the two units make of them."""
         seen: Tensor = self.second(self.first(features))
         return features + seen
+
+
+class SamePad(nn.Module):
+    """Zeros around features (B, C, H, W), as TensorFlow's "same" padding puts them.
+
+    A convolution then puts out ⌈H / stride⌉ rows. Where the number of zeros is odd, the last row
+    and column get one more than the first.
+    """
+
+    def __init__(self, kernel: int, stride: int) -> None:
+        """Take the kernel and stride of the convolution that follows."""
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the features with zeros around them."""
+        rows, columns = (self._zeros(size) for size in features.shape[2:])
+        return F.pad(features, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+
+    def _zeros(self, size: int) -> int:
+        out = -(-size // self.stride)
+        return max((out - 1) * self.stride + self.kernel - size, 0)
+
+
+def thin(
+    channels: int, width: int, kernel: int = 1, stride: int = 1, groups: int = 1, act: bool = True
+) -> nn.Sequential:
+    """Make a convolution with its norm and, if ``act``, ReLU6: (B, channels, …) to (B, width, …).
+
+    EfficientNet's: few multiplications each, 1×1 or within ``groups`` of channels.
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if stride > 1:
+        layers["pad"] = SamePad(kernel, stride)
+    padding = 0 if stride > 1 else kernel // 2
+    layers["conv"] = nn.Conv2d(channels, width, kernel, stride, padding, groups=groups, bias=False)
+    layers["norm"] = nn.BatchNorm2d(width, 1e-3, momentum=0.01)
+    if act:
+        layers["act"] = nn.ReLU6()
+    return nn.Sequential(layers)
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block: expand, convolve each channel apart, project (arXiv 1801.04381)."""
+
+    def __init__(self, channels: int, width: int, kernel: int, stride: int, expansion: int) -> None:
+        """Make a block (B, channels, H, W) to (B, width, ⌈H / stride⌉, ⌈W / stride⌉)."""
+        super().__init__()
+        inside = channels * expansion
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        if expansion > 1:
+            layers["expand"] = thin(channels, inside)
+        layers["depthwise"] = thin(inside, inside, kernel, stride, inside)
+        layers["project"] = thin(inside, width, act=False)
+        self.inside = nn.Sequential(layers)
+        self.shortcut = stride == 1 and channels == width
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Add to the features, where their shape stays, what the convolutions make of them."""
+        made: Tensor = self.inside(features)
+        return features + made if self.shortcut else made

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor
 
+from core.data.pictures import PictureSet
 from core.data.prepared import ImageSet
 from core.foundation.errors import UserError
 from core.networks.normalisation import to_device
@@ -25,11 +26,16 @@ class Batch:
         pixels: (B, C, H, W), uint8, or float32 where they are normalised already.
         labels: int64 (B,).
         indices: (B,) places of the images in their set, where the source knows.
+        features: what `ExitNetwork.start` makes of the images, where it is known already; the
+            pixels are empty then.
+        known: logits (B, K) of the teacher, likewise.
     """
 
     pixels: Tensor
     labels: Tensor
     indices: Tensor | None = None
+    features: tuple[Tensor, ...] | None = None
+    known: Tensor | None = None
 
 
 class Source(Protocol):
@@ -95,8 +101,15 @@ class DeviceImages:
             yield Batch(self.crops.originals(indices), self.labels[indices], indices)
 
 
-def check_images(images: ImageSet, spec: NetworkSpec, whose: str) -> None:
+def check_images(images: ImageSet | PictureSet, spec: NetworkSpec, whose: str) -> None:
     """Raise `UserError` unless images have the size and classes of a network, ``whose`` it is."""
+    if isinstance(images, PictureSet):
+        if images.num_classes != spec.num_classes:
+            raise UserError(
+                f"expected the data set {images.name} to have {spec.num_classes} classes as "
+                f"{whose} says, but got {images.num_classes}: correct one of the two."
+            )
+        return
     height, width, channels = images.images.shape[1:]
     ours = (spec.image_size, spec.image_size, spec.in_channels, spec.num_classes)
     theirs = (height, width, channels, len(images.classes))

@@ -1,5 +1,6 @@
 """The training loop: one loss at a time, resumable to the bit."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -11,17 +12,19 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, update_bn
 
+from core.data.pictures import PictureSet
 from core.data.prepared import ImageSet
 from core.data.splits import load_split
 from core.data.transform import EvaluationTransform, Transform
 from core.foundation.costs import Costs
 from core.foundation.errors import UserError
-from core.networks.backbones.airbench import SAMPLES, Whitening
+from core.networks.backbones.airbench import Whitening
 from core.networks.build import build
 from core.networks.cost import count
-from core.networks.network import ExitNetwork
+from core.networks.network import ExitNetwork, Outputs
 from core.networks.normalisation import Normalisation, to_device
 from core.networks.randomness import OwnGenerator
+from core.networks.trunk import key
 from core.training.checkpoint import (
     BEST,
     LATEST,
@@ -30,7 +33,7 @@ from core.training.checkpoint import (
     load_checkpoint,
     save_epoch,
 )
-from core.training.data import Batch, DeviceImages, Source, check_images
+from core.training.data import Batch, Source, check_images
 from core.training.device import autocast, hardware, uses_bfloat16
 from core.training.distributed import Workers, device_for, workers
 from core.training.losses import (
@@ -50,8 +53,11 @@ from core.training.optimizer import (
 from core.training.progress import LIVE_THRESHOLD, EpochReport, warning_about
 from core.training.recipe import Phase, Recipe, Settings
 from core.training.selection import front_accuracy
+from core.training.sources import first_pixels, frozen_blocks, reading, sources
 from core.training.start_from import Find, find_nothing, start_from
+from core.training.stream import StreamedImages
 from core.training.teacher import Teacher
+from core.training.views import FrozenViews
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ class Trainer:
         device: torch.device,
         peers: Workers | None = None,
         teacher: Teacher | None = None,
+        frozen: int = 0,
     ) -> None:
         """Take all that a run needs.
 
@@ -107,6 +114,7 @@ class Trainer:
             device: where to train.
             peers: this process among those that train together.
             teacher: whom the exits learn from, in phases with distillation.
+            frozen: how many blocks of the trunk stay as they are, from the first on.
         """
         self.settings, self.device, self.peers = settings, device, peers or Workers()
         self.network = network.to(device).to(memory_format=torch.channels_last)
@@ -118,6 +126,7 @@ class Trainer:
         if isinstance(transform, EvaluationTransform):
             self.normalise = transform.normalisation.to(device)
         self.train, self.calibration, self.teacher = train, calibration, teacher
+        self.frozen = frozen
         self.optimizer = optimizer_of(settings, self.network)
         self.training: str | None = None  # what the current phase trains
         self.bfloat16 = uses_bfloat16(settings.precision, device)
@@ -132,13 +141,23 @@ class Trainer:
     def of_recipe(
         cls,
         recipe: Recipe,
-        train: ImageSet,
-        calibration: ImageSet,
+        train: ImageSet | PictureSet,
+        calibration: ImageSet | PictureSet,
         device: torch.device,
         peers: Workers | None = None,
         find: Find = find_nothing,
+        features: Path = Path("features"),
     ) -> Self:
-        """Build everything from a recipe's seed; ``find`` looks up what it builds on.
+        """Build everything from a recipe's seed.
+
+        Args:
+            recipe: what to train.
+            train: what to learn from.
+            calibration: what every epoch is measured on.
+            device: where to train.
+            peers: this process among those that train together.
+            find: looks up what the recipe builds on.
+            features: folder for the features of frozen blocks, where the recipe has `views`.
 
         Raises:
             UserError: the recipe's network does not fit the data.
@@ -154,28 +173,72 @@ class Trainer:
             known = Normalisation(recipe.mean, recipe.std)
         costs = count(network, spec.in_channels, spec.image_size).costs
         network.to(device)
-        normalise = (known or Normalisation.measured([train.images])).to(device)
-        transform = EvaluationTransform.square(
-            spec.image_size, spec.in_channels, normalise.mean, normalise.std
-        ).model_copy(update={"reciprocal": normalise.reciprocal})
+        transform = reading(recipe, train, known)
+        normalise = transform.normalisation.to(device)
         if recipe.start_from is None:
             for module in network.modules():
                 if isinstance(module, Whitening):
-                    module.fit(normalise(to_device(train.images[:SAMPLES], device)))
+                    module.fit(normalise(to_device(first_pixels(train, transform), device)))
         teacher = None
         if recipe.teacher:
             teacher = Teacher(recipe.teacher, find(recipe.teacher), spec, device)
-        return cls(
+        trainer = cls(
             recipe,
             network,
             costs,
             transform,
-            DeviceImages(train, device, recipe.batch_size, recipe.crop_pad, recipe.flip),
-            DeviceImages(calibration, device),
+            *sources(recipe, train, calibration, transform, device),
             device,
             peers,
             teacher,
+            frozen_blocks(network, recipe.frozen),
         )
+        if recipe.views:
+            trainer.keep_features(recipe, features)
+        return trainer
+
+    def keep_features(self, recipe: Recipe, folder: Path) -> None:
+        """Take what the frozen blocks make of some views of the images, instead of the images.
+
+        Args:
+            recipe: says how many views.
+            folder: for the features; those that are there are not computed again.
+
+        Raises:
+            UserError: several processes train together, or the images are not encoded pictures.
+        """
+        train, calibration = self.train, self.calibration
+        if self.peers.count > 1 or not isinstance(train, StreamedImages):
+            raise UserError(
+                "expected one process and encoded pictures where a recipe has `views`, but got "
+                f"{self.peers.count} processes and the data set {recipe.dataset}: leave it out."
+            )
+        assert isinstance(calibration, StreamedImages)
+        self._prepare(recipe.phases[0])
+        self.network.eval()
+        self.train = FrozenViews(
+            map(train.view, range(recipe.views)),
+            train.length,
+            self._kept,
+            folder / "train",
+            self.device,
+            recipe.batch_size,
+        )
+        self.calibration = FrozenViews(
+            [calibration.whole()],
+            calibration.length,
+            self._kept,
+            folder / "calibration",
+            self.device,
+            recipe.batch_size,
+        )
+
+    def _kept(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Return the features of a batch after the frozen blocks, and what the teacher answers."""
+        with autocast(self.bfloat16, self.device):
+            features = self.network.start(self._input(batch), self.frozen)
+            known = self.teacher(batch.pixels) if self.teacher else batch.labels[:, None][:, :0]
+        return (*features, known)
 
     def epochs(self) -> Iterator[EpochReport]:
         """Train to the end, epoch by epoch. Stopping between two epochs loses nothing."""
@@ -240,12 +303,21 @@ class Trainer:
         """Learn from one batch; return its loss."""
         teacher = self.teacher if phase.distillation and not phase.self_taught else None
         with autocast(self.bfloat16, self.device):
-            outputs = self.model(self._input(batch))
-            known = teacher(batch.pixels) if teacher else None
+            outputs = self._run(batch)
+            known = batch.known
+            if teacher and known is None:
+                known = teacher(batch.pixels)
         loss = self._loss(phase, loss_name, *in_full_precision(outputs), batch, known)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return loss.detach()
+
+    def _run(self, batch: Batch) -> Outputs:
+        """Run the network on a batch, or what follows its frozen blocks on their features."""
+        if batch.features is not None:
+            return self.network.rest(batch.features, self.frozen)
+        outputs: Outputs = self.model(self._input(batch))
+        return outputs
 
     def _input(self, batch: Batch) -> Tensor:
         """Return images as the network reads them; floats are normalised already."""
@@ -282,15 +354,21 @@ class Trainer:
             "confidence": [".confidence_branch."],
         }
         part = parts[phase.trains]
+        still = tuple(
+            f"trunk.blocks.{key(name)}." for name in self.network.trunk.names[: self.frozen]
+        )
         if self.training != phase.trains:
             self.training = phase.trains
             for name, parameter in self.network.named_parameters():
-                parameter.requires_grad_(any(which in name for which in part))
+                learns = any(which in name for which in part) and not name.startswith(still)
+                parameter.requires_grad_(learns)
                 parameter.grad = None
             if self.peers.count > 1:
                 ids = [self.device.index] if self.device.type == "cuda" else None
                 self.model = DistributedDataParallel(self.network, device_ids=ids)
         self.model.train(phase.trains == "all")
+        for block in self.network.trunk.blocks[: self.frozen]:
+            block.eval()
         for name in {"heads": names, "exits": names[:-1]}.get(phase.trains, ()):
             self.network.heads[name].train()
 
@@ -330,7 +408,7 @@ class Trainer:
         self.network.eval()
         for batch in batches:
             with autocast(self.bfloat16, self.device):
-                outputs = self.network(self._input(batch))
+                outputs = self._run(batch)
             yield batch, *in_full_precision(outputs)
 
     def _tags(self, phase: Phase) -> Tensor:
@@ -486,7 +564,12 @@ def train(
         train_set = load_split(recipe.dataset, "train", data)
         calibration = load_split(recipe.dataset, "calibration", data)
         place = device_for(device, peers)
-        trainer = Trainer.of_recipe(recipe, train_set, calibration, place, peers, find)
+        features = out / f"features-{_digest(recipe)}"
+        trainer = Trainer.of_recipe(recipe, train_set, calibration, place, peers, find, features)
         if resume:
             trainer.restore(load_checkpoint(out / LATEST), str(out / LATEST))
         return trainer.run(out, on_epoch, should_stop)
+
+
+def _digest(recipe: Recipe) -> str:
+    return hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()[:8]

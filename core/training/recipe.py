@@ -145,6 +145,16 @@ class Recipe(Settings):
     weights (.safetensors, .pth, .pt, .ckpt) or torchvision's, "torchvision:DEFAULT"."""
     new_classifier: bool = False
     """Whether the classifier is new where `start_from` tells other classes apart."""
+    frozen: str | None = None
+    """The block up to which the trunk stays as it is, batch statistics included."""
+    views: int = Field(default=0, ge=0)
+    """Augmented versions of each training image whose features after the frozen blocks are kept in
+    the run's folder, to be computed once; 0: every epoch makes new ones."""
+    resize: int | None = Field(default=None, ge=1)
+    """What pictures' shorter side is resized to before the central crop; if not given, the largest
+    central square is."""
+    crop_scale: float | None = Field(default=None, gt=0, le=1)
+    """Least share of a picture's area that a random crop of it has, where pictures are encoded."""
     teacher: str | None = None
     """A trained network that all exits learn from, in phases with distillation: a model or its
     folder."""
@@ -156,6 +166,14 @@ class Recipe(Settings):
         channels = self.network.in_channels
         if self.mean is not None and len(self.mean) != channels:
             raise ValueError(f"expected `mean` to have {channels} numbers, one per channel")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_what_is_frozen(self) -> Self:
+        if self.views and self.frozen is None:
+            raise ValueError("expected `frozen` with `views`, as other blocks' features change")
+        if self.resize is not None and self.resize < self.network.image_size:
+            raise ValueError("expected `resize` to be at least `image_size`")
         return self
 
     @model_validator(mode="after")

@@ -73,19 +73,28 @@ class StreamedImages:
         for batch in self._batches(order):
             if len(batch.labels) == 1 < self.batch_size:
                 continue  # one image left over has no batch statistics
-            pixels = batch.pixels
-            if self.crop_pad or self.flip or cutout:
-                crops = CropAndFlip(pixels, self.crop_pad, self.flip)
-                pixels = crops.batch(torch.arange(len(pixels)), augmentation, cutout)
-            yield Batch(pixels, batch.labels)
+            yield self._augmented(batch, augmentation, cutout)
+
+    def view(self, seed: int) -> Iterator[Batch]:
+        """Yield every image once, in order, augmented as in an epoch of that seed."""
+        augmentation = Generator().manual_seed(seed)
+        for batch in self._batches(None, seed):
+            yield self._augmented(batch, augmentation, 0)
+
+    def _augmented(self, batch: Batch, augmentation: Generator, cutout: int) -> Batch:
+        pixels = batch.pixels
+        if self.crop_pad or self.flip or cutout:
+            crops = CropAndFlip(pixels, self.crop_pad, self.flip)
+            pixels = crops.batch(torch.arange(len(pixels)), augmentation, cutout)
+        return Batch(pixels, batch.labels)
 
     def whole(self) -> Iterator[Batch]:
         """Yield every image once, as it is."""
         return self._batches(None)
 
-    def _batches(self, order: Generator | None) -> Iterator[Batch]:
+    def _batches(self, order: Generator | None, seed: int = 0) -> Iterator[Batch]:
         """Yield batches in a random order, or all images in their own if there is none."""
-        indices, seed = None, 0
+        indices = None
         if order is not None:
             seed = order.initial_seed()
             indices = torch.randperm(self.length, generator=order).tolist()

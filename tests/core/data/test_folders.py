@@ -8,6 +8,8 @@ from PIL import Image
 
 from core.data import folders
 from core.data.folders import read_folder
+from core.data.pictures import PictureSet
+from core.data.prepared import ImageSet
 from core.foundation.errors import UserError
 
 
@@ -163,13 +165,24 @@ def test_damaged_tiny_imagenet_lists_are_refused(file: str, content: str, tmp_pa
 
 
 def test_pictures_are_resized(tmp_path: Path) -> None:
-    assert read_folder("pets", pets(tmp_path), 5, False)[0].images.shape == (16, 5, 5, 3)
+    train = read_folder("pets", pets(tmp_path), 5, False)[0]
+    assert isinstance(train, ImageSet)
+    assert train.images.shape == (16, 5, 5, 3)
 
 
-def test_pictures_of_several_sizes_get_the_default_size(tmp_path: Path) -> None:
-    pets(tmp_path)
-    picture(tmp_path / "cat" / "wide.jpg", 1, (30, 10))
-    assert read_folder("pets", tmp_path, progress=False)[0].images.shape[1:] == (64, 64, 3)
+@pytest.mark.parametrize("size", [(30, 10), (129, 129)])
+def test_pictures_of_several_or_large_sizes_stay_as_they_are(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    for name in ("cat", "dog"):
+        for number in range(5):
+            picture(tmp_path / name / f"{number}.png", 1, size)
+    train, test = read_folder("pets", tmp_path, progress=False)
+    assert isinstance(train, PictureSet)
+    assert isinstance(test, PictureSet)
+    assert (len(train), len(test)) == (8, 2)
+    assert train[7][0].size == size
+    assert train[7][1] == train.classes.index("dog")
 
 
 def test_all_grey_stays_grey(tmp_path: Path) -> None:
