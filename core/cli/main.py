@@ -35,7 +35,8 @@ data_app.command()(models.prepare)
 app.add_typer(data_app, name="data")
 app.add_typer(edge_cloud.app, name="edge-cloud")
 for command in (
-    *(models.models, models.weights, run.predict, run.evaluate, tune.tune, run.bench),
+    *(models.models, models.verify, models.weights, run.predict, run.evaluate, tune.tune),
+    run.bench,
     *(export.export, methods.methods, train.train, train.seeds, explorer.app),
 ):
     app.command()(command)

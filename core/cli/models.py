@@ -8,6 +8,7 @@ import typer
 
 from core.cli.options import DataRoot, Json, SkipBroken
 from core.cli.text import model_facts, models_text, note, to_json
+from core.foundation.errors import UserError
 from core.foundation.files import write_json
 from core.hub.operating_points import refigured
 from core.hub.registry import (
@@ -130,3 +131,35 @@ def weights(
     path = out or Path("data", f"{backbone}.safetensors")
     convert_weights(backbone, path, source)
     return str(path)
+
+
+def verify(
+    model: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MODEL...]", help="Names or folders; by default all that ship."),
+    ] = None,
+    as_json: Json = False,
+) -> str:
+    """Check that cards are sound and agree with their networks, weights and tables.
+
+    Everything that is wrong is listed at once; the exit status is then 2. Nothing is changed.
+    """
+    from core.hub.verify import faults
+
+    found = {}
+    for name in model or shipped_models():
+        found[name] = faults(model_folder(name))
+        for fault in found[name]:
+            note(f"{name}: {fault}")
+    wrong = [name for name, listed in found.items() if listed]
+    if as_json and wrong:
+        typer.echo(to_json({"models": found}))
+        raise typer.Exit(2)
+    count = f"{len(found):,} model{'s' if len(found) > 1 else ''}"
+    if wrong:
+        raise UserError(
+            f"expected {count} to be sound, but {', '.join(wrong)} "
+            f"{'is' if len(wrong) == 1 else 'are'} not, as listed: copy or train them again."
+        )
+    sentence = f"{count} {'are' if len(found) > 1 else 'is'} sound."
+    return to_json({"models": found}) if as_json else sentence

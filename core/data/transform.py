@@ -32,14 +32,29 @@ class UnstorableTransformError(UserError):
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Side = Annotated[int, Field(ge=1, le=8192)]
+"""In pixels."""
+_LONGEST = 50
+"""Times the shorter side: more of a picture no network sees, and resized it would be huge."""
+
+
+def _middle(picture: Image.Image) -> Image.Image:
+    """Return the middle of a picture that is far longer than wide."""
+    most = _LONGEST * min(picture.size)
+    if max(picture.size) <= most:
+        return picture
+    left, top = (max(side - most, 0) // 2 for side in picture.size)
+    return picture.crop((left, top, picture.width - left, picture.height - top))
 
 
 class CentralSquare(_Frozen):
     """Crop to the largest central square and resize it to (size, size)."""
 
     kind: Literal["central_square"] = "central_square"
-    size: int = Field(ge=1)
+    size: Side
 
     def apply(self, picture: Any) -> Any:
         return central_square(picture, self.size)
@@ -52,9 +67,11 @@ class Resize(_Frozen):
     """Resize to (H, W), or the shorter side to the only number in ``size``."""
 
     kind: Literal["resize"] = "resize"
-    size: tuple[int, ...] = Field(min_length=1, max_length=2)
-    interpolation: str = "bilinear"
-    max_size: int | None = None
+    size: tuple[Side, ...] = Field(min_length=1, max_length=2)
+    interpolation: Literal[
+        "nearest", "nearest-exact", "bilinear", "bicubic", "box", "hamming", "lanczos"
+    ] = "bilinear"
+    max_size: Side | None = None
     """Largest length of the longer side."""
     antialias: bool | None = True
     """Used after `ToTensor` only: before, pictures are always resized with antialiasing."""
@@ -75,7 +92,7 @@ class CenterCrop(_Frozen):
     """Crop to the central (H, W); missing edges are filled with zeros."""
 
     kind: Literal["center_crop"] = "center_crop"
-    size: tuple[int, int]
+    size: tuple[Side, Side]
 
     def apply(self, picture: Any) -> Any:
         from torchvision.transforms.v2 import functional
@@ -128,7 +145,7 @@ class EvaluationTransform(_Frozen):
     square first, and resized where that is not enough.
     """
 
-    size: tuple[int, int]
+    size: tuple[Side, Side]
     """(H, W) that the network reads."""
     channels: Literal[1, 3]
     """Of pictures before the first step; pictures of another mode are converted."""
@@ -194,7 +211,7 @@ class EvaluationTransform(_Frozen):
 
     def pixels(self, picture: Image.Image) -> NDArray[np.uint8]:
         """Apply the steps: a picture of any size and mode to (H, W, C) uint8."""
-        picture = picture.convert("L" if self.channels == 1 else "RGB")
+        picture = _middle(picture).convert("L" if self.channels == 1 else "RGB")
         pixels = self._stepped(picture)
         if pixels.shape[:2] != self.size:
             pixels = self._stepped(central_square(picture, min(picture.size)))

@@ -13,6 +13,8 @@ from typing import Any
 
 from core.foundation.errors import UserError
 
+MAX_JSON = 16 * 2**20
+
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
@@ -77,13 +79,29 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises `UserError` naming the file when it is missing or damaged."""
+    """Read a JSON file of at most `MAX_JSON` bytes.
+
+    Raises `UserError` naming the file when it is missing, damaged, too large or nested too deep,
+    or has a number that is none (NaN, Infinity), which JSON does not know.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as stream:
+            content = stream.read(MAX_JSON + 1)
+        if len(content) > MAX_JSON:
+            raise ValueError(f"it has more than {MAX_JSON / 2**20:.0f} MB")
+        return json.loads(content, parse_constant=_no_number)
     except FileNotFoundError:
         raise UserError(f"expected a JSON file at {path}, but there is none.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except RecursionError:
+        raise UserError(
+            f"expected JSON in {path}, but it is nested deeper than can be read."
+        ) from None
+    except (OSError, ValueError) as error:
         raise UserError(f"expected JSON in {path}, but it cannot be read: {error}.") from None
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def csv_text(header: Sequence[str], columns: Iterable[Iterable[object]]) -> str:

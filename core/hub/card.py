@@ -1,7 +1,8 @@
 """Cards: the facts and measured figures of a trained model, as one JSON file."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -28,21 +29,44 @@ if TYPE_CHECKING:
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Difference = Annotated[float, Field(ge=-1, le=1)]
+Count = Annotated[int, Field(ge=0, le=10**18)]
+"""MACs or parameters."""
+Split = Annotated[str, Field(pattern="^(calibration|test)$")]
+_ROUNDING = 1e-6
 
 
 class SplitFigures(_Strict):
     """Figures of a policy on one split."""
 
-    accuracy: float = Field(ge=0, le=1)
+    accuracy: Share
     relative_cost: float = Field(ge=0)
-    exit_share: tuple[float, ...]
-    accuracy_interval: tuple[float, float] | None = None
+    exit_share: tuple[Share, ...]
+    accuracy_interval: tuple[Share, Share] | None = None
     """95 % confidence interval; None on the images that chose the policy."""
-    difference: float | None = None
+    difference: Difference | None = None
     """Accuracy less that of the plain network on the same images, where its answers are known."""
-    difference_interval: tuple[float, float] | None = None
+    difference_interval: tuple[Difference, Difference] | None = None
     """95 % confidence interval of the difference, from the images on which the two differ."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "SplitFigures":
+        if abs(sum(self.exit_share) - 1) > _ROUNDING:
+            raise ValueError(f"`exit_share` adds up to {sum(self.exit_share):g} instead of 1")
+        pairs = (
+            ("accuracy", self.accuracy, self.accuracy_interval),
+            ("difference", self.difference, self.difference_interval),
+        )
+        for name, value, interval in pairs:
+            if value is not None and interval is not None:
+                low, high = interval
+                if not low - _ROUNDING <= value <= high + _ROUNDING:
+                    raise ValueError(f"`{name}` {value:g} is not in its interval {low:g}, {high:g}")
+        return self
 
 
 class Promised(_Strict):
@@ -52,11 +76,11 @@ class Promised(_Strict):
     """One less the probability, at most, that a promise is made and does not hold."""
     against_plain: bool
     """Whether the drop counts from the plain network; else from the last exit."""
-    drop: float
+    drop: Difference
     """Accuracy lost on the calibration images that prove the promise."""
-    bound: float
+    bound: Difference
     """The smallest drop that they prove, with this confidence."""
-    samples: int
+    samples: int = Field(ge=1)
     """Their number."""
 
     @classmethod
@@ -72,12 +96,12 @@ class OperatingPoint(_Strict):
     """
 
     name: str
-    max_drop: float | None = None
+    max_drop: Share | None = None
     """Accuracy that it may lose on new images. In a card of before there were promises: on
     calibration, against the plain network."""
     promise: Promised | None = None
     """How sure that is; None without `max_drop`, and where nothing is promised."""
-    max_cost: float | None = None
+    max_cost: float | None = Field(default=None, ge=0)
     """Relative cost that it may have on calibration."""
     policy: dict[str, Any]
     calibration: SplitFigures | None = None
@@ -94,20 +118,20 @@ class Plain(_Strict):
     """The plain network of the same backbone, the baseline of all savings."""
 
     name: str
-    calibration_accuracy: float
-    test_accuracy: float
+    calibration_accuracy: Share
+    test_accuracy: Share
 
 
 class TrainingFacts(_Strict):
     """Facts of the training of the weights."""
 
     recipe: dict[str, Any]
-    best_epoch: int
-    epochs: int
-    seconds: float
+    best_epoch: int = Field(ge=0)
+    epochs: int = Field(ge=0)
+    seconds: float = Field(ge=0)
     hardware: str
     bfloat16: bool
-    workers: int
+    workers: int = Field(ge=0)
     edge_cloud: EdgeCloudFacts | None = None
 
     @classmethod
@@ -139,15 +163,15 @@ class Card(_Strict):
     spec: NetworkSpec
     exit_names: tuple[str, ...]
     classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[Annotated[float, Field(ge=-1000, le=1000)], ...]
+    std: tuple[Annotated[float, Field(ge=1e-6, le=1000)], ...]
     transform: EvaluationTransform | None = None
     """None: the largest central square is resized, and normalised with `mean` and `std`."""
-    stage_macs: tuple[int, ...]
-    head_macs: tuple[int, ...]
-    stage_parameters: tuple[int, ...]
-    head_parameters: tuple[int, ...]
-    per_exit_accuracy: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    stage_macs: tuple[Count, ...]
+    head_macs: tuple[Count, ...]
+    stage_parameters: tuple[Count, ...]
+    head_parameters: tuple[Count, ...]
+    per_exit_accuracy: dict[Split, tuple[Share, ...]] = Field(default_factory=dict)
     """By split that the model has a table of, (E,): accuracy if all samples left there."""
     operating_points: tuple[OperatingPoint, ...] = ()
     plain: Plain | None = None
@@ -155,7 +179,7 @@ class Card(_Strict):
     """None for weights that were not trained by this project."""
     command: str = ""
     """Command that trains the model again; empty where no recipe did."""
-    sha256: str = ""
+    sha256: str = Field(default="", pattern="^([0-9a-f]{64})?$")
     """Of the file with the weights; empty until they are saved."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Of Python and torch, when the weights were saved."""
@@ -165,6 +189,12 @@ class Card(_Strict):
         own = self.transform
         if own is not None and (own.mean, own.std) != (self.mean, self.std):
             raise ValueError("`transform` has another mean or std than the card")
+        return self
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "Card":
+        if faults := list(_inconsistencies(self)):
+            raise ValueError("; ".join(faults))
         return self
 
     @property
@@ -269,19 +299,90 @@ class Card(_Strict):
         return Policy.never("max_probability", self.num_exits)
 
 
+def _inconsistencies(card: Card) -> Iterator[str]:
+    """Yield in what a card contradicts itself."""
+    exits = card.num_exits
+    for name in ("stage_macs", "head_macs", "stage_parameters", "head_parameters"):
+        count = len(getattr(card, name))
+        if count != exits or not exits:
+            yield f"`{name}` has {count} numbers, one for each of {exits} exits expected"
+            return
+    if not card.plain_macs:
+        yield "the plain network has no MACs"
+        return
+    if card.spec.exits and card.exit_names[:-1] != card.spec.exits:
+        yield f"`exit_names` are {card.exit_names}, those of `spec` {card.spec.exits}"
+    if card.spec.num_early and exits != card.spec.num_early + 1:
+        yield f"`exit_names` are {exits}, of `spec.num_early` {card.spec.num_early} and the last"
+    if len(card.classes) != card.spec.num_classes or len(set(card.classes)) < len(card.classes):
+        different = len(set(card.classes))
+        yield (
+            f"`classes` has {len(card.classes)} names, {different} of them different, "
+            f"for {card.spec.num_classes} outputs"
+        )
+    for name in ("mean", "std"):
+        if len(getattr(card, name)) != card.spec.in_channels:
+            yield f"`{name}` has not one number for each of {card.spec.in_channels} channels"
+    side = card.spec.image_size
+    if card.transform is not None and card.transform.size != (side, side):
+        yield f"`transform` gives {card.transform.size} pixels, the network reads {side} × {side}"
+    for split, accuracies in card.per_exit_accuracy.items():
+        if len(accuracies) != exits:
+            yield f"`per_exit_accuracy.{split}` has {len(accuracies)} numbers for {exits} exits"
+    for point in card.operating_points:
+        for fault in _point_faults(card, point):
+            yield f"operating point {point.name!r}: {fault}"
+
+
+def _point_faults(card: Card, point: OperatingPoint) -> Iterator[str]:
+    policy = Policy.from_dict(point.policy)
+    try:
+        policy.check(card.num_exits)
+    except UserError as error:
+        yield str(error).rstrip(".")
+        return
+    if policy.criterion not in card.criteria:
+        yield f"the network has no criterion {policy.criterion!r}"
+    costs = card.costs.at_exits(policy.enabled)
+    for split, figures in (("calibration", point.calibration), ("test", point.test)):
+        if figures is None:
+            continue
+        if len(figures.exit_share) != card.num_exits:
+            yield f"`{split}.exit_share` has {len(figures.exit_share)} shares"
+            continue
+        cost = float(costs @ figures.exit_share)
+        if abs(cost - figures.relative_cost) > _ROUNDING:
+            yield f"`{split}.relative_cost` is {figures.relative_cost:g}, its shares cost {cost:g}"
+
+
 def load_card(path: Path) -> Card:
     """Read a card.
 
     Raises:
         UserError: the file is missing or damaged; names the file and the field.
     """
+    card, faults = read_card(path)
+    if card is None:
+        more = f" (and {len(faults) - 1} more: `core verify` names them)" if faults[1:] else ""
+        raise UserError(f"expected {path} to be a model's card, but {faults[0]}{more}.")
+    return card
+
+
+def read_card(path: Path) -> tuple[Card | None, list[str]]:
+    """Read a card that may be wrong; return it, or None and all that is wrong.
+
+    Raises:
+        UserError: the file is missing, or no JSON.
+    """
     content = read_json(path)
     try:
-        return Card.model_validate(content)
+        return Card.model_validate(content), []
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the content"
-        reason = first["msg"].removeprefix("Value error, ").rstrip(".")
-        raise UserError(
-            f"expected {path} to be a model's card, but `{field}` is wrong: {reason}."
-        ) from None
+        faults = []
+        for one in error.errors():
+            field = ".".join(str(part) for part in one["loc"]) or "the content"
+            reason = one["msg"].removeprefix("Value error, ").rstrip(".")
+            faults.append(f"`{field}` is wrong: {reason}")
+        return None, faults
+    except (OverflowError, RecursionError) as error:
+        return None, [f"a number or a list in it is out of all bounds ({error})"]

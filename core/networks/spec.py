@@ -28,9 +28,9 @@ class NetworkSpec(BaseModel):
     """What the confidence branches read: features, answer (how sure it is) or both."""
     sigmoid: bool = False
     """Whether early exits tell for each class if it is still possible (class exclusion)."""
-    num_classes: int = Field(ge=2)
-    in_channels: int = Field(ge=1)
-    image_size: int = Field(ge=1)
+    num_classes: int = Field(ge=2, le=100_000)
+    in_channels: int = Field(ge=1, le=1024)
+    image_size: int = Field(ge=1, le=4096)
 
     @model_validator(mode="before")
     @classmethod

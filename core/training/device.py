@@ -16,7 +16,16 @@ def uses_bfloat16(precision: str, device: torch.device) -> bool:
         return precision == "bfloat16"
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return _computes_bfloat16()
+
+
+def _computes_bfloat16() -> bool:
+    """Return whether the CPU has instructions for bfloat16; builds without oneDNN cannot tell."""
+    question = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    try:
+        return question is not None and bool(question())
+    except (RuntimeError, NotImplementedError):  # known by name, not built in
+        return False
 
 
 def autocast(bfloat16: bool, device: torch.device) -> AbstractContextManager[Any]:

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ from core.exits.table_file import load_tables
 from core.foundation.errors import UserError
 from core.hub.methods import own_criterion
 from core.hub.model import load
-from core.hub.registry import card_of, shipped_models, shipped_table
+from core.hub.registry import card_of, model_folder, shipped_models, shipped_table
 from core.training import loop
 from core.tuning.calibration import temperatures_for
 from core.tuning.promise import promise
@@ -659,3 +660,38 @@ def test_export_writes_a_bundle_that_runs(capsys: Capture, tmp_path: Path) -> No
     assert "are the same" in subprocess.run(run, capture_output=True, text=True, check=True).stdout
     wrong = ("--criterion", "margin", "--thresholds", "0.9", "--out", folder)
     assert "expected 2 thresholds" in refused(capsys, "export", MODEL, *wrong)
+
+
+def test_verify_lists_all_that_is_wrong_and_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(model_folder("eenet8-mnist"), tmp_path / "mine")
+    assert main(["verify", str(folder)]) == 0
+    assert capsys.readouterr().out == "1 model is sound.\n"
+    card = json.loads((folder / "card.json").read_text())
+    changed = json.dumps(card | {"std": [-1], "sha256": "x"})
+    (folder / "card.json").write_text(changed)
+    assert main(["verify", str(folder)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [word for line in lines for word in ("std.0", "sha256", "is not") if word in line]
+    assert len(lines) == 3
+    assert main(["verify", str(folder), "--json"]) == 2
+    assert len(json.loads(capsys.readouterr().out)["models"][str(folder)]) == 2
+    assert (folder / "card.json").read_text() == changed
+
+
+def test_predict_lists_all_broken_pictures_or_goes_on_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, empty, page = (tmp_path / name for name in ("good.png", "empty.png", "page.jpg"))
+    Image.new("L", (28, 28)).save(good)
+    empty.touch()
+    page.write_text("<!DOCTYPE html>")
+    arguments = ["predict", "eenet8-mnist", *map(str, (good, empty, page))]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    for part in ("empty.png (it is empty)", "page.jpg (it is a web page)", "--skip-broken"):
+        assert part in error
+    assert main([*arguments, "--skip-broken", "--json"]) == 0
+    answers = json.loads(capsys.readouterr().out)["images"]
+    assert [answer["image"] for answer in answers] == [str(good)]
