@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import streamlit as st
+from PIL import Image
+from streamlit.delta_generator import DeltaGenerator
 
 from app import resources, state, text, views
 from app.components.canvas import canvas
+from app.components.crop import Crop, Whole, frame
 from app.components.errors import sentences
 from app.components.picture_grid import Group, Tile, picture_grid
-from app.components.pictures import Picture, data_uri, png
+from app.components.pictures import Picture, data_uri, png, preview
 from app.sample_sources import SampleSource
 from core.data.file_names import composed, distinct
 from core.data.images import FORMATS, MAX_BYTES, centred_digit, open_image
@@ -27,6 +30,7 @@ MOST_UPLOADS = 50
 _LIMIT = f"{MOST_UPLOADS} with {MOST_BYTES // 2**20} MB together"
 _OWN, _CHOSEN, _ROUND = "own-images", "own-chosen", "own-round"
 _LEFT_OUT = "own-left-out"
+_SEEN, _CROPS = "own-seen", "own-crops"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +83,10 @@ def pictures(card: Card) -> tuple[list[Picture], int] | None:
     own = _own_pictures(card)
     if own:
         chosen = min(st.session_state.get(_CHOSEN, 0), len(own) - 1)
-        if len(own) > 1:
-            with place:
+        with place, _beside_the_whole(own[chosen]):
+            if len(own) > 1:
                 _strip_of_own(own, chosen)
-        elif samples is not None:
-            with place:
+            elif samples is not None:
                 _strip_of_samples(samples, None)
         return own, chosen
     if samples is None:
@@ -186,9 +189,9 @@ def _uploader(card: Card) -> None:
         key=key,
         on_change=changed,
         max_upload_size=MAX_BYTES // 2**20,
-        help=f"One, or up to {_LIMIT} ({', '.join(FORMATS)}). The middle square of each is "
-        f"scaled to the {side} × {side} pixels that this network reads. They stay in this session "
-        "and are stored nowhere.",
+        help=f"One, or up to {_LIMIT} ({', '.join(FORMATS)}). The middle square of each, or "
+        f"another part that you choose, is scaled to the {side} × {side} pixels that this network "
+        "reads. They stay in this session and are stored nowhere.",
     )
 
 
@@ -211,6 +214,7 @@ def _take(own: list[Own], left_out: int = 0) -> None:
     st.session_state[_OWN] = own
     st.session_state[_LEFT_OUT] = left_out
     st.session_state[_CHOSEN] = 0
+    st.session_state[_SEEN], st.session_state[_CROPS] = {}, {}
 
 
 def _own_pictures(card: Card) -> list[Picture]:
@@ -228,18 +232,48 @@ def _own_pictures(card: Card) -> list[Picture]:
     if own and st.session_state.get(_LEFT_OUT):
         left_out = text.plural(st.session_state[_LEFT_OUT], "image")
         st.info(f"{left_out} left out: at most {_LIMIT} are taken.", icon=":material/info:")
-    found = []
-    for one in own:
+    known = st.session_state.get(_SEEN, {})
+    crops = st.session_state.get(_CROPS, {})
+    seen, version = {}, resources.version_of(card.name)
+    for number, one in enumerate(own):
+        key = (number, version, turn, crops.get(number))
         with sentences():
-            found.append(_opened(one, card, turn))
-    return found
+            seen[key] = known.get(key) or _opened(one, number, card, turn, crops.get(number))
+    st.session_state[_SEEN] = seen
+    return list(seen.values())
 
 
-def _opened(own: Own, card: Card, turn: str | None) -> Picture:
+def _beside_the_whole(picture: Picture) -> DeltaGenerator:
+    """Show what a picture was before it was cropped, where it was; return the place beside it."""
+    if picture.whole is None:
+        return st.container()
+
+    def crop(to: Crop) -> None:
+        st.session_state[_CROPS] = st.session_state.get(_CROPS, {}) | {picture.number: to}
+
+    left, right = st.columns([1, 2.2], gap="medium")
+    with left:
+        frame(picture.whole, crop)
+    return right
+
+
+def _whole(picture: Image.Image, card: Card, crop: Crop | None) -> Whole | None:
+    usual = Crop.usual(card.evaluation_transform, *picture.size)
+    if usual is None:
+        return None
+    return Whole(preview(picture), picture.size, crop or usual, usual)
+
+
+def _opened(own: Own, number: int, card: Card, turn: str | None, crop: Crop | None) -> Picture:
     opened = open_image(own.content, own.name)
     spec = card.spec
     notes = opened.notes
-    pixels = card.evaluation_transform.pixels(opened.image)
+    whole = None if own.drawn or own.label is not None else _whole(opened.image, card, crop)
+    if whole is not None and crop is not None:
+        box = crop.box(*opened.image.size)
+        pixels = card.evaluation_transform.pixels_in(opened.image, box)
+    else:
+        pixels = card.evaluation_transform.pixels(opened.image)
     if own.drawn and spec.in_channels == 1:
         pixels = centred_digit(opened.image, spec.image_size)
     elif turn == "exchanged" or (turn == "as needed" and has_light_edge(pixels)):
@@ -247,9 +281,14 @@ def _opened(own: Own, card: Card, turn: str | None) -> Picture:
         notes += ("Light and dark were exchanged, as this network reads white on black.",)
     if own.label is not None and own.dataset == card.dataset:
         return Picture(pixels, own.name, label=own.label, notes=notes, uploaded=True)
-    if not own.drawn:
-        samples = resources.examples(card)
-        unlike = hint(pixels, samples.images) if samples is not None else None
-        if unlike:
-            return Picture(pixels, own.name, notes=notes, uploaded=True, warning=unlike)
-    return Picture(pixels, own.name, notes=notes, uploaded=True)
+    samples = None if own.drawn else resources.examples(card)
+    unlike = None if samples is None else hint(pixels, samples.images)
+    return Picture(
+        pixels,
+        own.name,
+        notes=notes,
+        uploaded=True,
+        warning=unlike,
+        whole=whole,
+        number=number,
+    )

@@ -11,13 +11,21 @@ import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.components.crop import Whole
+
+PREVIEW = 512  # pixels of the longer side
 # dark violet, red, yellow: rises in lightness, so it also reads without colour
 HEAT = ((45, 11, 89), (229, 92, 48), (252, 236, 133))
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image as the network reads it, (H, W, C) uint8, and what is known about it."""
+    """An image as the network reads it, (H, W, C) uint8, and what is known about it.
+
+    Attributes:
+        whole: it before it was cropped, where another part may be chosen.
+        number: of it among the visitor's own.
+    """
 
     pixels: NDArray[np.uint8]
     name: str
@@ -25,19 +33,39 @@ class Picture:
     notes: tuple[str, ...] = ()
     uploaded: bool = False
     warning: str | None = None
+    whole: Whole | None = None
+    number: int = 0
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
     """Return an image (H, W, 1, 3 or 4 channels) as a PNG."""
-    array = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
-    content = io.BytesIO()
-    Image.fromarray(array).save(content, "PNG")
-    return content.getvalue()
+    return _encoded(_picture(pixels), "PNG")
 
 
 def data_uri(pixels: NDArray[np.uint8]) -> str:
     """Return an image (H, W, 1, 3 or 4 channels) as a PNG inside a URI."""
-    return f"data:image/png;base64,{base64.b64encode(png(pixels)).decode()}"
+    return _uri(png(pixels), "png")
+
+
+def preview(picture: Image.Image) -> str:
+    """Return a picture of any size inside a URI, small."""
+    small = picture.convert("RGB")
+    small.thumbnail((PREVIEW, PREVIEW))
+    return _uri(_encoded(small, "JPEG"), "jpeg")
+
+
+def _uri(content: bytes, form: str) -> str:
+    return f"data:image/{form};base64,{base64.b64encode(content).decode()}"
+
+
+def _picture(pixels: NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
+def _encoded(picture: Image.Image, form: str) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, form)
+    return content.getvalue()
 
 
 def picture_card(picture: Picture, classes: Sequence[str]) -> None:

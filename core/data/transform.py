@@ -5,6 +5,7 @@ bytes, which can be shown and stored; the second divides by 255 and normalises e
 Torch is imported only when a picture is transformed.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -218,6 +219,45 @@ class EvaluationTransform(_Frozen):
         if pixels.shape[:2] != self.size:
             pixels = self._stepped(central_square(picture, max(self.size)))
         return pixels
+
+    def visible_share(self, width: int, height: int) -> tuple[float, float]:
+        """Return how much of a picture's width and height the network sees: always the middle."""
+        size, share = np.array((width, height), float), np.ones(2)
+        for step in self.steps:
+            cut = size
+            match step:
+                case CentralSquare():
+                    cut = np.full(2, size.min())
+                case CenterCrop():
+                    cut = np.minimum(size, step.size[::-1])
+            share *= cut / size
+            size = cut
+            match step:
+                case Resize(size=(side,)):
+                    scale = side / size.min()
+                    longest = step.max_size or math.inf
+                    size = size * min(scale, longest / size.max())
+                case Resize():
+                    size = np.array(step.size[::-1], float)
+        return float(share[0]), float(share[1])
+
+    def pixels_in(
+        self, picture: Image.Image, box: tuple[float, float, float, float]
+    ) -> NDArray[np.uint8]:
+        """Return a part of a picture as the network reads it: (H, W, C) uint8.
+
+        Args:
+            picture: of any size and mode.
+            box: left, top, right and bottom of the part, in pixels; a square, so that nothing is
+                distorted.
+        """
+        left, top, right, bottom = map(round, box)
+        part = picture.convert("L" if self.channels == 1 else "RGB")
+        part = part.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+        part = part.resize(self.size[::-1], Image.Resampling.LANCZOS)
+        for step in self.steps:
+            part = step.apply(part) if isinstance(step, Grayscale) else part
+        return np.array(part, dtype=np.uint8).reshape(*self.size, -1)
 
     def _stepped(self, image: Any) -> NDArray[np.uint8]:
         for step in self.steps:

@@ -1,6 +1,9 @@
 """Saliency maps under the hand: views, scales, enlarged."""
 
+import pytest
 from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
 
 
 def test_maps_are_seen_in_other_ways_and_enlarged(page: Page) -> None:

@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
@@ -54,6 +55,26 @@ def test_a_good_file_is_answered_and_bad_ones_are_sentences(page: Page) -> None:
     expect(page.locator('[data-reading="answer"] dd').first).to_have_text(
         truth.classes[truth.labels[3000]]
     )
+
+
+def test_the_network_sees_the_part_in_the_frame(page: Page) -> None:
+    samples = load_samples("mnist")
+    two = np.concatenate([samples.images[number, :, :, 0] for number in (3000, 1000)], axis=1)
+    page.goto("/?model=eenet8-mnist")
+    page.locator(".ee-tops").wait_for()
+    upload(page, {"two.png": png(Image.fromarray(two).resize((448, 224)))})
+    stage = page.locator(".crop .stage")
+    stage.wait_for()
+    page.keyboard.press("Escape")
+    answer = page.locator('[data-reading="answer"] dd').first
+    for side, number in ((0.05, 3000), (0.95, 1000)):
+        box = stage.bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + side * box["width"], box["y"] + box["height"] / 2)
+        expect(answer).to_have_text(samples.classes[samples.labels[number]])
+    reset = page.get_by_role("button", name="Back to the middle")
+    reset.click()
+    expect(reset).to_be_disabled()
 
 
 def test_what_is_too_large_never_leaves_the_browser(page: Page) -> None:

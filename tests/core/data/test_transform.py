@@ -12,7 +12,14 @@ from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from core.data.images import fit
-from core.data.transform import EvaluationTransform, UnstorableTransformError
+from core.data.transform import (
+    CenterCrop,
+    CentralSquare,
+    EvaluationTransform,
+    Resize,
+    Step,
+    UnstorableTransformError,
+)
 from core.foundation.errors import UserError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -205,3 +212,43 @@ def test_what_cannot_be_stored_names_the_step_and_what_to_do(transform: Any, ste
 def test_a_transform_of_another_shape_is_a_sentence(transform: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         EvaluationTransform.of(transform, (3, 32, 32))
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 300), (240, 240)])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (CentralSquare(size=32),),
+        (Resize(size=(40,)), CenterCrop(size=(32, 32))),
+        (Resize(size=(40,), max_size=50), CenterCrop(size=(24, 32))),
+        (Resize(size=(32, 32)),),
+        (CenterCrop(size=(100, 50)), Resize(size=(32, 32))),
+    ],
+)
+def test_how_much_of_a_picture_is_seen(steps: tuple[Step, ...], size: tuple[int, int]) -> None:
+    width, height = size
+    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    picture = Image.fromarray(np.stack([across, down, down], axis=2).astype(np.uint8))
+    transform = EvaluationTransform(
+        size=(32, 32), channels=3, steps=steps, mean=(0,) * 3, std=(1,) * 3
+    )
+    seen = transform._stepped(picture).astype(float)
+    shares = transform.visible_share(width, height)
+    for channel, share, least, most in (
+        (0, shares[0], seen[:, 0], seen[:, -1]),
+        (1, shares[1], seen[0], seen[-1]),
+    ):
+        # the first and last pixels' centres lie half a pixel inside
+        got = (most[:, channel].mean() - least[:, channel].mean()) / 255
+        assert got == pytest.approx(share * (1 - 1 / 32), abs=0.02)
+
+
+def test_the_middle_part_is_what_is_seen_without_a_choice() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+    picture = Image.fromarray(pixels)
+    transform = EvaluationTransform.square(32, 1, (0.5,), (0.5,))
+    middle = transform.pixels_in(picture, (15, 0, 75, 60))
+    np.testing.assert_array_equal(middle, transform.pixels(picture))
+    left = transform.pixels_in(picture, (0, 0, 60, 60))
+    assert not np.array_equal(left, middle)
+    assert transform.pixels_in(picture, (3.2, 3.2, 3.3, 3.3)).shape == (32, 32, 1)
