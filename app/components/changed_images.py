@@ -9,7 +9,7 @@ from app import text
 from app.components.answer_pairs import Answer, Letter, Pair, answer_pairs
 from app.components.html import section
 from app.components.model_choice import Configuration
-from app.components.pictures import data_uri
+from app.components.pictures import thumbnail
 from app.components.widgets import bound, page_turner, save_button
 from app.sample_sources import SampleSource, split_source
 from app.state import Settings, choice, parameter, whole
@@ -157,7 +157,7 @@ def _pair(comparison: Comparison, source: SampleSource, position: int) -> Pair:
     label, pixels = int(table.labels[position]), source.picture(position)
     return Pair(
         number=position,
-        image=None if pixels is None else data_uri(pixels),
+        image=None if pixels is None else thumbnail(pixels),
         name=source.called(position),
         truth=table.classes[label] if label >= 0 else "",
         a=_answer(comparison.a, position),

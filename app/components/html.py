@@ -50,7 +50,7 @@ class Reading:
     Attributes:
         name: how `live.js` finds it.
         interval: the range that the true value lies in, small.
-        tone: "right" or "wrong" colours the note, which tells the same in words.
+        tone: "right" or "wrong" colours the note, and "wrong" a strong number: words tell the same.
     """
 
     name: str
@@ -97,7 +97,8 @@ def saving(
         low, high = map(saved, interval)
         told = text.interval((high, low) if part >= 0 else (-low, -high))
     note = note.format(spent=spent, whole=whole)
-    return Reading("saved", title, value, note, strong=True, interval=told)
+    tone = "" if part >= 0 else "wrong"
+    return Reading("saved", title, value, note, strong=True, tone=tone, interval=told)
 
 
 def why(summary: str, explanation: str) -> str:

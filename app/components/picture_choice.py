@@ -15,7 +15,7 @@ from app.components.canvas import canvas
 from app.components.crop import Crop, Whole, frame
 from app.components.errors import sentences
 from app.components.picture_grid import Group, Tile, picture_grid
-from app.components.pictures import Picture, data_uri, png, preview
+from app.components.pictures import Picture, png, preview, thumbnail
 from app.sample_sources import SampleSource
 from core.data.file_names import composed, distinct
 from core.data.images import FORMATS, MAX_BYTES, centred_digit, open_image
@@ -104,7 +104,7 @@ def _strip_of_samples(samples: ImageSet, chosen: int | None) -> None:
     tiles = [  # every so-many-th: samples are sorted by class, and all classes are to be seen
         Tile(
             index,
-            data_uri(samples.images[index]),
+            thumbnail(samples.images[index]),
             f"Sample {index + 1}: {samples.classes[samples.labels[index]]}",
             index == chosen,
         )
@@ -118,7 +118,7 @@ def _strip_of_own(own: Sequence[Picture], chosen: int) -> None:
         st.session_state[_CHOSEN] = number
 
     tiles = [
-        Tile(number, data_uri(one.pixels), one.name, number == chosen)
+        Tile(number, thumbnail(one.pixels), one.name, number == chosen)
         for number, one in enumerate(own)
     ]
     _strip(tiles, "Your images", pick)

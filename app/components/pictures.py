@@ -13,7 +13,7 @@ from PIL import Image
 
 from app.components.crop import Whole
 
-PREVIEW = 512  # pixels of the longer side
+TINY, TILE, PREVIEW = 96, 128, 512  # pixels of the longer side
 # dark violet, red, yellow: rises in lightness, so it also reads without colour
 HEAT = ((45, 11, 89), (229, 92, 48), (252, 236, 133))
 
@@ -42,16 +42,35 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     return _encoded(_picture(pixels), "PNG")
 
 
-def data_uri(pixels: NDArray[np.uint8]) -> str:
-    """Return an image (H, W, 1, 3 or 4 channels) as a PNG inside a URI."""
+def exact_uri(pixels: NDArray[np.uint8]) -> str:
+    """Return an image (H, W, 1, 3 or 4 channels) inside a URI, every pixel as it is."""
     return _uri(png(pixels), "png")
+
+
+def data_uri(pixels: NDArray[np.uint8]) -> str:
+    """Return an image (H, W, 1 or 3) inside a URI to look at: a photograph as JPEG, else exact.
+
+    The style sheets draw an exact one pixel by pixel, and a photograph smoothly.
+    """
+    if max(pixels.shape[:2]) <= TINY:
+        return exact_uri(pixels)
+    return _uri(_encoded(_picture(pixels), "JPEG", quality=92, subsampling=0), "jpeg")
+
+
+def thumbnail(pixels: NDArray[np.uint8]) -> str:
+    """Return an image (H, W, 1 or 3) inside a URI for a tile."""
+    return data_uri(pixels) if max(pixels.shape[:2]) <= TINY else _small(_picture(pixels), TILE)
 
 
 def preview(picture: Image.Image) -> str:
     """Return a picture of any size inside a URI, small."""
+    return _small(picture, PREVIEW)
+
+
+def _small(picture: Image.Image, side: int) -> str:
     small = picture.convert("RGB")
-    small.thumbnail((PREVIEW, PREVIEW))
-    return _uri(_encoded(small, "JPEG"), "jpeg")
+    small.thumbnail((side, side))
+    return _uri(_encoded(small, "JPEG", quality=88), "jpeg")
 
 
 def _uri(content: bytes, form: str) -> str:
@@ -62,9 +81,9 @@ def _picture(pixels: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
-def _encoded(picture: Image.Image, form: str) -> bytes:
+def _encoded(picture: Image.Image, form: str, **options: int) -> bytes:
     content = io.BytesIO()
-    picture.save(content, form)
+    picture.save(content, form, **options)
     return content.getvalue()
 
 

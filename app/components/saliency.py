@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app import resources, text
 from app.components.mount import component
-from app.components.pictures import HEAT, data_uri
+from app.components.pictures import HEAT, data_uri, exact_uri, thumbnail
 from app.saliency_maps import Map, SaliencyMaps
 from core.exits.table import ExitTable
 from core.hub.card import Card
@@ -122,7 +122,7 @@ def _grey(relevance: Map | None) -> dict[str, Any]:
         return {"map": None, "peak": 0}
     peak = float(relevance.max())
     grey = np.round(255 * relevance / (peak or 1)).astype(np.uint8)
-    return {"map": data_uri(grey[:, :, None]), "peak": peak}
+    return {"map": exact_uri(grey[:, :, None]), "peak": peak}
 
 
 def show_top_classes(
@@ -130,15 +130,29 @@ def show_top_classes(
 ) -> None:
     """Show the likeliest classes of every exit, best first; the other arguments as above."""
     columns = []
+    examples = _examples(card)
+    blank = '<i class="ee-no-example"></i>' if examples else ""
     for index, name in enumerate(text.exit_names(card.num_exits)):
         probabilities = table.probabilities[position, index]
         likeliest = (-probabilities).argsort(kind="stable")[:top]
         rows = "".join(
-            f'<tr><th scope="row">{escape(card.classes[label])}</th><td><div class="ee-bar">'
-            f'<div style="width:{probabilities[label]:.3%}"></div></div></td>'
-            f"<td>{text.percent(float(probabilities[label]))}</td></tr>"
-            for label in likeliest
+            f'<tr><th scope="row">{examples.get(label, blank)}{escape(card.classes[label])}</th>'
+            f'<td><div class="ee-bar"><div style="width:{probabilities[label]:.3%}"></div></div>'
+            f"</td><td>{text.percent(float(probabilities[label]))}</td></tr>"
+            for label in likeliest.tolist()
         )
         unreached = "" if index <= left_at else " ee-unreached"
         columns.append(f'<table class="ee-top{unreached}"><caption>{name}</caption>{rows}</table>')
     st.html(f'<div class="ee-tops" style="--exits:{card.num_exits}">{"".join(columns)}</div>')
+
+
+def _examples(card: Card) -> dict[int, str]:
+    """Return a picture of each class of which a sample ships."""
+    samples = resources.samples(card.dataset)
+    if samples is None or samples.classes != card.classes:
+        return {}
+    labels, first = np.unique(samples.labels, return_index=True)
+    return {
+        int(label): f'<img src="{thumbnail(samples.images[number])}" alt="">'
+        for label, number in zip(labels, first, strict=True)
+    }

@@ -16,7 +16,7 @@ from app.components.html import Reading, heading, readings, saving, section
 from app.components.live import STAGES, live, table_here
 from app.components.model_choice import choices
 from app.components.picture_choice import pictures
-from app.components.pictures import Picture, data_uri, picture_card
+from app.components.pictures import Picture, picture_card, thumbnail
 from app.components.saliency import exit_by_exit, show_top_classes
 from app.components.widgets import bound, save_button
 from core.analysis.corruptions import CORRUPTIONS, corrupt
@@ -135,7 +135,7 @@ def _all_images(card: Card, view: state.View, shown: Sequence[Picture]) -> None:
     routing = route(resources.table_of(view.model, images), view.policy)
     rows = [
         {
-            "image": data_uri(images[index]),
+            "image": thumbnail(images[index]),
             "name": no_formula(one.name),
             "answer": no_formula(card.classes[routing.answers[index]]),
             "probability": float(routing.probabilities[index]),

@@ -14,7 +14,7 @@ from app.components.model_choice import choices, split_note
 from app.components.own_images import own_images_panel
 from app.components.picture_choice import open_in_playground
 from app.components.picture_grid import Group, Tile, picture_grid
-from app.components.pictures import data_uri
+from app.components.pictures import data_uri, thumbnail
 from app.components.sample_filters import FILTERS, choose, clear, filter_row, score_filter
 from app.components.widgets import bound, page_turner, save_button
 from app.sample_sources import OWN, SampleSource, own_images, sample_sources
@@ -216,7 +216,7 @@ def _tile(
     pixels = source.picture(position)
     return Tile(
         number=position,
-        image=None if pixels is None else data_uri(pixels),
+        image=None if pixels is None else thumbnail(pixels),
         title=f"{title}; leaves at {exit_name} with a score of {score}{ends}",
         chosen=position + 1 == FILTERS.now.opened,
         answer=answer,

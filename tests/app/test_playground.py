@@ -260,6 +260,12 @@ def test_every_saliency_method(name: str) -> None:
     assert max(one["peak"] for one in maps(app)["maps"]) > 0
 
 
+def test_a_picture_of_each_class_stands_beside_its_name() -> None:
+    tops = html(opened(f"model={MODEL}")).split('class="ee-tops"')[1]
+    assert tops.count("<img src=") == 3 * 5
+    assert len({part.split('"')[0] for part in tops.split('<img src="')[1:]}) <= 10
+
+
 def test_maps_that_take_long_come_exit_by_exit(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(f"model={MODEL}&sample=321")
     monkeypatch.setattr(saliency, "SOON", 0)

@@ -331,6 +331,8 @@ class Live {
       words.macs.replace('{spent}', macs(Math.round(cost * whole))).replace('{whole}', macs(whole)),
       saved >= 0 ? words.saved : words.extra,
     );
+    const note = this.root.querySelector('[data-reading="saved"] .ee-note');
+    if (note) note.dataset.tone = saved >= 0 ? '' : 'wrong';
     if (this.data.answers) return;
     this.reading('accuracy', percent(accuracy, 2));
     this.reading('rescued', count(rescued));

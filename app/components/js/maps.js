@@ -146,7 +146,6 @@ class Maps {
   draw() {
     const { data, root } = this;
     root.style.setProperty('--exits', data.maps.length);
-    root.classList.toggle('sharp', this.pictures.get(data.image).naturalWidth < 100);
     this.follow();
     const tools = data.tools ? `${this.chosen.view} ${this.chosen.scale}` : '';
     if (tools !== this.tools.dataset.shown) { // else a slider may be under the hand
