@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.cli.options import INTERRUPTED, DataRoot, Device, Json, Threads, use_threads
+from core.cli.options import DataRoot, Device, Json, Threads, ended_by, use_threads
 from core.cli.text import note, percents, table_text, to_json
 from core.edge_cloud.plan import (
     Plan,
@@ -26,6 +26,7 @@ from core.edge_cloud.plan import (
 )
 from core.edge_cloud.traffic import check_bits
 from core.foundation.errors import UserError, nearest
+from core.foundation.files import check_writable
 
 if TYPE_CHECKING:
     from core.edge_cloud.link import Role, Wire
@@ -98,6 +99,7 @@ def train(
         threads = max((os.cpu_count() or 2) // 2, 1)  # two processes share the machine
     use_threads(threads)
     folder = out or Path("runs") / plan.name
+    check_writable(folder, folder=True)
     try:
         if worker == "cloud":
             from core.edge_cloud.run import run_cloud
@@ -114,10 +116,10 @@ def train(
                 plan, [recipe, *_options(plan), *options], folder, patience
             )
         return _train_edge(plan, folder, meeting, data, resume, device, as_json)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         kept = f"{folder} keeps every finished epoch: add --resume to go on"
         note(f"Stopped. {kept}." if any(folder.glob("*/*.safetensors")) else "Stopped.")
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(ended_by(error)) from None
 
 
 def _train_edge(

@@ -15,6 +15,7 @@ from core.cli.run import images_to_time, on_disk
 from core.cli.text import describe_policy, table_text, to_json
 from core.data.samples import load_samples, sample_names
 from core.data.splits import load_split
+from core.foundation.files import check_writable
 from core.hub.registry import card_of
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def export(
 ) -> str:
     """Write the network with a policy as ONNX stages that run without torch."""
     card = card_of(model)
+    check_writable(out, folder=True)
     chosen = choose_policy(card, policy, criterion, thresholds)
 
     from core.deploy.export import BATCH_SIZES

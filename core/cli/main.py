@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from core.cli import edge_cloud, explorer, export, methods, models, run, train, tune
-from core.cli.options import BROKEN_PIPE, INTERRUPTED
+from core.cli.options import BROKEN_PIPE, ended_by
 from core.cli.text import note
 from core.foundation.errors import UserError
 from core.foundation.plugins import load_plugins, set_factory
@@ -91,6 +91,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run a command line, by default this process's; return the exit status.
 
     0: done. 2: the user's mistake, in one line. 1: an internal error. 130: interrupted.
+    143: terminated.
     """
     arguments = own_files_first(sys.argv[1:] if args is None else args)
     try:
@@ -104,8 +105,8 @@ def main(args: Sequence[str] | None = None) -> int:
         # The interpreter flushes the rest of the buffer when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
+    except (KeyboardInterrupt, typer.Abort) as error:
+        return ended_by(error)
     except UserError as error:
         return fail(str(error))
     except OSError as error:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from core.cli.streams import Terminated
+
 ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="A shipped model's name, or a model's folder.")
 ]
@@ -23,7 +25,12 @@ SkipBroken = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
-INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells have it
+INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143  # 128 + the signal's number, as in shells
+
+
+def ended_by(error: BaseException) -> int:
+    """Return the exit status of a process that was interrupted."""
+    return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
 
 
 def use_threads(count: int | None) -> None:

@@ -39,6 +39,7 @@ from core.cli.text import (
 from core.exits.cost_controller import CostController, HeldCost, route_stream
 from core.exits.report import evaluate as report_of
 from core.foundation.errors import UserError, nearest
+from core.foundation.files import check_writable
 from core.hub.card import Card
 from core.hub.registry import card_of, shipped_table
 
@@ -138,6 +139,8 @@ def evaluate(
     is used. With --hold-cost, thresholds change after every batch.
     """
     card = card_of(model)
+    if out is not None:
+        check_writable(out)
     held, chosen = _chosen(model, card, policy, criterion, thresholds, hold_cost)
     runs_with = chosen if held is None else held.start()
     if split not in ("test", "calibration"):

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.cli.options import INTERRUPTED, DataRoot, Device, Json, Threads, use_threads
+from core.cli.options import DataRoot, Device, Json, Threads, ended_by, use_threads
 from core.cli.text import note, percents, to_json
 from core.foundation.errors import UserError
+from core.foundation.files import check_writable
 from core.foundation.markdown import replace_between
 from core.hub.card import Card
 from core.hub.registry import card_of
@@ -21,7 +22,9 @@ def train(
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE", help="A shipped recipe, a TOML file or a card.json.")
     ],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an earlier run, if there is one.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="By default runs/<recipe's name>.")
     ] = None,
@@ -117,10 +120,14 @@ def _train(
     again: str = "add --resume to go on.",
 ) -> Card | None:
     """Train and publish; None in a process that does not lead. Handles an interrupt."""
-    from core.hub.train_model import leads, train_model
+    from core.hub.train_model import check_free, leads, train_model
     from core.training.checkpoint import LATEST
     from core.training.progress import epoch_bar
 
+    check_writable(folder, folder=True)
+    check_free(folder / "model", folder)
+    if resume and leads() and not (folder / LATEST).exists():
+        note(f"There is no checkpoint in {folder} yet: starting from the beginning.")
     try:
         with epoch_bar(plan.name, plan.epochs, shown=leads()) as show:
             return train_model(
@@ -133,9 +140,9 @@ def _train(
                 on_epoch=show,
                 on_note=note,
             )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         if leads() and (folder / LATEST).exists():
             note(f"Stopped. {folder} keeps every finished epoch: {again}")
         elif leads():
-            note("Stopped before the first epoch was finished: there is nothing to resume.")
-        raise typer.Exit(INTERRUPTED) from None
+            note("Stopped before the first epoch was finished: --resume starts from the beginning.")
+        raise typer.Exit(ended_by(error)) from None

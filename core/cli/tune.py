@@ -21,6 +21,7 @@ from core.cli.text import (
 from core.exits.routing import route
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
+from core.foundation.files import check_writable
 from core.hub.figures import split_figures
 from core.hub.methods import own_criterion
 from core.hub.registry import card_of, plain_table, shipped_table, tables_of
@@ -106,6 +107,8 @@ def tune(
 ) -> str:
     """Choose thresholds on the calibration split; show what they achieve on test."""
     card = card_of(model)
+    if out is not None:
+        check_writable(out)
     goals = {
         "max_cost": max_cost,
         "max_drop": max_drop,

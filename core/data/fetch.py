@@ -1,6 +1,5 @@
 """Downloads of files: in pieces, with a checksum, and stopped by an exception."""
 
-import errno
 import hashlib
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -8,7 +7,8 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+from core.foundation.files import FULL
+
 PATIENCE = 60.0  # seconds without a byte before a download counts as failed
 _PIECE = 2**16
 

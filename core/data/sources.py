@@ -6,7 +6,6 @@ Another data set is one function registered in `DATASETS`.
 import contextlib
 import io
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,14 +16,14 @@ import numpy as np
 from tqdm import tqdm
 
 from core.data.encoded import at_size, write_encoded
-from core.data.fetch import FULL, RemoteFile, fetch
+from core.data.fetch import RemoteFile, fetch
 from core.data.folders import OnNote, parquet_files, read_folder, read_parquet
 from core.data.pictures import PictureSet
 from core.data.prepared import FILES, ImageSet, prepared_path, write_prepared
 from core.data.transform import EvaluationTransform
 from core.foundation.errors import UserError, nearest
+from core.foundation.files import FULL, workspace
 from core.foundation.jobs import OnProgress
-from core.foundation.places import data_root
 from core.foundation.registry import Registry
 
 DIGITS = tuple("0123456789")
@@ -111,28 +110,22 @@ def prepare(
     """
     folder = prepared_path(name, "train", root).parent
     make = DATASETS.get(name, _own)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            dir=folder.parent, prefix=f".{name}-", suffix=".partial"
-        ) as temporary:
-            workspace, made = Path(temporary, "work"), Path(temporary, "made")
-            workspace.mkdir()
-            request = Request(
-                *(name, workspace, source, size, progress, on_progress),
-                *(skip_broken, natural, on_note),
-            )
-            sets = make(request)
-            on_progress(0.95, "Writing it …")
-            files = FILES if len(sets) == len(FILES) else (FILES[0], FILES[-1])
-            for file, one in zip(files, sets, strict=True):
-                if isinstance(one, PictureSet):
-                    write_encoded(one, file, made)
-                else:
-                    write_prepared(name, file, one.images, one.labels, one.classes, made)
-            _move(made / name, folder)
-    except OSError as error:
-        raise _unwritable(error, data_root(root)) from None
+    with workspace(folder) as temporary:
+        work, made = temporary / "work", temporary / "made"
+        work.mkdir()
+        request = Request(
+            *(name, work, source, size, progress, on_progress),
+            *(skip_broken, natural, on_note),
+        )
+        sets = make(request)
+        on_progress(0.95, "Writing it …")
+        files = FILES if len(sets) == len(FILES) else (FILES[0], FILES[-1])
+        for file, one in zip(files, sets, strict=True):
+            if isinstance(one, PictureSet):
+                write_encoded(one, file, made)
+            else:
+                write_prepared(name, file, one.images, one.labels, one.classes, made)
+        _move(made / name, folder)
     return folder
 
 
@@ -326,15 +319,3 @@ def _move(made: Path, folder: Path) -> None:
         for old in (folder / f"{file}.npz", *folder.glob(f"{file}-*.parquet")):
             if old.name not in names:
                 old.unlink(missing_ok=True)
-
-
-def _unwritable(error: OSError, root: Path) -> UserError:
-    if error.errno in FULL:
-        return UserError(
-            f"expected room for the data set in {root}, but the disk is full;"
-            " free some, or choose another folder with `--data FOLDER`."
-        )
-    return UserError(
-        f"expected to make the data set in {root}, but got: {error};"
-        " mend the permissions, or choose another folder with `--data FOLDER`."
-    )

@@ -2,9 +2,13 @@
 
 import csv
 import ctypes
+import errno
+import fcntl
+import glob
 import io
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,49 +18,145 @@ from typing import Any
 from core.foundation.errors import UserError
 
 MAX_JSON = 16 * 2**20
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of the errors of a full disk."""
+
+
+class UnwritableError(UserError):
+    """The system refuses to write a file or folder."""
+
+    def __init__(self, target: Path, error: OSError) -> None:
+        """Say what was to be written, and what the system said."""
+        self.error = error
+        if error.errno in FULL:
+            sentence = (
+                f"expected room for {target}, but the disk is full: free some, or choose another "
+                "folder. What was written before is still there."
+            )
+        else:
+            sentence = (
+                f"expected to write {target}, but got: {error.strerror or error}: mend the "
+                "permissions, or choose another folder."
+            )
+        super().__init__(sentence)
 
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target``; move it into place only when the block succeeds.
 
-    A crash, a full disk or an interrupt leaves the old file (or none), never half a new one.
+    A crash, a full disk or an interrupt leaves the old file (or none), never half a new one. What a
+    killed process left there for the same target is removed.
+
+    Raises `UnwritableError` naming the target where the system refuses to write.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.stem}-", suffix=f".partial{target.suffix}"
-    )
-    os.close(handle)
-    partial = Path(name)
-    try:
-        yield partial
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())
-        partial.chmod(0o644)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with _told_of(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        before, after = f".{target.stem}-", f".partial{target.suffix}"
+        _clear(target.parent, before, after)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=before, suffix=after)
+        partial = Path(name)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield partial
+            with partial.open("rb") as stream:
+                os.fsync(stream.fileno())
+            partial.chmod(0o644)
+            partial.replace(target)
+        finally:
+            os.close(handle)
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def workspace(target: Path) -> Iterator[Path]:
+    """Yield a hidden, empty folder beside ``target`` that is removed at the end.
+
+    What a killed process left there for the same target is removed, too.
+
+    Raises `UnwritableError` naming the target where the system refuses to write.
+    """
+    with _told_of(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        before, after = f".{target.name}-", ".partial"
+        _clear(target.parent, before, after)
+        with tempfile.TemporaryDirectory(
+            dir=target.parent, prefix=before, suffix=after, ignore_cleanup_errors=True
+        ) as name:
+            handle = os.open(name, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                yield Path(name)
+            finally:
+                os.close(handle)
 
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes ``target``, replacing it, only when the block succeeds.
 
-    Until then it lies in a hidden folder beside the target, which is always removed. On Linux an
-    earlier folder is exchanged in one step, so there is a whole one under ``target`` at any time.
-    Elsewhere there is none for a moment, but never a mixture of both.
+    Until then it lies in a `workspace`. On Linux an earlier folder is exchanged in one step, so
+    there is a whole one under ``target`` at any time. Elsewhere there is none for a moment, but
+    never a mixture of both.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=target.parent, prefix=f".{target.name}-", suffix=".partial"
-    ) as temporary:
-        partial = Path(temporary, "new")
+    with workspace(target) as temporary:
+        partial = temporary / "new"
         partial.mkdir()
         yield partial
         if target.exists():
             _exchange(partial, target)
         else:
             partial.rename(target)
+
+
+def check_writable(target: Path, *, folder: bool = False) -> None:
+    """Raise `UserError` unless ``target`` can be written; leaves nothing there.
+
+    Args:
+        target: need not exist, nor its parents.
+        folder: whether it is to be a folder.
+    """
+    with _told_of(target):
+        if target.exists() and target.is_dir() != folder:
+            kinds = ("a folder", "a file") if folder else ("a file", "a folder")
+            raise UserError(
+                f"expected {target} to be {kinds[0]}, but it is {kinds[1]}: choose another name."
+            )
+        place = target if folder else target.parent
+        while not place.exists():
+            place = place.parent
+        with tempfile.TemporaryFile(dir=place):
+            pass
+
+
+@contextmanager
+def _told_of(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnwritableError as error:  # of a file in a folder that is written as a whole
+        raise UnwritableError(target, error.error) from None
+    except OSError as error:
+        raise UnwritableError(target, error) from None
+
+
+def _clear(folder: Path, before: str, after: str) -> None:
+    """Remove what killed processes left; a living one holds a lock on its own."""
+    for path in folder.glob(f"{glob.escape(before)}*{glob.escape(after)}"):
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except OSError:  # it has gone meanwhile, or is somebody else's
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            continue
+        else:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        finally:
+            os.close(handle)
 
 
 def _exchange(one: Path, other: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from core.exits.table import ExitTable
@@ -17,6 +17,7 @@ from core.foundation.files import atomic_folder, write_json
 from core.hub.card import Card
 from core.hub.registry import CARD, FRONTS, TABLE, WEIGHTS
 from core.networks.network import ExitNetwork
+from core.networks.weights import save_tensors
 from core.tuning.front_file import save_fronts
 
 
@@ -49,7 +50,7 @@ def write_model(
     state = network.state_dict()
     _check_numbers(state, network, "the network")
     with atomic_folder(folder) as partial:
-        save_file({name: _compact(tensor) for name, tensor in state.items()}, partial / WEIGHTS)
+        save_tensors({name: _compact(tensor) for name, tensor in state.items()}, partial / WEIGHTS)
         if tables:
             save_tables(partial / TABLE, tables)
         write_fronts(partial, card, tables)

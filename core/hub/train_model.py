@@ -11,7 +11,8 @@ from core.hub.card import Card
 from core.hub.model import trained
 from core.hub.premise import OnNote
 from core.hub.publish import publish
-from core.hub.registry import card_of
+from core.hub.registry import CARD, card_of
+from core.training.checkpoint import LATEST
 from core.training.device import checked_device
 from core.training.loop import train
 from core.training.progress import EpochReport
@@ -61,6 +62,7 @@ def train_model(
     """
     check_trainable(recipe)
     checked_device(device)
+    check_free(model or run / "model", run)
     network = train(
         recipe,
         run,
@@ -87,6 +89,15 @@ def check_trainable(recipe: Recipe) -> None:
         card_of(recipe.plain)  # fail now rather than after the training
 
 
+def check_free(model: Path, run: Path) -> None:
+    """Raise `UserError` where a model would be replaced by one of another run."""
+    if (model / CARD).exists() and not (run / LATEST).exists():
+        raise UserError(
+            f"expected {model} to be free or the model of this run, but it is a model without a "
+            "checkpoint beside it, which training would replace: choose another folder, or move it."
+        )
+
+
 def train_edge_model(
     recipe: Recipe,
     run: Path,
@@ -103,6 +114,7 @@ def train_edge_model(
 
     Checkpoints are kept in ``run/edge``; the model's folder is ``run/model``.
     """
+    check_free(run / "model", run / "edge")
     network, traffic = run_edge(
         recipe,
         run / "edge",

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from core.foundation.errors import UserError, nearest
@@ -13,7 +12,7 @@ from core.foundation.files import atomic_path
 from core.networks.backbones.efficientnet_lite import converted
 from core.networks.build import build
 from core.networks.spec import NetworkSpec
-from core.networks.weights import fill, read_weights
+from core.networks.weights import fill, read_weights, save_tensors
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def convert_weights(backbone: str, out: Path, source: Path | None = None) -> Non
     fill(network, published.converted(read_weights(path)), str(path))
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(out) as partial:
-        save_file(network.state_dict(), partial)
+        save_tensors(network.state_dict(), partial)
 
 
 def _installed(package: str) -> Path:

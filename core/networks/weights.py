@@ -1,6 +1,7 @@
 """Weights from a file: whatever a training script has put around them."""
 
 import argparse
+import os
 import pickle
 import re
 from collections.abc import Mapping, Sequence, Set
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from core.foundation.errors import UserError
@@ -64,6 +65,23 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{type(content).__name__}: save it anew with torch.save(module.state_dict(), …)."
         )
     return tensors
+
+
+def save_tensors(
+    tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors as safetensors.
+
+    Raises:
+        OSError: the system refuses, as any file does it; safetensors has an error of its own.
+    """
+    try:
+        save_file(dict(tensors), path, None if metadata is None else dict(metadata))
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
 
 
 def _tensors(content: object) -> dict[str, Tensor]:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from core.foundation.errors import UserError
 from core.foundation.files import atomic_path
+from core.networks.weights import save_tensors
 
 LATEST, BEST = "checkpoint.safetensors", "best.safetensors"
 """In a run's folder: the last epoch's checkpoint, and the best epoch's."""
@@ -45,7 +45,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()
     }
     with atomic_path(path) as partial:
-        save_file(tensors, partial, metadata={"facts": json.dumps(checkpoint.facts)})
+        save_tensors(tensors, partial, {"facts": json.dumps(checkpoint.facts)})
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

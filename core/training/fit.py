@@ -68,8 +68,8 @@ def fit(
             that of the network's earlier training; else the largest central square is resized,
             and bytes are normalised by ``mean`` and ``std``, or as measured on ``train``.
         out: folder for a checkpoint after every epoch; by default one that is deleted.
-        resume: go on from ``out``'s checkpoint, which gives the same weights as an uninterrupted
-            run (bit for bit on a CPU with the same number of threads and workers).
+        resume: go on from ``out``'s checkpoint, if there is one, which gives the same weights as an
+            uninterrupted run (bit for bit on a CPU with the same number of threads and workers).
         device: "cpu" or "cuda".
         workers: processes that read the images of a Dataset.
         progress: whether to show a bar and a line for each epoch on stderr.
@@ -85,17 +85,16 @@ def fit(
 
     Raises:
         UserError: unknown or invalid fields; images or labels that do not fit the network; a
-            network to be frozen that is not better than chance on ``train``; no checkpoint to
-            resume, or one that would be overwritten; calibration images that are training images,
-            as far as that can be seen without reading them all.
+            network to be frozen that is not better than chance on ``train``; a checkpoint of
+            another run, or one that would be overwritten; calibration images that are training
+            images, as far as that can be seen without reading them all.
     """
     if calibration is None:
         train, calibration = hold_out(train)
     _check_apart(train, calibration)
     if out is None and resume:
         raise UserError("expected `out` with `resume`, but got none: name the folder of the run.")
-    if out is not None:
-        earlier_run(Path(out), resume)
+    known = out is not None and earlier_run(Path(out), resume)
     place = checked_device(device)
     spec = network.spec
     heads = list(network.heads.values())
@@ -131,7 +130,7 @@ def fit(
         measuring,
         place,
     )
-    if resume:
+    if known:
         latest = Path(str(out)) / LATEST
         trainer.restore(load_checkpoint(latest), str(latest))
     elif settings.phases[0].trains in ("exits", "confidence"):

@@ -544,7 +544,7 @@ def train(
         recipe: what to train.
         out: folder for ``checkpoint.safetensors`` (resuming) and ``best.safetensors``.
         data: root of the prepared data sets.
-        resume: go on from ``out``'s checkpoint, which gives the same weights as an
+        resume: go on from ``out``'s checkpoint, if there is one, which gives the same weights as an
             uninterrupted run (bit for bit on a CPU with the same number of threads).
         device: "cpu" or "cuda".
         on_epoch: called after each epoch, in the leading process.
@@ -557,16 +557,16 @@ def train(
         holds the facts of the run.
 
     Raises:
-        UserError: no data, no or a foreign checkpoint to resume, or one that would be overwritten.
+        UserError: no data, a foreign checkpoint to resume, or one that would be overwritten.
     """
-    earlier_run(out, resume)
+    known = earlier_run(out, resume)
     with workers(device) as peers:
         train_set = load_split(recipe.dataset, "train", data)
         calibration = load_split(recipe.dataset, "calibration", data)
         place = device_for(device, peers)
         features = out / f"features-{_digest(recipe)}"
         trainer = Trainer.of_recipe(recipe, train_set, calibration, place, peers, find, features)
-        if resume:
+        if known:
             trainer.restore(load_checkpoint(out / LATEST), str(out / LATEST))
         return trainer.run(out, on_epoch, should_stop)
 

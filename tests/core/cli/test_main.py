@@ -1,8 +1,11 @@
 import json
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ from core.hub.methods import own_criterion
 from core.hub.model import load
 from core.hub.registry import card_of, model_folder, shipped_models, shipped_table
 from core.training import loop
+from core.training.checkpoint import LATEST, load_checkpoint
 from core.tuning.calibration import temperatures_for
 from core.tuning.promise import promise
 from core.tuning.risk import METHODS, RISKS
@@ -486,13 +490,92 @@ def test_an_interrupted_training_says_how_to_go_on(
 ) -> None:
     command = ["train", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "run")]
     command += ["--data", str(bars_root)]
-    for epoch, message in ((0, "nothing to resume"), (1, "add --resume to go on")):
+    for epoch, message in ((0, "starts from the beginning"), (1, "add --resume to go on")):
         with monkeypatch.context() as interrupted:
             interrupt_at_epoch(epoch, interrupted)
             assert main(command) == 130
         assert message in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
     assert "epoch 1/2" not in capsys.readouterr().err
+
+
+def test_resume_before_the_first_checkpoint_starts_and_says_so(
+    capsys: Capture, bars_root: Path, tmp_path: Path
+) -> None:
+    command = ["train", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "run"), "--resume"]
+    assert main([*command, "--data", str(bars_root)]) == 0
+    assert "starting from the beginning" in capsys.readouterr().err
+
+
+def test_a_model_without_its_checkpoint_is_not_replaced(
+    capsys: Capture, bars_root: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(model_folder(MODEL), run / "model")
+    command = ["train", str(tmp_path / "tiny.toml"), "--out", str(run), "--data", str(bars_root)]
+    for more in ([], ["--resume"]):
+        assert "would replace" in refused(capsys, *command, *more)
+    assert card_of(run / "model").name == MODEL
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"evaluate {MODEL} --out {{}}",
+        f"tune {MODEL} --max-drop 0.01 --out {{}}",
+        "train eenet8-mnist --out {}",
+        f"export {MODEL} --out {{}}",
+        "data prepare mine --from pictures --data {}",
+    ],
+)
+def test_what_cannot_be_written_is_noticed_before_the_work(
+    line: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    for module in ("hub.model.load", "hub.train_model.train_model", "data.folders.read_folder"):
+        monkeypatch.setattr(f"core.{module}", lambda *_, **__: pytest.fail("it worked first"))
+    where = str(tmp_path / "file" / "below")
+    assert f"expected to write {where}" in refused(capsys, *line.format(where).split())
+
+
+def child(arguments: Sequence[object], **streams: Any) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "core", *map(str, arguments)]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONUNBUFFERED": "1"}, **streams)
+
+
+def test_output_that_nobody_reads_never_stops_work(bars_root: Path, tmp_path: Path) -> None:
+    train = ["train", tmp_path / "tiny.toml", "--data", bars_root, "--out"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = child([*train, tmp_path / "broken"], stderr=writer, stdout=subprocess.DEVNULL)
+    os.close(writer)
+    assert process.wait() == 0
+    core = [sys.executable, "-m", "core"]
+    closed = shlex.join([*core, *map(str, train), str(tmp_path / "closed")])
+    assert subprocess.run(f"{closed} >&- 2>&- <&-", shell=True).returncode == 0
+    for name in ("broken", "closed"):
+        assert load(tmp_path / name / "model").card.num_exits == 3
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_training_that_can_be_resumed(
+    number: int, status: int, bars_root: Path, tmp_path: Path
+) -> None:
+    recipe = RECIPE.replace("epochs = 2", "epochs = 500")
+    (tmp_path / "long.toml").write_text(recipe)
+    run = tmp_path / "run"
+    command = ["train", tmp_path / "long.toml", "--data", bars_root, "--out", run]
+    with child(command, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(b"epoch 2/500"):
+                break
+        process.send_signal(number)
+        last = process.stderr.read().decode().splitlines()[-1]
+    assert process.returncode == status
+    assert last == f"Stopped. {run} keeps every finished epoch: add --resume to go on."
+    assert not list(run.rglob("*.partial*"))
+    assert load_checkpoint(run / LATEST).facts["epoch"] >= 2
 
 
 def test_bench_compares_time_with_compute(capsys: Capture) -> None:
@@ -568,7 +651,6 @@ def test_data_prepare_converts_a_folder(capsys: Capture, tmp_path: Path) -> None
         (f"tune {PLAIN} --max-cost 1", "early exits to tune"),
         ("train eenet8-mnits", "Did you mean 'eenet8-mnist'?"),
         ("train eenet8-mnist --device tpu", "cpu or cuda"),
-        ("train eenet8-mnist --out nowhere --resume", "expected"),
         (f"bench {MODEL} --batch-size 1,x", "whole numbers like 1,256"),
         (f"bench {MODEL} --batch-size 0", "at least 1"),
         ("data", "Missing command"),

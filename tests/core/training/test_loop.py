@@ -243,8 +243,12 @@ def test_resume_refuses_another_recipe_and_damaged_files(root: Path, tmp_path: P
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(UserError, match=r"checkpoint\.safetensors cannot be read"):
         train(other, out, data=root, resume=True)
-    with pytest.raises(UserError, match="expected a checkpoint at"):
-        train(other, tmp_path / "nowhere", data=root, resume=True)
+
+
+def test_resume_without_a_checkpoint_starts(root: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe([{"epochs": 1, "learning_rate": 0.1}])
+    begun = train(recipe, tmp_path / "nowhere", data=root, resume=True)
+    same_weights(begun, train(recipe, tmp_path / "straight", data=root))
 
 
 def test_collapse_is_reported() -> None:
