@@ -248,7 +248,7 @@ def test_nothing_half_made_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as broken:
         broken.setattr("core.hub.storage.save_tables", full)
         for name in ("mine", "new"):
-            with pytest.raises(OSError, match="No space"):
+            with pytest.raises(UserError, match="No space"):
                 saved(tmp_path / name, calibration=Pictures())
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     assert (tmp_path / "mine" / "card.json").read_bytes() == before
