@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from core.data.images import FORMATS
 from core.foundation.errors import UserError
 
 COUNT = 1500
@@ -53,6 +54,7 @@ def _seed_picture(random: np.random.RandomState) -> tuple[str, bytes]:
         ("JPEG", "RGB", {"progressive": True}),
         *(("WEBP", mode, {"lossless": bool(random.randint(2))}) for mode in ("RGB", "RGBA")),
         *(("GIF", "P", {}), ("BMP", "RGB", {}), ("BMP", "1", {})),
+        *((kind, "RGB", {}) for kind in ("AVIF", "HEIF") if kind in FORMATS),
         *(("TIFF", mode, {}) for mode in ("RGB", "I;16", "F", "CMYK")),
         *(
             ("TIFF", "RGB", {"compression": compression})

@@ -12,14 +12,28 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, features
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from core.foundation.errors import UserError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-SUFFIXES = (*(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"),)
+
+def _of_newer_phones() -> Iterator[str]:
+    if features.check("avif"):
+        yield "AVIF"
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener(thumbnails=False)
+        yield "HEIF"
+
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", *_of_newer_phones())
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".avif", ".heic", ".heif"),
+)
 """Usual endings of files of these formats; what a file is, its content decides."""
 START = 12
 """Bytes by which a format is known."""
@@ -51,6 +65,7 @@ _OTHER_KINDS = {
     "SVG": rb"\s*<(\?xml|svg)",
     "PDF": rb"%PDF",
 }
+_PLUGINS = {"AVIF": "AVIF", "HEIC": "HEIF"}  # that read some of these
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -130,15 +145,16 @@ def open_image(source: Path | str | bytes | BinaryIO, name: str | None = None) -
             " needs; save it again as PNG or JPEG."
         ) from None
     except UnidentifiedImageError:
+        kind = _kind(content)
+        if _PLUGINS.get(kind) in FORMATS:
+            raise _damaged(called, f"{kind} without a picture") from None
+        how = " or `pip install pillow-heif` where this runs" if kind == "HEIC" else ""
         raise UserError(
             f"expected {called} to be an image ({', '.join(FORMATS)}),"
-            f" but it is {_kind(content)}; save it as PNG or JPEG."
+            f" but it is {kind}; save it as PNG or JPEG{how}."
         ) from None
     except Exception as error:  # a decoder may raise anything for hostile bytes
-        raise UserError(
-            f"expected {called} to be an intact image, but it is damaged or of an unusual kind"
-            f" ({str(error) or type(error).__name__}); save it again as PNG or JPEG."
-        ) from None
+        raise _damaged(called, str(error) or type(error).__name__) from None
     if reduction == 1:
         return opened
     share = {2: "half"}.get(reduction, f"1/{reduction} of")
@@ -161,7 +177,11 @@ def with_reasons(broken: Mapping[str, str]) -> str:
 
 def starts_like_picture(first: bytes) -> bool:
     """Return whether the first `START` bytes of a file are a picture's."""
-    return first.startswith(_STARTS) or (first[:4] == b"RIFF" and first[8:12] == b"WEBP")
+    return (
+        first.startswith(_STARTS)
+        or (first[:4] == b"RIFF" and first[8:12] == b"WEBP")
+        or _kind(first) in ("AVIF", "HEIC")
+    )
 
 
 def fit(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
@@ -255,6 +275,13 @@ def _kind(content: bytes) -> str:
     return "none of these"
 
 
+def _damaged(called: str, how: str) -> UserError:
+    return UserError(
+        f"expected {called} to be an intact image, but it is damaged or of an unusual kind"
+        f" ({how}); save it again as PNG or JPEG."
+    )
+
+
 def _too_many_pixels(called: str, most: float, got: str) -> UserError:
     return UserError(
         f"expected {called} to have at most {most / 1e6:.0f} million pixels,"
@@ -305,6 +332,8 @@ def _bytes_per_pixel(picture: Image.Image) -> int:
         return frequencies
     if picture.format == "WEBP":
         return 16  # two frames, their copy, and the picture
+    if picture.format in ("AVIF", "HEIF"):
+        return 10  # measured
     assert isinstance(picture, ImageFile.ImageFile)
     bits = re.search(r";(\d+)", str(picture.tile[0].args) if picture.tile else "")
     stored = bands * max(int(bits[1]) if bits else 8, 8) // 8

@@ -49,7 +49,7 @@ def test_lossless_pixels_arrive_unchanged(kind: str) -> None:
     np.testing.assert_array_equal(np.asarray(opened.image), np.asarray(gradient()))
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", "AVIF", "HEIF"])
 def test_lossy_kinds_open_too(kind: str) -> None:
     opened = open_image(saved(gradient(), kind))
     assert (opened.image.mode, opened.image.size, opened.notes) == ("RGB", (12, 8), ())
@@ -273,7 +273,7 @@ def test_truncated_pictures_are_refused(kind: str) -> None:
         (b"hello, I am a text", "none of these"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "but it is SVG"),
         (b"<!DOCTYPE html><html>404</html>", "but it is a web page"),
-        (b"\0\0\0\x20ftypavif\0\0\0\0avif", "but it is AVIF"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0avif", "damaged"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "none of these"),
         (saved(Image.new("RGB", (2, 2)), "PPM"), "none of these"),
         (saved(Image.new("RGB", (2, 2)), "PDF"), "but it is PDF"),
@@ -298,6 +298,8 @@ SEEDS: list[Callable[[], bytes]] = [
     lambda: saved(gradient(), "WEBP"),
     lambda: saved(gradient(), "TIFF"),
     lambda: saved(gradient(), "BMP"),
+    lambda: saved(gradient(), "AVIF"),
+    lambda: saved(gradient(), "HEIF"),
 ]
 
 
@@ -367,3 +369,11 @@ def test_a_drawing_becomes_a_digit_in_the_middle() -> None:
 
 def test_an_empty_drawing_stays_empty() -> None:
     assert not centred_digit(Image.new("L", (50, 50)), 28).any()
+
+
+def test_a_phones_format_that_cannot_be_read_here_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(images, "FORMATS", images.FORMATS[:6])
+    with pytest.raises(UserError, match=r"but it is HEIC; .* or `pip install pillow-heif`"):
+        open_image(saved(gradient(), "HEIF"))
