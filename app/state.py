@@ -1,9 +1,11 @@
 """What a visitor has chosen, in one place: kept in the session and written into the URL.
 
-A link reproduces the view. Whatever a URL says is brought into range without complaint.
+A link reproduces the view. What it says of a page is brought into range without complaint; a model
+or thresholds that cannot be had are not replaced by halves: a sentence says what was wanted.
 """
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Generic, TypeVar
@@ -11,12 +13,13 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from app import text
 from core.analysis.corruptions import CORRUPTIONS
 from core.exits.policy import Policy
 from core.foundation.errors import UserError
 from core.hub.card import Card
 
-_VIEW = "view"
+_VIEW, _INSTEAD = "view", "shown-instead"
 T = TypeVar("T")
 Read = Callable[[str], Any]
 """Returns the value of a parameter, in range; None for a text that means nothing."""
@@ -143,16 +146,9 @@ class _Link:
 
     model: str = parameter("model", "", always=True)
     criterion: str = parameter("criterion", "", always=True)
-    thresholds: Sequence[float | None] = parameter(
-        "thresholds", (), several(number(0, 1)), lambda values: ",".join(map(repr, values))
-    )
-    off: Sequence[int | None] = parameter("off", (), several(whole()), joined)
-    temperatures: Sequence[float | None] = parameter(
-        "temperatures",
-        (),
-        several(number(-math.inf, math.inf)),
-        lambda values: ",".join(map(repr, values)),
-    )
+    thresholds: str = parameter("thresholds", "")
+    off: str = parameter("off", "")
+    temperatures: str = parameter("temperatures", "")
     sample: int = parameter("sample", 0, whole())
     corruption: str = parameter("spoil", "", choice(CORRUPTIONS))
     severity: float = parameter("severity", 0.0, number(0, 1), "{:g}".format)
@@ -182,9 +178,9 @@ class View:
         link = _Link(
             self.model,
             policy.criterion,
-            policy.thresholds,
-            tuple(number for number, on in enumerate(policy.enabled, 1) if not on),
-            policy.temperatures or (),
+            ",".join(map(repr, policy.thresholds)),
+            joined([number for number, on in enumerate(policy.enabled, 1) if not on]),
+            ",".join(map(repr, policy.temperatures or ())),
             self.sample,
             self.corruption,
             self.severity if self.corruption else 0.0,
@@ -192,45 +188,104 @@ class View:
         return to_query(link)
 
 
-def view_of(
-    query: Mapping[str, str], models: Sequence[str], card_of: Callable[[str], Card]
-) -> View:
-    """Return the view that a URL describes; what is missing or wrong falls back to the model's.
+Retune = Callable[[str, Policy, str], Policy]
+"""Returns a policy of a model that decides by another criterion and costs the same."""
+
+
+def read_view(
+    query: Mapping[str, str],
+    models: Sequence[str],
+    card_of: Callable[[str], Card],
+    retune: Retune,
+) -> tuple[View, str]:
+    """Return the view that a URL describes, and what of it cannot be had, as sentences.
+
+    Without the model it is the first one, without its policy the one that the model's card
+    recommends: thresholds mean nothing for another network.
 
     Args:
         query: the URL's parameters.
         models: names to choose from, at least one; the first is the default.
         card_of: gives the card of a name in ``models``.
+        retune: gives the thresholds where a link names a criterion alone.
     """
     link = from_query(_Link, query)
-    model = link.model if link.model in models else models[0]
-    policy = _policy(link, card_of(model))
-    return View(model, policy, link.sample, link.corruption, link.severity)
+    known = link.model in models
+    model = link.model if known else models[0]
+    card, instead = card_of(model), ""
+    policy = card.default_policy
+    if link.model and not known:
+        instead = (
+            f"The link is for a model called “{_quoted(link.model)}”, which is not here. One that "
+            "was trained on a page is gone when its session ends. "
+            f"Shown instead: {card.title}, with thresholds of its own."
+        )
+    else:
+        try:
+            policy = _policy(link, model, card, retune)
+        except UserError as error:
+            instead = (
+                f"The link’s thresholds are not for {card.title}: {error} "
+                "Shown instead: those that its card recommends."
+            )
+    return View(model, policy, link.sample, link.corruption, link.severity), instead
 
 
-def _policy(link: _Link, card: Card) -> Policy:
+def _quoted(words: str) -> str:
+    return re.sub(r"[^\w.+-]", " ", words)[:60]
+
+
+def _policy(link: _Link, model: str, card: Card, retune: Retune) -> Policy:
     base = card.default_policy
-    criterion = link.criterion if link.criterion in card.criteria else base.criterion
-    if not link.thresholds and criterion == base.criterion:
+    criterion = link.criterion or base.criterion
+    if criterion not in card.criteria:
+        raise UserError(f"it has no criterion “{_quoted(criterion)}”.")
+    if criterion != base.criterion and not link.thresholds:
+        base = retune(model, base, criterion)
+    if not (link.thresholds or link.off or link.temperatures):
         return base
-    thresholds = list(base.thresholds)
-    for index, value in enumerate(link.thresholds[: len(thresholds)]):
-        if value is not None:
-            thresholds[index] = value
-    enabled = [exit_number not in link.off for exit_number in range(1, len(thresholds) + 1)]
-    temperatures = [one for one in link.temperatures if one is not None and 0 < one < math.inf]
-    fitting = len(temperatures) == len(link.temperatures) == card.num_exits
+    early = card.num_exits - 1
+    values = [_value(word) for word in link.thresholds.split(",")] if link.thresholds else []
+    if link.thresholds and len(values) != early:
+        raise UserError(
+            f"it has {text.plural(early, 'early exit')}, and the link "
+            f"{text.plural(len(values), 'threshold')}."
+        )
+    if link.off and not set(link.off.split(",")) <= set(map(str, range(1, early + 1))):
+        raise UserError(f"it has no exits “{_quoted(link.off)}” to switch off.")
+    off = link.off.split(",")
+    enabled = [str(number) not in off for number in range(1, early + 1)]
+    temperatures = [_value(word) for word in link.temperatures.split(",") if word]
+    policy = Policy(criterion, values or base.thresholds, enabled, temperatures or None)
+    policy.check(card.num_exits)
+    return policy
+
+
+def _value(word: str) -> float:
     try:
-        return Policy(criterion, thresholds, enabled, temperatures if fitting else None)
-    except UserError:
-        return base
+        return float(word)
+    except ValueError:
+        raise UserError(f"“{_quoted(word)}” is no number.") from None
 
 
-def open_view(models: Sequence[str], card_of: Callable[[str], Card]) -> View:
+def open_view(models: Sequence[str], card_of: Callable[[str], Card], retune: Retune) -> View:
     """Return the session's view, read from the URL when the session is new."""
     if _VIEW not in st.session_state or view().model not in models:
-        st.session_state[_VIEW] = view_of(st.query_params, models, card_of)
+        found = read_view(st.query_params, models, card_of, retune)
+        st.session_state[_VIEW], _ = found
+        st.session_state[_INSTEAD] = found
     return view()
+
+
+def shown_instead(key: str = _INSTEAD, current: View | None = None) -> str:
+    """Return what a link wanted while what was shown in its place still is, or "".
+
+    Args:
+        key: of the session, under which stand what was shown, and a sentence.
+        current: view; by default the one that all pages share.
+    """
+    shown, sentence = st.session_state.get(key, (None, ""))
+    return sentence if shown == (current or st.session_state.get(_VIEW)) else ""
 
 
 def view() -> View:

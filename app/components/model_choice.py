@@ -85,8 +85,20 @@ def models_to_choose() -> list[str]:
 
 def open_configuration(names: Sequence[str], letter: str = "") -> Configuration:
     """Return what all pages look at, one of these models."""
-    view = state.open_view(names, resources.card_of)
+    view = state.open_view(names, resources.card_of, at_the_same_cost)
+    instead(state.shown_instead())
     return Configuration(view, resources.card_of(view.model), letter=letter)
+
+
+def at_the_same_cost(model: str, policy: Policy, criterion: str) -> Policy:
+    """Return a policy of a model that decides by another criterion and costs the same."""
+    return retuned(model, policy, criterion, None)[0]
+
+
+def instead(sentence: str) -> None:
+    """Say what of a link could not be had, if anything."""
+    if sentence:
+        st.warning(sentence, icon=":material/link_off:")
 
 
 def choices() -> Card:

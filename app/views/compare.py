@@ -27,7 +27,9 @@ from app.components.html import (
 from app.components.leaderboard import leaderboard
 from app.components.model_choice import (
     Configuration,
+    at_the_same_cost,
     criterion_choice,
+    instead,
     model_choice,
     models_to_choose,
     open_configuration,
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 A, B = '<i class="ee-side-a">●</i> A', '<i class="ee-side-b">■</i> B'
 BATCHES = (1, 64)
 SURE = 0.05
-_OTHER, _TIMES = "compare-b", "compare-times"
+_OTHER, _OTHER_INSTEAD, _TIMES = "compare-b", "compare-b-instead", "compare-times"
 _PREFIX = "b-"
 _UNLIKE = " Compute grows by factors along the axis, as the networks differ in size."
 
@@ -74,6 +76,7 @@ def page() -> None:
             _choose_other(a.view)
         state.choose(side.view)
         open_in_playground(source, position, side.card)
+    instead(state.shown_instead(_OTHER_INSTEAD, b.view))
     left, right = st.columns(2, gap="medium")
     with left:
         _side(a, A, names, "Shared with the other pages.")
@@ -101,12 +104,14 @@ def _other(a: Configuration, peers: Sequence[str]) -> tuple[state.View, str]:
             for name, value in st.query_params.items()
             if name.startswith(_PREFIX)
         }
-        st.session_state[_OTHER] = (
-            state.view_of(query, [query["model"]], resources.card_of)
-            if query.get("model") in peers
-            else _another(a, peers)
-        )
-    other: state.View = st.session_state[_OTHER]
+        wanted, another = query.get("model", ""), _another(a, peers)
+        names = [wanted if wanted in peers else another.model]
+        found, sentence = state.read_view(query, names, resources.card_of, at_the_same_cost)
+        other = found if wanted in peers else another
+        st.session_state[_OTHER] = other
+        if wanted not in resources.model_names() or wanted in peers:
+            st.session_state[_OTHER_INSTEAD] = other, sentence
+    other = st.session_state[_OTHER]
     if other.model not in peers:
         st.session_state[_OTHER] = _another(a, peers)
         return st.session_state[_OTHER], (

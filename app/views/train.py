@@ -12,7 +12,7 @@ from app.charts import plotly
 from app.charts.epochs import epoch_figures
 from app.components.errors import sentences
 from app.components.html import Column, Reading, Row, box, heading, readings, section, table
-from app.components.model_choice import open_buttons
+from app.components.model_choice import open_buttons, open_configuration
 from app.components.widgets import bound, save_button, setting
 from app.session import MOST_MODELS, OwnModels, own_model_names, own_models
 from app.state import Settings, choice, number, parameter, whole
@@ -67,7 +67,7 @@ def page() -> None:
     heading("Train", "A small early-exit network learns to read digits, now, and you set λ.")
     models = resources.model_names()
     if models:
-        state.open_view(models, resources.card_of)
+        open_configuration(models)
     own = own_models()
     settings, beside = st.columns([1, 2.7], gap="large")
     with settings:

@@ -73,7 +73,8 @@ class DropTest:
 def drop_bound(losses: int, gains: int, samples: int, confidence: float) -> float:
     """Return the smallest drop, to a thousandth of a point, that `DropTest` proves."""
     low = max(0.0, (losses - gains) / samples)
-    high = min(1.0, 2 * largest_drop(losses, gains, samples, confidence) + 5 / samples)
+    likely = max(largest_drop(losses, gains, samples, confidence), 0.0)  # gains may prevail
+    high = min(1.0, 2 * likely + 5 / samples)
     while high - low > 1e-5:
         middle = (low + high) / 2
         statistic = float(score_statistic(losses, gains, samples, middle))

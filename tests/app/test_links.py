@@ -1,7 +1,10 @@
-"""Links: what is copied is seen again, and whatever else a link says is brought into range."""
+"""Links: what is copied is seen again, what cannot be had is said, the rest brought into range."""
 
 import pytest
 
+from core.exits.policy import Policy
+from core.exits.report import evaluate
+from core.hub.registry import card_of, shipped_models, shipped_table
 from tests.app.pages import components, errors, html, link, opened_page
 
 MODEL = "eenet8-mnist"
@@ -66,3 +69,56 @@ def test_a_strange_link_is_brought_into_range(page: str, query: str) -> None:
     thresholds = str(link(app).get("thresholds", "0")).split(",")
     assert all(0 <= float(threshold) <= 1 for threshold in thresholds)
     assert components(app) or page in ("train", "edge_cloud", "model")
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("model=my-lost-model&criterion=margin&thresholds=0.5,0.6", "called “my-lost-model”"),
+        ("model=<img src=x>", "called “ img src x "),
+        (f"model={MODEL}&thresholds=abc,2", "“abc” is no number"),
+        (f"model={MODEL}&thresholds=0.5,2", r"in [0, 1], but got 2"),
+        (f"model={MODEL}&thresholds=0.5,nan", "but got nan"),
+        (f"model={MODEL}&thresholds=0.5,0.6,0.7", "2 early exits, and the link 3 thresholds"),
+        (f"model={MODEL}&thresholds=0.5", "2 early exits, and the link 1 threshold."),
+        (f"model={MODEL}&criterion=tarot&thresholds=0.5,0.6", "no criterion “tarot”"),
+        (f"model={MODEL}&thresholds=0.5,0.6&off=7", "no exits “7”"),
+        (f"model={MODEL}&thresholds=0.5,0.6&temperatures=1,-2,1", "above 0"),
+        (f"model={MODEL}&thresholds=0.5,0.6&temperatures=1,2", "expected 3 `temperatures`"),
+        (f"model={PLAIN}&thresholds=0.5,0.6", "0 early exits, and the link 2 thresholds"),
+    ],
+)
+def test_what_a_link_wants_and_cannot_have_is_said_and_nothing_is_grafted(
+    query: str, says: str
+) -> None:
+    app = opened_page("thresholds", query)
+    assert errors(app) == []
+    (warning,) = (one.value for one in app.warning)
+    assert says in warning
+    assert "Shown instead: " in warning
+    seen = link(app)
+    card = card_of(seen["model"])
+    assert seen.get("thresholds", "") == ",".join(map(repr, card.default_policy.thresholds))
+    assert seen["criterion"] == card.default_policy.criterion
+    app.run()
+    assert len(app.warning) == 1
+    another = next(name for name in shipped_models() if name != seen["model"])
+    app.selectbox(key="model").set_value(another).run()
+    assert len(app.warning) == 0
+
+
+def test_another_score_alone_comes_with_thresholds_that_cost_the_same() -> None:
+    app = opened_page("thresholds", f"model={MODEL}&criterion=margin")
+    assert len(app.warning) == 0
+    policy = card_of(MODEL).default_policy
+    assert link(app)["thresholds"] != ",".join(map(repr, policy.thresholds))
+    wanted = evaluate(shipped_table(MODEL, "calibration"), policy).relative_cost
+    found = Policy("margin", [float(one) for one in link(app)["thresholds"].split(",")])
+    cost = evaluate(shipped_table(MODEL, "calibration"), found).relative_cost
+    assert cost == pytest.approx(wanted, abs=0.02)
+
+
+def test_a_lost_right_side_is_said_too() -> None:
+    app = opened_page("compare", f"model={MODEL}&b-model=my-lost-model&b-thresholds=0.1,0.2")
+    assert ["“my-lost-model”" in one.value for one in app.warning] == [True]
+    assert link(app)["b-thresholds"] != "0.1,0.2"

@@ -80,3 +80,12 @@ def test_it_proves_more_often_than_betting() -> None:
         random.shuffle(losses[:, column])
     bet = METHODS["ucb"].certifies((losses + 1) / 2, 1.006 / 2, 0.1, False)
     assert exact.mean() > bet.mean() + 0.05
+
+
+@pytest.mark.parametrize(("losses", "gains"), [(0, 0), (0, 3), (2, 40), (0, 500), (100, 600)])
+def test_where_gains_prevail_the_bound_is_still_no_less_than_nothing(
+    losses: int, gains: int
+) -> None:
+    bound = drop_bound(losses, gains, 1000, 0.9)
+    assert 0 <= bound <= 0.01
+    assert DropTest.of(1000, bound + 1e-4, 0.9).proves(np.array([losses]), np.array([gains])).all()
