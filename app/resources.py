@@ -50,7 +50,8 @@ from core.tuning.promise import Promise, Walk, has_same_images, lay, reference_r
 from core.tuning.promise import promised as cheapest_promised
 
 if TYPE_CHECKING:
-    from core.deploy.benchmark import PartTimes, StageTimes, Timing
+    from core.deploy.benchmark import Latency, PartTimes, StageTimes
+    from core.deploy.runtimes import Runtime
     from core.edge_cloud.plan import TrainingTimes
     from core.foundation.jobs import Job, OnProgress
     from core.hub.model import Model
@@ -640,15 +641,32 @@ def wall_time(
     return _wall_times().of(key, partial(_loaded, here.folder, here.version), pixels, policy)
 
 
+def runtimes() -> "list[tuple[Runtime, str]]":
+    """Return every runtime that is installed here, with each of its precisions."""
+    from core.deploy.runtimes import installed
+
+    return installed()
+
+
 def timed(
-    entries: Sequence[tuple[str, Policy]], images: NDArray[np.uint8], batch_size: int
-) -> "Timing":
-    """Return the wall time per image of models with their policies, measured now, in turns."""
-    from core.deploy.benchmark import time_models
+    entries: Sequence[tuple[str, Policy]],
+    images: NDArray[np.uint8],
+    batch_sizes: Sequence[int],
+    chosen: "Sequence[tuple[Runtime, str]]",
+) -> "dict[int, list[tuple[Latency, ...]]]":
+    """Return the wall time of models with their policies, measured now, in turns.
+
+    Returns:
+        By batch size and for each runtime, the time of every model.
+
+    Raises:
+        UserError: a model that cannot be exported for a runtime other than torch.
+    """
+    from core.deploy.benchmark import time_in_runtimes
 
     running = [(model(name), policy) for name, policy in entries]
     with taking_turns()():
-        return time_models(running, images, batch_size, repeats=3)
+        return time_in_runtimes(running, images, batch_sizes, chosen, threads())
 
 
 @_shared("Looking for places to cut the network …")
@@ -712,7 +730,8 @@ def stage_times(name: str) -> "list[StageTimes]":
     from core.deploy.benchmark import time_stages
     from core.deploy.runtimes import installed
 
-    runner, images, chosen = model(name), _some_images(name), installed()
+    runner, images = model(name), _some_images(name)
+    chosen = installed(single_stages=True)
     with taking_turns()():
         return time_stages(runner, images, 1, chosen, threads())
 

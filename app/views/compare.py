@@ -48,7 +48,8 @@ from core.foundation.errors import UserError
 from core.hub.card import Card
 
 if TYPE_CHECKING:
-    from core.deploy.benchmark import Timing
+    from core.deploy.benchmark import Latency
+    from core.deploy.runtimes import Runtime
 
 A, B = '<i class="ee-side-a">●</i> A', '<i class="ee-side-b">■</i> B'
 BATCHES = (1, 64)
@@ -246,11 +247,13 @@ def _line(side: Configuration, scale: int) -> tuple[str, CostArray, CostArray] |
 
 def _numbers(a: Configuration, b: Configuration, comparison: Comparison) -> None:
     key = (a.view.model, a.card.sha256, a.view.policy, b.view.model, b.card.sha256, b.view.policy)
+    st.html(section("Figure by figure"))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.html(section("Figure by figure"))
+        chosen = _runtimes()
         clicked = st.button(
             "Measure here",
             icon=":material/timer:",
+            disabled=not chosen,
             help="Really run both networks on this machine, skipping what their policies skip: "
             f"one image at a time and in batches of {BATCHES[-1]}, in turns. It takes some "
             "seconds; other visitors make it slower for both alike.",
@@ -258,10 +261,10 @@ def _numbers(a: Configuration, b: Configuration, comparison: Comparison) -> None
     place = st.empty()
     if clicked:
         with sentences(), st.spinner("Running both networks in turns …"):
-            st.session_state[_TIMES] = (key, _measured(a, b))
+            st.session_state[_TIMES] = (key, _measured(a, b, chosen))
     known, timings = st.session_state.get(_TIMES, (None, {}))
     columns = [Column("Figure"), Column(Cell(A)), Column(Cell(B)), Column("B against A")]
-    rows = [*_figures(a, b, comparison), *_times(timings if known == key else {})]
+    rows = [*_figures(a, b, comparison), *_times(timings if known == key else {}, chosen)]
     place.html(
         table(columns, rows, "ee-versus")
         + why(
@@ -271,6 +274,23 @@ def _numbers(a: Configuration, b: Configuration, comparison: Comparison) -> None
             "ranges are true of configurations that were not chosen by these images.",
         )
     )
+
+
+def _runtimes() -> "list[tuple[Runtime, str]]":
+    every = {_runtime_title(*one): one for one in resources.runtimes()}
+    titles = st.multiselect(
+        "Runtimes",
+        list(every),
+        [next(iter(every))],
+        key="compare-runtimes",
+        help="What runs the networks: the libraries that are installed on this machine, and the "
+        "numbers they compute with. With bfloat16 some answers change.",
+    )
+    return [one for title, one in every.items() if title in titles]
+
+
+def _runtime_title(runtime: "Runtime", precision: str) -> str:
+    return f"{runtime.title}, {precision}"
 
 
 def _row(title: str, first: str, second: str, change: str | Cell, meaning: str = "") -> Row:
@@ -336,21 +356,44 @@ def _share(side: Configuration, report: Report, name: str) -> str:
     return text.share(shares[name]) if name in shares else text.MISSING
 
 
-def _times(timings: "dict[int, Timing]") -> list[Row]:
+_Times = dict[tuple[int, str], "tuple[Latency, ...]"]
+"""Of A and B, by batch size and runtime."""
+
+
+def _times(timings: _Times, chosen: "Sequence[tuple[Runtime, str]]") -> list[Row]:
+    meaning = (
+        "Per image: the mean over the same 128 images on this machine, each the median of three "
+        "runs. Grey: what half of the images, and what 95 % of them, do not exceed."
+    )
     rows = []
     for size in BATCHES:
-        figures = (text.MISSING, text.MISSING, "measure it")
-        if size in timings:
-            first, second = timings[size].seconds
-            change = text.times(timings[size].ratio)
-            figures = (text.milliseconds(first), text.milliseconds(second), change)
-        title = "Time, one by one" if size == 1 else f"Time, {size} at once"
-        meaning = "Per image: median of three runs over the same 128 images on this machine."
-        rows.append(_row(title, *figures, meaning))
+        how = "one by one" if size == 1 else f"{size} at once"
+        for one in chosen:
+            runtime = _runtime_title(*one)
+            title = Cell(
+                f'Time, {how}<small class="ee-range">{escape(runtime)}</small>', hint(meaning)
+            )
+            found = timings.get((size, runtime))
+            if found is None:
+                rows.append(Row([title, text.MISSING, text.MISSING, "measure it"]))
+                continue
+            a, b = found
+            change = text.times(b.per_image / a.per_image)
+            rows.append(Row([title, _time(a, size), _time(b, size), change]))
     return rows
 
 
-def _measured(a: Configuration, b: Configuration) -> "dict[int, Timing]":
+def _time(latency: "Latency", size: int) -> str | Cell:
+    mean = text.milliseconds(latency.per_image)
+    if size > 1:
+        return mean
+    half, most = (text.milliseconds(latency.percentile(percent)) for percent in (50, 95))
+    return Cell(f'{mean}<small class="ee-range">{half} · {most}</small>')
+
+
+def _measured(
+    a: Configuration, b: Configuration, chosen: "Sequence[tuple[Runtime, str]]"
+) -> _Times:
     images = _images(a.card)
     if images is None:
         raise UserError(
@@ -359,7 +402,12 @@ def _measured(a: Configuration, b: Configuration) -> "dict[int, Timing]":
             f"fetch them with `python -m core data prepare {a.card.dataset}`."
         )
     entries = [(side.view.model, side.view.policy) for side in (a, b)]
-    return {size: resources.timed(entries, images.images, size) for size in BATCHES}
+    times = resources.timed(entries, images.images, BATCHES, chosen)
+    return {
+        (size, _runtime_title(*one)): both
+        for size, by_runtime in times.items()
+        for one, both in zip(chosen, by_runtime, strict=True)
+    }
 
 
 def _images(card: Card) -> ImageSet | None:

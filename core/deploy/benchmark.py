@@ -4,6 +4,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -206,6 +207,44 @@ def latencies(
     return [Latency(tuple(each.tolist()), count) for each in np.median(seconds, axis=2)]
 
 
+def time_in_runtimes(
+    entries: Sequence[tuple[ExportableModel, Policy]],
+    images: NDArray[np.uint8],
+    batch_sizes: Sequence[int],
+    chosen: Sequence[tuple[Runtime, str]],
+    threads: int,
+    repeats: int = 3,
+) -> dict[int, list[tuple[Latency, ...]]]:
+    """Time models with their policies on the same images, in several runtimes, in turns.
+
+    Args:
+        entries: models that read the same size of image, each with the policy it runs with.
+        images: uint8 (N, H, W, C); evenly spaced ones are run, repeated if too few.
+        batch_sizes: each at least 1.
+        chosen: runtimes and precisions, see `core.deploy.runtimes.configurations`.
+        threads: number of CPU threads of the runtimes other than torch, which has its own.
+        repeats: number of rounds; each batch counts with its median.
+
+    Returns:
+        By batch size and for each runtime, the time of every entry.
+
+    Raises:
+        UserError: a policy for another number of exits, images of another shape, or a model that
+            cannot be exported.
+    """
+    with ExitStack() as stack:
+        of_entries = [
+            stack.enter_context(opened(model, policy, chosen, images, threads))
+            for model, policy in entries
+        ]
+        runs = [run for of_runtime in zip(*of_entries, strict=True) for run in of_runtime]
+        measured = {size: latencies(runs, images, size, repeats) for size in batch_sizes}
+    return {
+        size: [tuple(times[at : at + len(entries)]) for at in range(0, len(times), len(entries))]
+        for size, times in measured.items()
+    }
+
+
 def measure_speedups(
     model: ExportableModel,
     policy: Policy,
@@ -215,36 +254,18 @@ def measure_speedups(
     threads: int,
     repeats: int = 3,
 ) -> list[Speedup]:
-    """Time a model without early exits and with a policy, in several runtimes, in turns.
-
-    Args:
-        model: on the device to measure.
-        policy: to run with.
-        images: uint8 (N, H, W, C); evenly spaced ones are run, repeated if too few.
-        batch_sizes: each at least 1.
-        chosen: runtimes and precisions, see `core.deploy.runtimes.configurations`.
-        threads: number of CPU threads of the runtimes other than torch, which has its own.
-        repeats: number of rounds; each batch counts with its median.
-
-    Raises:
-        UserError: a policy for another number of exits, images of another shape, or a model that
-            cannot be exported.
-    """
+    """Time a model without early exits and with a policy, see `time_in_runtimes`."""
     plain = Policy.never("max_probability", model.network.num_exits)
+    entries = [(model, plain), (model, policy)]
     found = []
-    with (
-        opened(model, plain, chosen, images, threads) as plain_runs,
-        opened(model, policy, chosen, images, threads) as policy_runs,
-    ):
-        for batch_size in batch_sizes:
-            times = latencies([*plain_runs, *policy_runs], images, batch_size, repeats)
-            ran = evenly_spaced(images, times[0].images)
-            cost = float(model.predict(ran, policy).costs.mean())
-            pairs = zip(chosen, times[: len(chosen)], times[len(chosen) :], strict=True)
-            found += [
-                Speedup(runtime.name, precision, batch_size, first, second, cost)
-                for (runtime, precision), first, second in pairs
-            ]
+    times = time_in_runtimes(entries, images, batch_sizes, chosen, threads, repeats)
+    for size, by_runtime in times.items():
+        ran = evenly_spaced(images, by_runtime[0][0].images)
+        cost = float(model.predict(ran, policy).costs.mean())
+        found += [
+            Speedup(runtime.name, precision, size, without, with_exits, cost)
+            for (runtime, precision), (without, with_exits) in zip(chosen, by_runtime, strict=True)
+        ]
     return found
 
 

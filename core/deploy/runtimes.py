@@ -110,13 +110,18 @@ def configurations(runtimes: Sequence[str], precisions: Sequence[str]) -> list[t
     return chosen
 
 
-def installed() -> list[tuple[Runtime, str]]:
-    """Return every runtime on this machine with each precision that it runs single stages in."""
+def installed(single_stages: bool = False) -> list[tuple[Runtime, str]]:
+    """Return every runtime on this machine with each precision that it runs networks in.
+
+    Args:
+        single_stages: whether with those alone that `opened_stages` runs.
+    """
     found = []
     for runtime in RUNTIMES.values():
         packages = [*EXTRA["onnx"], *EXTRA[runtime.extra]] if runtime.extra else []
         if all(importlib.util.find_spec(package) for package in packages):
-            precisions = runtime.precisions if runtime.stage else ("float32",)
+            whole_only = single_stages and runtime.stage is None
+            precisions = ("float32",) if whole_only else runtime.precisions
             found += [(runtime, precision) for precision in precisions]
     return found
 

@@ -18,11 +18,22 @@ from core.foundation.costs import Costs
 from core.networks.network import ExitNetwork
 
 BATCH_SIZE = 256
-COMPACTION_SHARE = 1 / 8
-"""Samples that left are dropped from the batch once they make up this share of its rows.
 
-Copying the other rows takes time: at every exit, where few samples leave, a sixth of the run.
-"""
+
+@dataclass(frozen=True)
+class Engine:
+    """How stages are run on a device. Does not change what a network answers.
+
+    Attributes:
+        chunk: images that run through a stage at once; None: a whole batch. What fits into a
+            processor's cache runs faster.
+        compaction_share: images that left are dropped from the batch once they make up this share
+            of its rows. Copying the other rows takes time; `benchmarks.compaction` measures from
+            which share on it pays.
+    """
+
+    chunk: int | None = None
+    compaction_share: float = 1 / 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +93,7 @@ def run_with_skipping(
     policy: Policy | CostController,
     costs: Costs,
     on_batch: Callable[[int], None] = lambda done: None,
-    chunk: int | None = None,
+    engine: Engine | None = None,
 ) -> Prediction:
     """Run each stage only for the samples that are still inside, at any batch size.
 
@@ -97,8 +108,7 @@ def run_with_skipping(
             every batch, and goes on from where it stands.
         costs: of the network's stages and heads.
         on_batch: called after each batch with the number of images done.
-        chunk: how many images of a batch run through a stage at once; None: all of them. What
-            fits into a processor's cache runs faster.
+        engine: how to run the stages; by default whole batches.
 
     Raises:
         UserError: the policy does not fit the network.
@@ -111,7 +121,7 @@ def run_with_skipping(
     done = 0
     for images in batches:
         observed = controller is not None
-        parts.append(_run_batch(network, images, current, costs, chunk or len(images), observed))
+        parts.append(_run_batch(network, images, current, costs, engine or Engine(), observed))
         if controller is not None:
             controller.observe(parts[-1].scores, parts[-1].exits)
             current = controller.policy
@@ -142,7 +152,7 @@ def _run_batch(
     images: Tensor,
     policy: Policy,
     costs: Costs,
-    chunk: int,
+    engine: Engine,
     observed: bool,
 ) -> _Batch:
     """Run one batch. Everything stays on the network's device until it is done.
@@ -151,6 +161,7 @@ def _run_batch(
     """
     criterion = CRITERIA[policy.criterion]
     last, count = network.num_exits - 1, len(images)
+    chunk = engine.chunk or count
     exits = torch.full((count,), last, device=images.device)
     scores = torch.zeros((count, last), device=images.device)
     answers: Tensor | None = None  # (B, K)
@@ -192,7 +203,7 @@ def _run_batch(
         still_inside = inside.nonzero().squeeze(1)  # waits for the device, once at each exit
         if not len(still_inside):
             break
-        if len(inside) - len(still_inside) >= COMPACTION_SHARE * len(inside):
+        if len(inside) - len(still_inside) >= engine.compaction_share * len(inside):
             features = torch.split(_selected(features, still_inside, inside), chunk)
             probabilities = [array[still_inside] for array in probabilities]
             confidences = [array[still_inside] for array in confidences]

@@ -3,7 +3,7 @@
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,7 @@ from core.data.pictures import PictureSet
 from core.data.prepared import ImageSet, check_name
 from core.data.transform import EvaluationTransform, Transform, UnstorableTransformError, apply
 from core.exits.cost_controller import CostController
-from core.exits.inference import BATCH_SIZE, Prediction, run_all_exits, run_with_skipping
+from core.exits.inference import BATCH_SIZE, Engine, Prediction, run_all_exits, run_with_skipping
 from core.exits.policy import Policy
 from core.exits.table import ExitTable, joined
 from core.exits.table_file import MOST_CLASSES_IN_FULL, as_stored
@@ -43,8 +43,8 @@ from core.training.stream import StreamedImages
 
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-CHUNK = 64
-"""Images of 32 × 32 pixels whose features stay in a CPU's cache, see docs/speed.md."""
+ENGINES = {"cpu": Engine(chunk=64, compaction_share=1 / 16), "cuda": Engine()}
+"""How optimised networks run, by device; see docs/speed.md. Not measured: on a GPU."""
 
 LARGEST_TABLE = 256 * 2**20
 """Bytes of probabilities up to which a table of encoded pictures keeps all classes."""
@@ -71,7 +71,7 @@ class Model:
         folder: the folder it was loaded from; None for a model that is not saved.
         device: of the network.
         own_transform: used instead of the card's, in memory only.
-        chunk: images that run through a stage at once; None: a whole batch.
+        engine: how its stages are run.
     """
 
     network: ExitNetwork
@@ -79,7 +79,7 @@ class Model:
     folder: Path | None
     device: torch.device
     own_transform: OwnTransform | None = None
-    chunk: int | None = None
+    engine: Engine = field(default_factory=Engine)
 
     @classmethod
     def of(
@@ -245,7 +245,7 @@ class Model:
             probabilities, confidence = run_all_exits(self.network, batches)
             labels = np.concatenate(read)
         else:
-            batches = self._batches(images, min(batch_size, self.chunk or batch_size))
+            batches = self._batches(images, min(batch_size, self.engine.chunk or batch_size))
             probabilities, confidence = run_all_exits(self.network, batches)
         count = len(probabilities)
         return ExitTable(
@@ -294,7 +294,7 @@ class Model:
             policy or self.card.default_policy,
             self.card.costs,
             on_batch,
-            self.chunk,
+            self.engine,
         )
 
     def optimised(self, precision: Precision = "float32") -> "Model":
@@ -317,8 +317,8 @@ class Model:
                 f"{precision!r}.{nearest(str(precision), PRECISIONS)}"
             )
         network = folded(self.network).to(PRECISIONS[precision])
-        chunk = CHUNK if self.device.type == "cpu" else None
-        return replace(self, network=network.to(memory_format=torch.channels_last), chunk=chunk)
+        network = network.to(memory_format=torch.channels_last)
+        return replace(self, network=network, engine=ENGINES[self.device.type])
 
     def shipped_table(self, split: str) -> ExitTable:
         """Return the table of "calibration" or "test" that the model was saved with."""

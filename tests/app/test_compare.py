@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.analysis.compare import compare
 from core.data.prepared import write_prepared
-from core.deploy.benchmark import Timing
+from core.deploy.benchmark import Latency
 from core.exits.policy import Policy
 from core.hub.registry import card_of, shipped_models, shipped_table
 from tests.app.pages import button, components, errors, html, link, opened_page, percent, reading
@@ -110,27 +110,42 @@ def measure(app: AppTest) -> AppTest:
 
 
 def test_times_are_shown_until_the_configuration_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def raced(entries: list[object], images: object, batch_size: int) -> Timing:
-        assert len(entries) == 2
-        return Timing(batch_size, 128, (0.002 * batch_size, 0.001))
+    def raced(
+        entries: list[object], images: object, sizes: tuple[int, ...], chosen: list[object]
+    ) -> dict[int, list[tuple[Latency, ...]]]:
+        assert (len(entries), len(chosen)) == (2, 1)
+        ms = 0.001
+        one = (Latency((1 * ms, 1 * ms, 4 * ms), 3), Latency((1 * ms,) * 3, 3))
+        return {1: [one], 64: [(Latency((64 * ms,), 64), Latency((16 * ms,), 64))]}
 
     monkeypatch.setattr("app.resources.timed", raced)
     app = opened(f"{A}&{B}")
     assert "measure it" in figures(app)
     measure(app)
     assert errors(app) == []
-    assert "2.00 ms" in figures(app)
+    assert '2.00 ms<small class="ee-range">1.00 ms · 3.70 ms</small>' in figures(app)
     assert "× 0.50" in figures(app)
-    assert "128 ms" in figures(app)
+    assert "× 0.25" in figures(app)
     app.text_input(key="B-thresholds").set_value("0.4, 0.4").run()
     assert "measure it" in figures(app)
     assert "× 0.50" not in figures(app)
 
 
-def test_both_networks_really_run() -> None:
-    app = measure(opened(f"{A}&b-model={PLAIN}"))
+def test_both_networks_really_run_in_every_runtime_that_is_installed() -> None:
+    app = opened(f"{A}&b-model={PLAIN}")
+    runtimes = app.multiselect(key="compare-runtimes")
+    assert runtimes.value == ["PyTorch, float32"]
+    assert {one.partition(",")[0] for one in runtimes.options} == {
+        *("PyTorch", "ONNX Runtime", "OpenVINO")
+    }
+    runtimes.set_value(runtimes.options).run()
+    measure(app)
     assert errors(app) == []
-    assert figures(app).count(" ms</td>") == 4
+    assert "measure it" not in figures(app)
+    assert all(figures(app).count(one) == 2 for one in runtimes.options)
+    assert figures(app).count("× ") == 1 + 2 * len(runtimes.options)
+    app.multiselect(key="compare-runtimes").set_value([]).run()
+    assert button(app, "Measure here").disabled
 
 
 def test_without_any_picture_there_is_nothing_to_measure_on(
