@@ -15,7 +15,8 @@ from core.exits.criteria.criterion import Function
 from core.exits.policy import Policy
 from core.exits.table import TINY, CostArray, ExitTable, FloatArray, IntArray
 from core.foundation.costs import Costs
-from core.networks.network import ExitNetwork
+from core.networks.graphs import padded
+from core.networks.network import ExitNetwork, Stages
 
 BATCH_SIZE = 256
 
@@ -30,10 +31,20 @@ class Engine:
         compaction_share: images that left are dropped from the batch once they make up this share
             of its rows. Copying the other rows takes time; `benchmarks.compaction` measures from
             which share on it pays.
+        largest_graph: batches of at most so many rows run as recorded graphs, padded to a power of
+            two; 0: none. Then rows count as padded.
     """
 
     chunk: int | None = None
     compaction_share: float = 1 / 8
+    largest_graph: int = 0
+
+    def drops(self, rows: int, inside: int) -> bool:
+        """Return whether a batch of so many rows shrinks to those that are still inside."""
+        if not self.largest_graph:
+            return rows - inside >= self.compaction_share * rows
+        before, after = (padded(count, self.largest_graph) for count in (rows, inside))
+        return before - after >= self.compaction_share * before
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +99,7 @@ def run_all_exits(
 
 @torch.inference_mode()
 def run_with_skipping(
-    network: ExitNetwork,
+    network: Stages,
     batches: Iterable[Tensor],
     policy: Policy | CostController,
     costs: Costs,
@@ -102,7 +113,7 @@ def run_with_skipping(
     not computed.
 
     Args:
-        network: in eval mode.
+        network: in eval mode, or its stages run in another way.
         batches: normalised images (B, C, H, W) on the network's device.
         policy: decides which sample leaves where; a controller does so by another policy for
             every batch, and goes on from where it stands.
@@ -148,7 +159,7 @@ class _Batch:
 
 
 def _run_batch(
-    network: ExitNetwork,
+    network: Stages,
     images: Tensor,
     policy: Policy,
     costs: Costs,
@@ -203,7 +214,7 @@ def _run_batch(
         still_inside = inside.nonzero().squeeze(1)  # waits for the device, once at each exit
         if not len(still_inside):
             break
-        if len(inside) - len(still_inside) >= engine.compaction_share * len(inside):
+        if engine.drops(len(inside), len(still_inside)):
             features = torch.split(_selected(features, still_inside, inside), chunk)
             probabilities = [array[still_inside] for array in probabilities]
             confidences = [array[still_inside] for array in confidences]
@@ -214,7 +225,7 @@ def _run_batch(
 
 
 def _at_head(
-    network: ExitNetwork, index: int, features: Sequence[Tensor]
+    network: Stages, index: int, features: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor | None]:
     """Return the logits (rows, K) and confidence logits (rows,) of a head on all chunks."""
     outputs = [network.head(index, part) for part in features]

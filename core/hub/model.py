@@ -34,7 +34,8 @@ from core.networks.build import build
 from core.networks.constructors import Factory
 from core.networks.cost import count
 from core.networks.folding import folded
-from core.networks.network import ExitNetwork
+from core.networks.graphs import GraphedStages
+from core.networks.network import ExitNetwork, Stages
 from core.networks.normalisation import Normalisation, to_device
 from core.training.device import checked_device
 from core.training.sources import DECODERS
@@ -43,7 +44,7 @@ from core.training.stream import StreamedImages
 
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-ENGINES = {"cpu": Engine(chunk=64, compaction_share=1 / 16), "cuda": Engine()}
+ENGINES = {"cpu": Engine(chunk=64, compaction_share=1 / 16), "cuda": Engine(largest_graph=512)}
 """How optimised networks run, by device; see docs/speed.md. Not measured: on a GPU."""
 
 LARGEST_TABLE = 256 * 2**20
@@ -72,6 +73,7 @@ class Model:
         device: of the network.
         own_transform: used instead of the card's, in memory only.
         engine: how its stages are run.
+        stages: the network's, run in another way; None: as they are.
     """
 
     network: ExitNetwork
@@ -80,6 +82,7 @@ class Model:
     device: torch.device
     own_transform: OwnTransform | None = None
     engine: Engine = field(default_factory=Engine)
+    stages: Stages | None = None
 
     @classmethod
     def of(
@@ -289,7 +292,7 @@ class Model:
         else:
             batches = self._batches(images, batch_size)
         return run_with_skipping(
-            self.network,
+            self.stages or self.network,
             batches,
             policy or self.card.default_policy,
             self.card.costs,
@@ -300,8 +303,8 @@ class Model:
     def optimised(self, precision: Precision = "float32") -> "Model":
         """Return the model for inference only: the same answers in less time.
 
-        Batch norms are folded into convolutions, weights are laid out channels last, and on a
-        CPU a batch runs in chunks that fit into its cache.
+        Batch norms are folded into convolutions and weights are laid out channels last. On a CPU a
+        batch runs in chunks that fit into its cache, on a GPU small batches run as recorded graphs.
 
         Args:
             precision: "float32": logits differ by rounding only. "bfloat16": twice as fast on
@@ -318,7 +321,9 @@ class Model:
             )
         network = folded(self.network).to(PRECISIONS[precision])
         network = network.to(memory_format=torch.channels_last)
-        return replace(self, network=network, engine=ENGINES[self.device.type])
+        engine = ENGINES[self.device.type]
+        stages = GraphedStages(network, engine.largest_graph) if engine.largest_graph else None
+        return replace(self, network=network, engine=engine, stages=stages)
 
     def shipped_table(self, split: str) -> ExitTable:
         """Return the table of "calibration" or "test" that the model was saved with."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,24 @@ class Outputs:
 
     logits: Tensor
     confidence_logits: Tensor | None
+
+
+class Stages(Protocol):
+    """The stages and heads of a network, one by one: an `ExitNetwork`, or another way to run it."""
+
+    @property
+    def num_exits(self) -> int:
+        """E, the final head included."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of numbers that it computes with."""
+
+    def stage(self, index: int, features: Tensor) -> Tensor:
+        """Run stage ``index`` on images (B, C, H, W), or on what the stage before put out."""
+
+    def head(self, index: int, features: Tensor) -> HeadOutput:
+        """Run the head of exit ``index`` on what its stage put out."""
 
 
 class ExitNetwork(nn.Module):
