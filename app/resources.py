@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from app.queue import Queue
 from app.saliency_maps import SaliencyMaps
 from app.session import latest, own_model, own_model_names, own_pictures
 from app.shared import SharedResults
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
     from core.tuning.naive import NaiveSets
     from core.tuning.selective import Selective
 
+SCORED_AT_ONCE, MOST_WAITING, LONGEST_WAIT = 4, 20, 600.0
+"""Collections of visitors' own images, and seconds in the queue."""
 EXAMPLES = 200
 """How many test images stand in where no samples ship."""
 
@@ -165,13 +168,22 @@ def scoring(name: str, collection: Collection) -> "Job[Scored]":
     from core.hub.scoring import score
 
     scorer = model(name)
+
+    def work(on_progress: "OnProgress") -> "Scored":
+        with scoring_queue().place(on_progress):
+            return score(scorer, collection, on_progress, turn=taking_turns().in_background)
+
     return Job(
-        lambda on_progress: score(
-            scorer, collection, on_progress, turn=taking_turns().in_background
-        ),
+        work,
         "Scoring the images broke off, and the reason has been written to the log: try fewer, or "
         "other ones.",
     )
+
+
+@cache
+def scoring_queue() -> Queue:
+    """Return the queue for scoring visitors' own images."""
+    return Queue(SCORED_AT_ONCE, MOST_WAITING, LONGEST_WAIT)
 
 
 @cache

@@ -18,6 +18,7 @@ from core.data.sources import can_download
 from core.data.uploads import Collection
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
+from core.foundation.public import is_public
 from core.hub.card import Card
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def own_images() -> OwnImages:
 def readable_folder() -> Path | None:
     """Return the folder of this machine in which visitors may read: `$EENET_FOLDERS`, else none.
 
-    A server for others leaves it unset: a visitor then sees nothing of its disk.
+    Where strangers visit there is none, and they see nothing of its disk.
     """
-    chosen = os.environ.get("EENET_FOLDERS")
+    chosen = None if is_public() else os.environ.get("EENET_FOLDERS")
     return Path(chosen).expanduser() if chosen else None

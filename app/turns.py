@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from core.foundation.errors import UserError
+
+LONGEST = 300.0
+"""Seconds that work waits for its turn."""
+
 
 @dataclass
 class _Waiting:
@@ -41,7 +46,11 @@ class Turns:
         with self._lock:
             self._waiting.append(mine)
             self._let_in()
-        mine.begins.wait()
+        if not mine.begins.wait(LONGEST) and self._gave_up(mine):
+            raise UserError(
+                f"expected a free core within {LONGEST / 60:.0f} minutes, but others were not done "
+                "by then: try again later."
+            )
         try:
             yield
         finally:
@@ -49,6 +58,14 @@ class Turns:
                 self._free += 1
                 self._free_in_background += mine.in_background
                 self._let_in()
+
+    def _gave_up(self, mine: _Waiting) -> bool:
+        """Leave the queue; return False where a place came just now."""
+        with self._lock:
+            if mine.begins.is_set():
+                return False
+            self._waiting.remove(mine)
+            return True
 
     def _let_in(self) -> None:
         for one in list(self._waiting):

@@ -11,6 +11,9 @@ from streamlit.runtime import exists, get_instance
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from app.public import PUBLIC_UPLOAD
+from core.foundation.public import is_public
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,7 +26,7 @@ _UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)$")
 class UploadBudget:
     """Uploads in the order in which they came, and the names of those that were let go."""
 
-    def __init__(self, of_a_session: int = OF_A_SESSION, of_all: int = OF_ALL) -> None:
+    def __init__(self, of_a_session: int, of_all: int) -> None:
         self._of_a_session, self._of_all = of_a_session, of_all
         self._came: deque[tuple[str, str]] = deque()
         self._dropped: dict[str, list[str]] = {}
@@ -65,7 +68,17 @@ class UploadBudget:
 
 @cache
 def _budget() -> UploadBudget:
-    return UploadBudget()
+    return UploadBudget(of_a_session(), of_all())
+
+
+def of_a_session() -> int:
+    """Return the bytes that a session's uploads may have together."""
+    return PUBLIC_UPLOAD if is_public() else OF_A_SESSION
+
+
+def of_all() -> int:
+    """Return the bytes that all uploads may have together."""
+    return OF_ALL // 2 if is_public() else OF_ALL
 
 
 class LimitedUploads:
@@ -97,7 +110,7 @@ def say_what_was_let_go() -> None:
         more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
         st.info(
             f"Earlier uploads are no longer kept: {', '.join(names[:3])}{more}. A session keeps "
-            f"{OF_A_SESSION // 2**20} MB of files, all sessions together {OF_ALL // 2**30} GB; "
-            "what is shown already stays.",
+            f"{of_a_session() // 2**20} MB of files, all sessions together "
+            f"{of_all() // 2**20:,} MB; what is shown already stays.",
             icon=":material/inventory_2:",
         )

@@ -20,6 +20,7 @@ APP = ("-m", "core", "app", "--port={port}")
 def running_app(
     arguments: Sequence[str] = APP,
     folder: Path = ROOT,
+    below: str = "",
     **environment: str,
 ) -> Iterator[str]:
     """Start the app, yield its address, and stop it.
@@ -27,6 +28,7 @@ def running_app(
     Args:
         arguments: to Python; ``{port}`` becomes a free one.
         folder: to start it in.
+        below: path that all its addresses begin with, as behind a proxy, like ``/explorer``.
         environment: variables to set.
 
     Raises:
@@ -36,16 +38,17 @@ def running_app(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, *(argument.format(port=port) for argument in arguments)]
+    environment |= {"STREAMLIT_SERVER_BASE_URL_PATH": below} if below else {}
     inherited = {name: value for name, value in os.environ.items() if name != "EENET_MODELS"}
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             command, cwd=folder, stdout=log, stderr=log, env=inherited | environment
         )
         try:
-            if not _answers(f"http://127.0.0.1:{port}/_stcore/health", server):
+            if not _answers(f"http://127.0.0.1:{port}{below}/_stcore/health", server):
                 log.seek(0)
                 raise RuntimeError(f"the app did not start: {log.read()[-2000:].decode()}")
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{port}{below}"
         finally:
             server.terminate()
             server.wait(30)

@@ -5,9 +5,11 @@ from typing import Any
 import streamlit as st
 
 from app import resources, text
-from app.components.errors import sentences
+from app.components.errors import sentences, show_mistake
+from app.public import shown
 from core.data.sources import can_download
 from core.foundation.jobs import Job
+from core.foundation.public import is_public
 
 EVERY = 0.5  # seconds between two looks
 
@@ -57,7 +59,9 @@ def download(dataset: str, missing: str) -> None:
     """
     downloads = resources.downloads()
     job = downloads.of(dataset)
-    st.info(missing, icon=":material/photo_library:")
+    st.info(shown(missing), icon=":material/photo_library:")
+    if is_public():  # what the server has is the operator's choice
+        return
     if job is not None and job.running:
         waiting(
             job,
@@ -66,7 +70,7 @@ def download(dataset: str, missing: str) -> None:
         )
         return
     if job is not None and job.stage == "failed":
-        st.error(job.mistake, icon=":material/error:")
+        show_mistake(job.mistake)
     if can_download(dataset) and st.button(
         f"Download {text.dataset(dataset)}",
         icon=":material/cloud_download:",

@@ -10,7 +10,7 @@ from app import resources, text
 from app.charts import plotly
 from app.charts.drift import along_the_stream, over_severity
 from app.components.background import waiting
-from app.components.errors import sentences
+from app.components.errors import sentences, show_mistake
 from app.components.html import Cell, Column, Row, hint, section, table
 from app.components.model_choice import Configuration
 from app.components.pictures import data_uri
@@ -159,7 +159,7 @@ def _run(
     if job is not None:
         del st.session_state[_JOB]
         if job.stage == "failed":
-            st.error(job.mistake, icon=":material/error:")
+            show_mistake(job.mistake)
     of_some = "1,000 test images, whose tables ship with the model"
     if source.images is None:
         st.caption(

@@ -6,9 +6,15 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from app.public import shown
 from core.foundation.errors import UserError
 
 _log = logging.getLogger(__name__)
+
+
+def show_mistake(sentence: str) -> None:
+    """Show what went wrong, without paths of this machine where strangers visit."""
+    st.error(shown(sentence), icon=":material/error:")
 
 
 @contextmanager
@@ -17,11 +23,10 @@ def sentences() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        show_mistake(str(error))
     except Exception:
         _log.exception("a page failed")
-        st.error(
+        show_mistake(
             "Something went wrong on our side, and it has been written to the log. "
-            "Choose another model or sample, or reload the page; your link still works.",
-            icon=":material/error:",
+            "Choose another model or sample, or reload the page; your link still works."
         )

@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import resources, text
 from app.components.background import waiting
+from app.components.errors import show_mistake
 from app.components.html import box, section
 from app.sample_sources import OwnImages, readable_folder
 from core.data.archives import files_in_zip
@@ -42,7 +43,7 @@ def own_images_panel(model: str, card: Card, mine: OwnImages) -> None:
         _summary(mine, scored.pictures)
         return
     if mine.mistake:
-        st.error(mine.mistake, icon=":material/error:")
+        show_mistake(mine.mistake)
     if mine.collection is not None:
         _again(model, card, mine)
         return

@@ -10,17 +10,19 @@ import streamlit as st
 
 from app import resources, text
 from app.charts.network import cut_bar
-from app.components.errors import sentences
+from app.components.errors import sentences, show_mistake
 from app.components.html import Reading, box, readings, section
 from app.components.model_choice import open_buttons
 from app.components.widgets import bound, setting
 from app.session import kept, own_model_folder, own_models
 from app.state import Settings, choice, parameter, whole
+from app.uploads import of_a_session
 from core.data.archives import files_in_zip
 from core.data.class_folders import HELD_OUT, LEAST, ClassFolders, class_folders
 from core.data.file_names import natural_order
 from core.data.uploads import MOST_BYTES, MOST_PICTURES, Skipped
 from core.foundation.errors import UserError
+from core.foundation.public import is_public
 
 if TYPE_CHECKING:
     from core.hub.own_network import OwnNetworkJob
@@ -176,6 +178,8 @@ def _network(busy: bool) -> None:
     from core.networks.constructors import FACTORY
 
     counts = constructors()
+    if is_public():  # code of the operator's
+        counts.pop(FACTORY, None)
     st.html(section("1. Network"))
     if CHOSEN.now.backbone not in counts:
         CHOSEN.change(backbone=next(name for name in counts if "mobilenet_v3_small" in name))
@@ -229,7 +233,7 @@ def _weights(draft: Draft, busy: bool) -> None:
         type=list(_SUFFIXES),
         key="own-weights",
         on_change=lambda: draft.take_weights(st.session_state["own-weights"]),
-        max_upload_size=_MOST_WEIGHTS // _MEGABYTES,
+        max_upload_size=min(_MOST_WEIGHTS, of_a_session()) // _MEGABYTES,
         disabled=busy,
         help="A state dict, alone or in a checkpoint. Only tensors are read; prefixes such as "
         "`module.` do not matter.",
@@ -237,7 +241,7 @@ def _weights(draft: Draft, busy: bool) -> None:
     now = CHOSEN.now
     draft.check(now.backbone, now.classes, now.pixels)
     if draft.weights_mistake:
-        st.error(draft.weights_mistake, icon=":material/error:")
+        show_mistake(draft.weights_mistake)
     elif draft.weights is not None:
         st.success(f"{draft.weights_name} fits the network.", icon=":material/check:")
     else:
@@ -305,7 +309,7 @@ def _pictures(draft: Draft, busy: bool) -> None:
         "test, val becomes calibration, which chooses the thresholds.",
     )
     if draft.pictures_mistake:
-        st.error(draft.pictures_mistake, icon=":material/error:")
+        show_mistake(draft.pictures_mistake)
     elif draft.pictures is not None:
         _order(draft, busy)
         classes = draft.pictures.classes
@@ -471,7 +475,7 @@ def _outcome(draft: Draft) -> None:
         st.fragment(_watch, run_every=EVERY)(draft.job)
         return
     if draft.mistake:
-        st.error(draft.mistake, icon=":material/error:")
+        show_mistake(draft.mistake)
     if draft.finished and own_model_folder(draft.finished) is not None:
         card = resources.card_of(draft.finished)
         note = f"{escape(card.title)} is a model like the others now, on every page."

@@ -10,6 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import resources, text
+from app.components.errors import show_mistake
 from app.components.mount import component
 from app.components.pictures import HEAT, data_uri, exact_uri, thumbnail
 from app.saliency_maps import Map, SaliencyMaps
@@ -99,7 +100,7 @@ def _grow(shown: _Shown) -> None:
 def _show(shown: _Shown) -> None:
     job = shown.maps.job
     if job.mistake:
-        st.error(job.mistake, icon=":material/error:")
+        show_mistake(job.mistake)
     found = dict(shown.maps.found)  # the job goes on
     names = text.exit_names(len(shown.answers))
     maps = [

@@ -11,7 +11,7 @@ from app import resources, state, text
 from app.charts import accuracy_cost, plotly
 from app.components.changed_images import LISTING, changed_images, picked
 from app.components.drift import DRIFT, drift_section
-from app.components.errors import sentences
+from app.components.errors import sentences, show_mistake
 from app.components.html import (
     Cell,
     Column,
@@ -179,7 +179,7 @@ def _thresholds(side: Configuration) -> None:
         "score is greater. “off” switches an exit off.",
     )
     if mistake in st.session_state:
-        st.error(st.session_state.pop(mistake), icon=":material/error:")
+        show_mistake(st.session_state.pop(mistake))
 
 
 def _title(side: Configuration) -> str:

@@ -9,7 +9,7 @@ import streamlit as st
 from app import resources, state, text
 from app.charts import exits, plotly
 from app.components import remaining_classes
-from app.components.errors import sentences
+from app.components.errors import sentences, show_mistake
 from app.components.html import TOTAL, Cell, Column, Row, heading, readings, section
 from app.components.html import table as html_table
 from app.components.model_choice import choices, retuned, split_note
@@ -238,7 +238,7 @@ def _calibrating(view: state.View) -> None:
         "the same as before.",
     )
     if _REFUSED in st.session_state:
-        st.error(st.session_state.pop(_REFUSED), icon=":material/error:")
+        show_mistake(st.session_state.pop(_REFUSED))
 
 
 def _tuning(card: Card, view: state.View) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 from app import resources, state, text
 from app.charts import plotly
 from app.charts.epochs import epoch_figures
-from app.components.errors import sentences
+from app.components.errors import sentences, show_mistake
 from app.components.html import Column, Reading, Row, box, heading, readings, section, table
 from app.components.model_choice import open_buttons, open_configuration
 from app.components.widgets import bound, save_button, setting
@@ -228,7 +228,7 @@ def _watch(own: OwnModels, watched: bool) -> None:
     reports = training.reports
     _numbers(training, reports)
     if training.stage == "failed":
-        st.error(training.mistake, icon=":material/error:")
+        show_mistake(training.mistake)
         return
     if reports:
         _lesson(training, reports[-1])

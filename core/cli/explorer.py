@@ -9,9 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from core.foundation.places import APP, STREAMLIT_CONFIG
+from core.foundation.public import is_public
 
 _FREED_AT_ONCE = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": str(2**18)}
 """Settings of glibc: without them the heaps of many threads keep what large arrays once took."""
+
+_FOR_STRANGERS = {"maxUploadSize": 65, "maxMessageSize": 64}
+"""Streamlit's settings with `$EENET_PUBLIC`, in MB: a file of 64 and what is around it."""
 
 
 def app(
@@ -23,6 +27,8 @@ def app(
     """Start the explorer's web server; it runs until it is interrupted."""
     settings = tomllib.loads(STREAMLIT_CONFIG.read_text(encoding="utf-8"))
     settings["server"] |= {"port": port, "address": address}
+    if is_public():
+        settings["server"] |= _FOR_STRANGERS
     flags = [f"--{name}={_shown(value)}" for name, value in _flat(settings)]
     for name, value in _FREED_AT_ONCE.items():
         os.environ.setdefault(name, value)

@@ -35,12 +35,18 @@ def model_folders() -> dict[str, list[Path]]:
     """Return the folders of all models by name; several folders may have one name.
 
     Models lie in ``pretrained/``, in ``runs/*/model`` of the working directory, named after their
-    run, and in every folder that `$EENET_MODELS` names, separated as in `$PATH`.
+    run, and in every folder that `$EENET_MODELS` names, separated as in `$PATH`. In the latter,
+    links that lead out of the folder are not followed.
     """
     cards = [(path.parent.name, path.parent) for path in PRETRAINED.glob(f"*/{CARD}")]
     cards += [(path.parents[1].name, path.parent) for path in RUNS.glob(f"*/model/{CARD}")]
     for further in filter(None, os.environ.get("EENET_MODELS", "").split(os.pathsep)):
-        cards += [(path.parent.name, path.parent) for path in Path(further).glob(f"*/{CARD}")]
+        root = Path(further).resolve()
+        cards += [
+            (path.parent.name, path.parent)
+            for path in Path(further).glob(f"*/{CARD}")
+            if all(file.resolve().is_relative_to(root) for file in path.parent.iterdir())
+        ]
     folders: dict[str, list[Path]] = {}
     for name, folder in sorted(cards, key=lambda pair: pair[0]):
         same_name = folders.setdefault(name, [])
