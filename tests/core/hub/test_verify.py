@@ -74,7 +74,7 @@ def test_a_card_that_contradicts_itself_is_not_believed(
     [
         (("test", "exit_share"), [1.5, -0.5, 0.0], "exit_share.0"),
         (("test", "exit_share"), [0.5, 0.1, 0.1], "adds up to 0.7"),
-        (("test", "relative_cost"), 0.01, "its shares cost"),
+        (("test", "relative_cost"), 0.01, "has `relative_cost` 0.01"),
         (("policy", "thresholds"), [0.5], "expected 2 thresholds"),
     ],
 )
