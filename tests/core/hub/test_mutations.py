@@ -93,7 +93,7 @@ def test_every_field_of_a_card(tmp_path: Path) -> None:
             continue
         works(read)
         accepted[path] = changed
-    assert not {path[0] for path in accepted} & {"exit_names", "std"}
+    assert "exit_names" not in {path[0] for path in accepted}
 
 
 @pytest.mark.parametrize("field", ["spec", "std", "classes", "operating_points", "sha256"])
