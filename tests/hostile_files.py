@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from core.data.images import FORMATS
 from core.foundation.errors import UserError
@@ -32,6 +32,7 @@ SECONDS = 2.0  # of a core, for one file
 MEGABYTES = 360.0  # beyond those of a process that has opened nothing
 _HANG = 3  # seconds of a core, after which a child is ended
 _MOST_BYTES = 20_000_000
+_AVIF = features.check("avif")
 
 
 # --- Pictures
@@ -52,6 +53,7 @@ def _seed_picture(random: np.random.RandomState) -> tuple[str, bytes]:
         *(("PNG", mode, {}) for mode in ("RGB", "RGBA", "P", "1", "L", "LA", "I;16")),
         *(("JPEG", mode, {}) for mode in ("RGB", "L", "CMYK")),
         ("JPEG", "RGB", {"progressive": True}),
+        *(("AVIF", mode, {"speed": 10}) for mode in ("RGB", "RGBA") if _AVIF),
         *(("WEBP", mode, {"lossless": bool(random.randint(2))}) for mode in ("RGB", "RGBA")),
         *(("GIF", "P", {}), ("BMP", "RGB", {}), ("BMP", "1", {})),
         *((kind, "RGB", {}) for kind in ("AVIF", "HEIF") if kind in FORMATS),
@@ -138,6 +140,13 @@ def _gif_comments() -> bytes:
     return head + b"\x01a" * (_MOST_BYTES // 2 - 100) + picture
 
 
+def _small_avif() -> bytes:
+    if not _AVIF:
+        return b""
+    content = _saved(Image.new("RGB", (8000, 8000)), "AVIF", speed=10)
+    return content.replace(struct.pack(">II", 8000, 8000), struct.pack(">II", 16, 16))
+
+
 BOMBS: dict[str, Callable[[], bytes]] = {
     "PNG of 6,300 × 6,300 in 16-bit RGBA": lambda: png(6300, 6300, 16, 6),
     "PNG in 16-bit RGBA, as large as it may be": lambda: png(4990, 4990, 16, 6, filter_=4),
@@ -169,6 +178,10 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "WEBP, as large as it may be": lambda: _saved(
         Image.new("RGBA", (4300, 4300)), "WEBP", lossless=True, method=0
     ),
+    "AVIF, as large as it may be": lambda: _saved(
+        Image.new("RGB", (4300, 4300)), *(("AVIF",) if _AVIF else ("WEBP",))
+    ),
+    "AVIF that says it is small": _small_avif,
     "GIF with 10,000,000 comments": _gif_comments,
     "GIF, as large as it may be": lambda: _saved(Image.new("P", (7050, 7050)), "GIF"),
     "TIFF in CMYK, as large as it may be": lambda: _saved(

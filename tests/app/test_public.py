@@ -247,3 +247,21 @@ def test_names_of_exits_and_titles_are_text(
     app = opened_page(page, f"model={folder.name}")
     assert script not in html(app) + " ".join(one.value for one in app.markdown)
     assert page in ("model", "playground") or not errors(app)  # these build the network
+
+
+def test_a_server_that_is_stopped_amid_visits_and_uploads_leaves_nothing(tmp_path: Path) -> None:
+    scratch, data = tmp_path / "scratch", tmp_path / "data"
+    scratch.mkdir()
+    data.mkdir()
+    with running_app(TMPDIR=str(scratch), EENET_DATA=str(data)) as address:  # waits for its end
+        visit = session(address)
+        mine = visit.__enter__()
+        uploading = HTTPConnection(urlsplit(address).netloc, timeout=30)
+        uploading.putrequest("PUT", f"/_stcore/upload_file/{mine}/1")
+        uploading.putheader("Content-Length", "1000000")
+        uploading.endheaders()
+        uploading.send(bytes(1000))
+    with suppress(Exception):
+        visit.__exit__(None, None, None)
+    assert list(scratch.iterdir()) == []
+    assert list(data.iterdir()) == []
