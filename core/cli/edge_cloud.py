@@ -100,6 +100,8 @@ def train(
     use_threads(threads)
     folder = out or Path("runs") / plan.name
     check_writable(folder, folder=True)
+    if resume and not any(folder.glob("*/*.safetensors")):
+        note(f"There is no checkpoint in {folder} yet: starting from the beginning.")
     try:
         if worker == "cloud":
             from core.edge_cloud.run import run_cloud

@@ -66,7 +66,7 @@ def run_edge(
 
     Raises:
         UserError: no data, a recipe that cannot be split, an earlier run that would be
-            overwritten, nothing to resume, or the cloud worker is gone.
+            overwritten, or the cloud worker is gone.
     """
     latest = folder / LATEST
     known = earlier_run(folder, resume)
@@ -112,7 +112,7 @@ def run_cloud(
 
     Raises:
         UserError: a recipe that cannot be split or is not the edge's, an earlier run that would
-            be overwritten, nothing to resume, or the edge worker is gone.
+            be overwritten, or the edge worker is gone.
     """
     known = earlier_run(folder, resume)
     trainer = CloudTrainer(recipe, torch.device(device))
@@ -171,11 +171,6 @@ def _introduce(
     if theirs["resume"] != resume:
         raise UserError(
             "expected --resume on both sides or on neither, but one has it: start both alike."
-        )
-    if resume and epoch == theirs["epoch"] == 0:
-        raise UserError(
-            "expected a checkpoint to go on from, but neither side has one: "
-            "start both without --resume."
         )
     return theirs
 

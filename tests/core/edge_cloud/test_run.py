@@ -165,8 +165,13 @@ def test_workers_that_do_not_fit_say_so_on_both_sides(tmp_path: Path, root: Path
         assert "differs in seed, edge_cloud" in str(mistake)
     for mistake in run_both(recipe, tmp_path / "b", root, cloud_resume=True):
         assert "--resume on both sides or on neither" in str(mistake)
-    for mistake in run_both(recipe, tmp_path / "c", root, resume=True):
-        assert "neither side has one" in str(mistake)
+
+
+def test_resume_without_any_checkpoint_starts(tmp_path: Path, root: Path) -> None:
+    recipe = split_recipe(epochs=1)
+    begun, _ = trained(recipe, tmp_path / "begun", root, resume=True)
+    straight, _ = trained(recipe, tmp_path / "straight", root)
+    same_weights(begun, straight)
 
 
 def test_an_earlier_run_is_not_overwritten(tmp_path: Path, root: Path) -> None:
