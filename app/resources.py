@@ -24,6 +24,7 @@ from core.data.downloads import Downloads
 from core.data.prepared import ImageSet, load_prepared, prepared_path
 from core.data.samples import load_samples, sample_names
 from core.data.splits import SAMPLES_ONLY
+from core.data.transform import EvaluationTransform
 from core.data.uploads import Collection
 from core.exits.certainty import Certainty, certainty
 from core.exits.cost_controller import HeldCost
@@ -527,25 +528,32 @@ def under_drift(
     return analyse_drift(clean, found, held_cost(name, policy))
 
 
-def samples(dataset: str) -> ImageSet | None:
-    """Return the images that ship for a data set, or None."""
-    source = "mnist" if dataset == SAMPLES_ONLY else dataset
-    return _samples(source) if source in sample_names() else None
+def samples(card: Card) -> ImageSet | None:
+    """Return the images that ship for a model's data set, as the network reads them, or None."""
+    source = "mnist" if card.dataset == SAMPLES_ONLY else card.dataset
+    # What comes after the pixels differs between models of a data set, and is not applied.
+    channels = len(card.mean)
+    whole = {"mean": (0.0,) * channels, "std": (1.0,) * channels, "reciprocal": False}
+    pixels = card.evaluation_transform.model_copy(update=whole)
+    return _samples(source, pixels) if source in sample_names() else None
 
 
 @_shared()
-def _samples(dataset: str) -> ImageSet:
-    return load_samples(dataset)
+def _samples(dataset: str, transform: EvaluationTransform) -> ImageSet:
+    return load_samples(dataset, transform=transform)
 
 
-def test_images(dataset: str) -> ImageSet | None:
-    """Return the test images of a data set, or None where it does not lie prepared on the disk.
+def test_images(card: Card) -> ImageSet | None:
+    """Return the test images of a model's data set, or None where they do not lie on the disk.
+
+    Encoded pictures are not read.
 
     Raises:
-        UserError: it does, but it is damaged.
+        UserError: they do, but they are damaged.
     """
+    dataset = card.dataset
     if dataset == SAMPLES_ONLY:
-        return samples(dataset)
+        return samples(card)
     path = prepared_path(dataset, "test")
     if not path.is_file():
         return None
@@ -568,8 +576,8 @@ def examples(card: Card) -> ImageSet | None:
     own = own_pictures(card.name)
     if own is not None:
         return own
-    shipped = samples(card.dataset)
-    prepared = test_images(card.dataset) if shipped is None else None
+    shipped = samples(card)
+    prepared = test_images(card) if shipped is None else None
     if prepared is None or prepared.classes != card.classes:
         return shipped
     apart = max(len(prepared) // EXAMPLES, 1)  # they may be sorted by class
@@ -579,7 +587,7 @@ def examples(card: Card) -> ImageSet | None:
 @_of_model("Running the network on the samples …")
 def sample_table(name: str) -> ExitTable:
     """Return every exit's answers to the samples that ship for a model's data set."""
-    shipped = samples(card_of(name).dataset)
+    shipped = samples(card_of(name))
     assert shipped is not None
     runner = model(name)
     with taking_turns()():
@@ -751,7 +759,7 @@ def stage_times(name: str) -> "list[StageTimes]":
 def _some_images(name: str) -> NDArray[np.uint8]:
     """Return images that ship for a model's data set, or a blank one."""
     card = card_of(name)
-    shipped = samples(card.dataset)
+    shipped = samples(card)
     size = card.spec.image_size
     blank = np.zeros((1, size, size, card.spec.in_channels), np.uint8)
     return blank if shipped is None else shipped.images

@@ -75,7 +75,7 @@ class SampleSource:
             return position
         if self.name == OWN:
             return None
-        samples, pixels = resources.samples(card.dataset), self.picture(position)
+        samples, pixels = resources.samples(card), self.picture(position)
         return None if samples is None or pixels is None else place_of(pixels, samples)
 
 
@@ -116,7 +116,7 @@ def split_source(name: str, card: Card) -> tuple[SampleSource, str]:
         )
     images, missing = None, ""
     try:
-        images = own_pictures(name) or resources.test_images(card.dataset)
+        images = own_pictures(name) or resources.test_images(card)
     except UserError as error:
         missing = f"The test images cannot be shown: {error}"
     else:
@@ -143,7 +143,7 @@ def _fit(images: ImageSet, table: ExitTable, card: Card) -> bool:
 
 
 def _shipped_samples(name: str, card: Card) -> SampleSource | None:
-    images = resources.samples(card.dataset)
+    images = resources.samples(card)
     if images is None:
         return None
     table = resources.tables(name).get("calibration")

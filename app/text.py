@@ -7,7 +7,12 @@ MINUS = "−"
 UNIT = "\N{NO-BREAK SPACE}%"
 SAVED = "Compute saved"
 EXTRA = "Extra compute"  # when the heads on the way cost more than leaving early saved
-_DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "tiny-imagenet": "Tiny-ImageNet"}
+_DATASETS = {
+    "mnist": "MNIST",
+    "cifar10": "CIFAR-10",
+    "tiny-imagenet": "Tiny-ImageNet",
+    "photos": "Caltech-101 photos",
+}
 
 
 def dataset(name: str) -> str:

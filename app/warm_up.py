@@ -11,7 +11,6 @@ from importlib import import_module
 from app import resources
 from app.charts import plotly
 from app.views import PAGES
-from core.data.samples import sample_names
 from core.foundation.errors import UserError
 from core.foundation.plugins import load_plugins
 from core.hub.card import Card
@@ -39,8 +38,6 @@ def load_for_the_first() -> None:
         import_module(module)
     with suppress(UserError):
         load_plugins()
-    for dataset in sample_names():
-        resources.samples(dataset)
     plotly.import_parts()
     _for_each_model(_load_pages)
 
@@ -71,6 +68,7 @@ def _for_each_model(load: Callable[[str, Card], None], pause: float = 0.0) -> No
 
 
 def _load_pages(name: str, card: Card) -> None:
+    resources.samples(card)
     tables = resources.tables(name)
     if card.num_exits == 1 or not tables:
         return

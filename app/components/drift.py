@@ -203,7 +203,7 @@ def _run_button(
 
 
 def _pictures(a: Configuration, source: SampleSource) -> None:
-    images, shipped = source.images, resources.samples(a.card.dataset)
+    images, shipped = source.images, resources.samples(a.card)
     if images is None:
         if shipped is None:
             return

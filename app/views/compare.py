@@ -412,10 +412,10 @@ def _measured(
 
 def _images(card: Card) -> ImageSet | None:
     try:
-        images = resources.test_images(card.dataset)
+        images = resources.test_images(card)
     except UserError:
         images = None
-    return resources.samples(card.dataset) if images is None else images
+    return resources.samples(card) if images is None else images
 
 
 def _changes(a: Configuration, b: Configuration, comparison: Comparison) -> None:

@@ -66,7 +66,9 @@ def predict(
     from core.data.samples import load_samples, sample_names
 
     card = card_of(model)
-    examples = load_samples(card.dataset).images if card.dataset in sample_names() else None
+    examples = None
+    if card.dataset in sample_names():
+        examples = load_samples(card.dataset, transform=card.evaluation_transform).images
     held, chosen = _chosen(model, card, policy, criterion, thresholds, hold_cost)
     pixels, notes, intact, broken = [], [], [], {}
     for path in images:
@@ -337,7 +339,7 @@ def images_to_time(card: Card, data: Path | None) -> tuple[str, NDArray[np.uint8
 
     transform = card.evaluation_transform
     if data is None and not on_disk(card.dataset, "test") and card.dataset in sample_names():
-        return "sample", at_size(load_samples(card.dataset), transform).images
+        return "sample", load_samples(card.dataset, transform=transform).images
     return "test", at_size(load_split(card.dataset, "test", data), transform).images
 
 

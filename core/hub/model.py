@@ -46,6 +46,8 @@ Precision = Literal["float32", "bfloat16"]
 PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 ENGINES = {"cpu": Engine(chunk=64, compaction_share=1 / 16), "cuda": Engine(largest_graph=512)}
 """How optimised networks run, by device; see docs/speed.md. Not measured: on a GPU."""
+LARGE, LARGE_CHUNK = 128, 16
+"""Side in pixels from which fewer images stay in a CPU's cache than `ENGINES` say, and how many."""
 
 LARGEST_TABLE = 256 * 2**20
 """Bytes of probabilities up to which a table of encoded pictures keeps all classes."""
@@ -235,6 +237,8 @@ class Model:
             labels, ids, images = images.labels, images.ids, images.images
         if isinstance(images, PictureSet):
             ids = images.ids
+            if self.device.type == "cpu" and self.card.spec.image_size >= LARGE:
+                batch_size = min(batch_size, LARGE_CHUNK)
             if len(images) > (part := self._most_in_full()):
                 parts = range(0, len(images), part)
                 tables = [
@@ -322,6 +326,8 @@ class Model:
         network = folded(self.network).to(PRECISIONS[precision])
         network = network.to(memory_format=torch.channels_last)
         engine = ENGINES[self.device.type]
+        if engine.chunk is not None and self.card.spec.image_size >= LARGE:
+            engine = replace(engine, chunk=LARGE_CHUNK)
         stages = GraphedStages(network, engine.largest_graph) if engine.largest_graph else None
         return replace(self, network=network, engine=engine, stages=stages)
 

@@ -10,6 +10,7 @@ from core.foundation.errors import UserError
 from core.hub.card import Card, OperatingPoint, Promised
 from core.hub.figures import split_figures
 from core.hub.methods import own_criterion
+from core.hub.premise import FEW
 from core.hub.registry import plain_table
 from core.tuning.front import best_within_cost, front
 from core.tuning.path import PATH_PART
@@ -24,6 +25,8 @@ OPERATING_POINTS = {
 """Operating points by name: accuracy that each may lose on new images."""
 BUDGETS = {"within 25 % of the compute": 0.25, "within 20 % of the compute": 0.2}
 """Operating points by name: relative cost that each may have."""
+LARGER_BUDGETS = {"within 65 % of the compute": 0.65, "within 50 % of the compute": 0.5}
+"""Likewise, where calibration images are too `FEW` to promise a small drop."""
 CHOSEN = "chosen"
 """Name of the operating point that the owner chose."""
 
@@ -69,7 +72,8 @@ def operating_points(
 
     A point of `OPERATING_POINTS` keeps its drop on new images by `core.tuning.promise`, with the
     criterion of the model's method; each point with its own confidence, not all together. A point
-    of `BUDGETS` is the most accurate policy of any criterion that costs no more than allowed.
+    of `BUDGETS`, or with few calibration images of `LARGER_BUDGETS`, is the most accurate policy of
+    any criterion that costs no more than allowed.
     Points that cannot be reached, never leave early, or have the policy of an earlier point, are
     left out.
 
@@ -94,7 +98,8 @@ def operating_points(
                 point = OperatingPoint(name=name, max_drop=max_drop, promise=facts, policy=policy)
                 found.append(point)
     fronts = [front(calibration, criterion) for criterion in criteria]
-    for name, max_cost in BUDGETS.items():
+    larger = LARGER_BUDGETS if len(calibration) < FEW else {}
+    for name, max_cost in (larger | BUDGETS).items():
         with suppress(UserError):
             policy = best_within_cost(fronts, max_cost).to_dict()
             found.append(OperatingPoint(name=name, max_cost=max_cost, policy=policy))

@@ -6,12 +6,34 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data.samples import load_samples, sample_names
+from core.data.samples import load_sample_pictures, load_samples, sample_names
+from core.data.transform import EvaluationTransform
 from core.foundation.errors import UserError
+from core.foundation.places import SAMPLES
+
+PHOTOS = EvaluationTransform.square(96, 3, (0.5,) * 3, (0.5,) * 3)
 
 
-def test_both_sets_are_shipped() -> None:
-    assert sample_names() == ["cifar10", "mnist"]
+def test_three_sets_are_shipped() -> None:
+    assert sample_names() == ["cifar10", "mnist", "photos"]
+
+
+def test_photographs_of_several_sizes_are_brought_to_that_of_a_network() -> None:
+    pictures = load_sample_pictures("photos")
+    images = load_samples("photos", transform=PHOTOS)
+    assert 60 <= len(pictures) <= 100
+    assert images.images.shape == (len(pictures), 96, 96, 3)
+    assert images.classes == pictures.classes
+    assert len(images.classes) == 93
+    np.testing.assert_array_equal(images.labels, pictures.labels)
+    np.testing.assert_array_equal(images.images[7], PHOTOS.pixels(pictures.picture(7)))
+    size = sum(path.stat().st_size for path in (SAMPLES / "photos").iterdir())
+    assert size < 3e6
+
+
+def test_arrays_are_no_pictures() -> None:
+    with pytest.raises(UserError, match="they are arrays"):
+        load_sample_pictures("mnist")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from core.data.samples import load_samples
+from core.data.encoded import at_size
+from core.data.samples import load_sample_pictures, load_samples
 from core.data.splits import load_split
 from core.exits.policy import Policy
 from core.exits.report import evaluate
@@ -204,8 +205,8 @@ class TestShipped:
                 assert ours.relative_cost == pytest.approx(theirs.relative_cost, abs=3e-4)
 
     def test_splits_do_not_overlap(self, name: str) -> None:
-        assert len(shipped_table(name, "test")) == 10_000
-        assert len(shipped_table(name, "calibration")) == 5_000
+        sizes = {"photos": (1_658, 386)}.get(card_of(name).dataset, (10_000, 5_000))
+        assert tuple(len(shipped_table(name, one)) for one in ("test", "calibration")) == sizes
 
     def test_network_answers_the_samples_as_its_table_says(self, name: str) -> None:
         model = load(name)
@@ -217,6 +218,19 @@ class TestShipped:
         fresh = model.table(digits.images)
         np.testing.assert_allclose(fresh.probabilities, stored.probabilities, atol=1e-4)
 
+    def test_network_answers_the_photographs_as_its_table_says(self, name: str) -> None:
+        model = load(name)
+        if model.card.dataset != "photos":  # named by their row in the test split
+            return
+        pictures = load_sample_pictures("photos").select(range(0, 60, 6))
+        rows = [int(Path(pictures.rows.path(int(i))).name[:4]) for i in pictures.ids]
+        stored = model.shipped_table("test").select(np.array(rows))
+        np.testing.assert_array_equal(stored.labels, pictures.labels)
+        fresh = model.table([pictures.picture(i) for i in range(len(pictures))])
+        np.testing.assert_array_equal(fresh.answers, stored.answers)
+        top = fresh.truncated().probabilities
+        np.testing.assert_allclose(top, stored.probabilities, atol=1e-3)
+
     @pytest.mark.data
     def test_real_run_on_test_images_answers_as_the_table(
         self, name: str, prepared_root: Path
@@ -226,6 +240,7 @@ class TestShipped:
         images, stored = images.select(chosen), model.shipped_table("test").select(chosen)
         np.testing.assert_array_equal(stored.labels, images.labels)
         policy = model.card.default_policy
+        images = at_size(images, model.card.evaluation_transform)
         got, expected = model.predict(images.images, policy), route(stored, policy)
         # The table is rounded to 16 bits: a score may fall on the other side of its threshold.
         assert (got.exits != expected.exits).sum() <= 4

@@ -52,7 +52,7 @@ def noise(count: int, size: int = 28, channels: int = 1, seed: int = 0) -> NDArr
 def images_for(card: Card) -> NDArray[np.uint8]:
     """The samples that ship for a model, or CIFAR-10's, enlarged, where none do."""
     if card.dataset in sample_names():
-        return load_samples(card.dataset).images
+        return load_samples(card.dataset, transform=card.evaluation_transform).images
     images = load_samples("cifar10").images
     times = card.spec.image_size // images.shape[1]
     return images.repeat(times, axis=1).repeat(times, axis=2)
