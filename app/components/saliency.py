@@ -149,7 +149,7 @@ def show_top_classes(
 
 def _examples(card: Card) -> dict[int, str]:
     """Return a picture of each class of which a sample ships."""
-    samples = resources.samples(card.dataset)
+    samples = resources.samples(card)
     if samples is None or samples.classes != card.classes:
         return {}
     labels, first = np.unique(samples.labels, return_index=True)
