@@ -72,7 +72,8 @@ def learn(
     exit_alone.train()
     for _ in range(EPOCHS):
         for rows in torch.randperm(IMAGES, generator=generator).split(BATCH)[: IMAGES // BATCH]:
-            logits = answer(exit_alone, normalisation(crops.batch(rows, generator)))
+            (drawn,) = crops.draw(1, len(rows), generator)
+            logits = answer(exit_alone, normalisation(crops.batch(rows, drawn)))
             optimizer.zero_grad()
             F.cross_entropy(logits, labels[rows], label_smoothing=0.1).backward()
             optimizer.step()

@@ -1,8 +1,28 @@
 """Augmentation as tensor operations: whole batches, on the device, no Python per image."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """What happens to the images of a batch, on the device.
+
+    Attributes:
+        corners: (2, B) top and left of each crop in the padded image.
+        mirrored: (B,) bool; None: no image is.
+        squares: (2, B) top and left of each square that is painted over; None: there are none.
+        cutout: side of the squares.
+    """
+
+    corners: Tensor
+    mirrored: Tensor | None
+    squares: Tensor | None
+    cutout: int
 
 
 class CropAndFlip:
@@ -26,29 +46,57 @@ class CropAndFlip:
         self.mean = colour.to(images.dtype)[:, None, None]
         self.padded = _reflect(images, pad) if pad else images
 
-    def batch(self, indices: Tensor, generator: torch.Generator, cutout: int = 0) -> Tensor:
-        """Return augmented images (B, C, H, W).
+    def draw(
+        self, steps: int, count: int, generator: torch.Generator, cutout: int = 0
+    ) -> list[Draws]:
+        """Draw what happens to the images of some batches, and move it to the device at once.
 
         Args:
-            indices: of the images, (B,).
+            steps: number of batches.
+            count: of images in each.
             generator: on the CPU, so that the same seed gives the same crops on every device.
             cutout: side of a square of each image that is painted in the mean colour (DeVries &
                 Taylor, arXiv 1708.04552). Its centre is anywhere: part of it may lie outside.
         """
-        count = len(indices)
+        corners, mirrored, squares = [], [], []
+        for _ in range(steps):
+            corners.append(torch.randint(2 * self.pad + 1, (2, count), generator=generator))
+            if self.flip:
+                mirrored.append(torch.rand(count, generator=generator) < 0.5)
+            if cutout:
+                sizes = (self.height, self.width)
+                starts = [torch.randint(size, (count,), generator=generator) for size in sizes]
+                squares.append(torch.stack(starts) - cutout // 2)
+
+        def moved(parts: list[Tensor]) -> Sequence[Tensor | None]:
+            stacked = torch.stack(parts).to(self.padded.device) if parts else None
+            return [None if stacked is None else stacked[step] for step in range(steps)]
+
+        at = torch.stack(corners).to(self.padded.device)
+        others = zip(at, moved(mirrored), moved(squares), strict=True)
+        return [Draws(*each, cutout=cutout) for each in others]
+
+    def batch(self, indices: Tensor, drawn: Draws) -> Tensor:
+        """Return augmented images (B, C, H, W).
+
+        Args:
+            indices: of the images, (B,), on the device.
+            drawn: what happens to each of them.
+        """
         device = self.padded.device
-        reach = 2 * self.pad + 1
-        top, left = torch.randint(reach, (2, count), generator=generator)
-        rows = top[:, None] + torch.arange(self.height)
-        columns = left[:, None] + torch.arange(self.width)
-        if self.flip:
-            mirrored = torch.rand(count, generator=generator) < 0.5
-            columns = torch.where(mirrored[:, None], columns.flip(1), columns)
-        rows, columns = rows.to(device), columns.to(device)
+        top, left = drawn.corners
+        rows = top[:, None] + torch.arange(self.height, device=device)
+        columns = left[:, None] + torch.arange(self.width, device=device)
+        if drawn.mirrored is not None:
+            columns = torch.where(drawn.mirrored[:, None], columns.flip(1), columns)
         crops = self.padded[indices[:, None, None], :, rows[:, :, None], columns[:, None, :]]
         crops = crops.permute(0, 3, 1, 2)  # (B, H, W, C) gathered, channels_last for free
-        if cutout:
-            hidden = self._hidden(count, cutout, generator).to(device)
+        if drawn.squares is not None:
+            rows_hidden, columns_hidden = (
+                _covered(size, start, drawn.cutout)
+                for size, start in zip((self.height, self.width), drawn.squares, strict=True)
+            )
+            hidden = rows_hidden[:, None, :, None] & columns_hidden[:, None, None, :]
             crops = torch.where(hidden, self.mean, crops)
         return crops
 
@@ -57,19 +105,11 @@ class CropAndFlip:
         rows = slice(self.pad, self.pad + self.height)
         return self.padded[indices, :, rows, self.pad : self.pad + self.width]
 
-    def _hidden(self, count: int, cutout: int, generator: torch.Generator) -> Tensor:
-        """Which pixels are painted over: (B, 1, H, W) bool."""
-        rows, columns = (
-            _covered(size, count, cutout, generator) for size in (self.height, self.width)
-        )
-        return rows[:, None, :, None] & columns[:, None, None, :]
 
-
-def _covered(size: int, count: int, cutout: int, generator: torch.Generator) -> Tensor:
-    """Which rows, or columns, the squares cover: (B, size) bool."""
-    start = torch.randint(size, (count, 1), generator=generator) - cutout // 2
-    places = torch.arange(size)
-    return (places >= start) & (places < start + cutout)
+def _covered(size: int, start: Tensor, cutout: int) -> Tensor:
+    """Return which rows, or columns, the squares that start there (B,) cover: (B, size) bool."""
+    places = torch.arange(size, device=start.device)
+    return (places >= start[:, None]) & (places < start[:, None] + cutout)
 
 
 def _reflect(images: Tensor, pad: int) -> Tensor:

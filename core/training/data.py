@@ -89,10 +89,11 @@ class DeviceImages:
     ) -> Iterator[Batch]:
         """Yield the batches of one epoch, see `Source`."""
         shuffled = torch.randperm(len(self.labels), generator=order)
-        for chosen in torch.split(shuffled, self.batch_size)[: self.steps]:
-            indices = workers.share(chosen).to(self.labels.device)
-            pixels = self.crops.batch(indices, augmentation, cutout)
-            yield Batch(pixels, self.labels[indices], indices)
+        batches = torch.split(shuffled, self.batch_size)[: self.steps]
+        shares = torch.stack([workers.share(chosen) for chosen in batches]).to(self.labels.device)
+        drawn = self.crops.draw(self.steps, shares.shape[1], augmentation, cutout)
+        for indices, crops in zip(shares, drawn, strict=True):
+            yield Batch(self.crops.batch(indices, crops), self.labels[indices], indices)
 
     def whole(self) -> Iterator[Batch]:
         """Yield every image once, in order and as it is."""

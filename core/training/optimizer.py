@@ -9,7 +9,10 @@ from core.training.recipe import Phase, Settings
 
 
 def optimizer_of(settings: Settings, network: nn.Module) -> torch.optim.Optimizer:
-    """Return a recipe's optimiser, its rate still to be set: "times" in a group scales it."""
+    """Return a recipe's optimiser, its rate still to be set: "times" in a group scales it.
+
+    On a GPU one kernel updates all weights.
+    """
     biases = [m.bias for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     apart = {id(bias) for bias in biases}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in apart]
@@ -18,10 +21,11 @@ def optimizer_of(settings: Settings, network: nn.Module) -> torch.optim.Optimize
         {"params": rest, "times": 1.0, "weight_decay": decay},
         {"params": biases, "times": times, "weight_decay": decay / times},
     ]
+    fused = all(parameter.is_cuda for parameter in network.parameters()) or None
     if settings.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=0.0)
+        return torch.optim.Adam(groups, lr=0.0, fused=fused)
     momentum = settings.momentum
-    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=momentum > 0)
+    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=momentum > 0, fused=fused)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -62,8 +66,9 @@ def restore_optimizer(
     for name, value in tensors.items():
         owner, key = name.split("/")
         parameter = parameters[owner]
-        # Adam counts its steps on the CPU; everything else lives beside its parameter.
-        place = value if key == "step" else value.to(parameter.device)
+        # Adam counts its steps on the CPU unless it is fused; all else lives beside its parameter.
+        on_cpu = key == "step" and not optimizer.defaults["fused"]
+        place = value if on_cpu else value.to(parameter.device)
         if place.dim() == 4:
             place = place.contiguous(memory_format=torch.channels_last)
         optimizer.state[parameter][key] = place

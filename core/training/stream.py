@@ -85,7 +85,8 @@ class StreamedImages:
         pixels = batch.pixels
         if self.crop_pad or self.flip or cutout:
             crops = CropAndFlip(pixels, self.crop_pad, self.flip)
-            pixels = crops.batch(torch.arange(len(pixels)), augmentation, cutout)
+            (drawn,) = crops.draw(1, len(pixels), augmentation, cutout)
+            pixels = crops.batch(torch.arange(len(pixels), device=pixels.device), drawn)
         return Batch(pixels, batch.labels)
 
     def whole(self) -> Iterator[Batch]:

@@ -56,7 +56,8 @@ def in_one_process(recipe: Recipe, root: Path) -> ExitNetwork:
         for step, chosen in enumerate(batches):
             progress = (within + step / len(batches)) / phase.epochs
             optimizer.param_groups[0]["lr"] = learning_rate(phase, progress)
-            features = normalise(augmented.batch(chosen, crops))
+            (drawn,) = augmented.draw(1, len(chosen), crops)
+            features = normalise(augmented.batch(chosen, drawn))
             loss = torch.zeros(())
             for index in range(network.num_exits):
                 features = network.stage(index, features)
