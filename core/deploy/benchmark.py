@@ -376,7 +376,7 @@ def time_parts(
         UserError: images of another shape.
     """
     network, exits = model.network, model.network.num_exits
-    batch = model.normalised(evenly_spaced(images, batch_size))
+    batch = model.normalised(evenly_spaced(images, batch_size)).to(network.dtype)
     inputs = [batch]  # of each stage, and the output of the last
     for index in range(exits):
         inputs.append(network.stage(index, inputs[-1]))

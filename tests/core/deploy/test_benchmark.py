@@ -56,6 +56,7 @@ class Timed:
     """A model whose stages take 1, 2, 3 s, its heads 10, 20, 30 s, by a clock of its own."""
 
     device = torch.device("cpu")
+    dtype = torch.float32
     num_exits = 3
 
     def __init__(self, clock: Clock, whole: float = 0.0) -> None:

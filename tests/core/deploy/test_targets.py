@@ -22,7 +22,7 @@ def measured(batch: int, cost: float = 0.5) -> Measured:
         ("torch", "bfloat16"): (latency(1.0), latency(0.5)),
         ("openvino", "bfloat16"): (latency(0.5), latency(0.4)),
     }
-    return Measured("net", batch, (latency(4.0), latency(3.0)), by, cost)
+    return Measured("net", batch, (latency(4.0), latency(3.0)), by, cost, {})
 
 
 def test_time_saved_counts_in_units_of_the_macs_saved() -> None:
