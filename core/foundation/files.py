@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=before, suffix=after)
         partial = Path(name)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            _hold(handle)
             yield partial
             with partial.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -85,7 +85,7 @@ def workspace(target: Path) -> Iterator[Path]:
         ) as name:
             handle = os.open(name, os.O_RDONLY)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX)
+                _hold(handle)
                 yield Path(name)
             finally:
                 os.close(handle)
@@ -137,6 +137,12 @@ def _told_of(target: Path) -> Iterator[None]:
         raise UnwritableError(target, error.error) from None
     except OSError as error:
         raise UnwritableError(target, error) from None
+
+
+def _hold(handle: int) -> None:
+    """Lock what is being written, where the file system knows locks, so that nobody clears it."""
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def _clear(folder: Path, before: str, after: str) -> None:

@@ -222,3 +222,17 @@ def test_what_a_living_process_writes_is_left_alone(tmp_path: Path) -> None:
             second.write_text("second")
         first.write_text("first")
     assert (tmp_path / "a.json").read_text() == "first"
+
+
+def test_a_file_system_without_locks_is_written_to_and_not_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("core.foundation.files.fcntl.flock", unknown)
+    killed(begin_file, tmp_path)
+    write_policy(tmp_path, 1)
+    with atomic_path(tmp_path / "a.json") as partial:
+        partial.write_text("a")
+    assert len(list(tmp_path.iterdir())) == 3
