@@ -32,6 +32,7 @@ from core.exits.criteria import CRITERIA
 from core.exits.metrics import confusion, reliability
 from core.exits.policy import Policy
 from core.exits.report import Report, evaluate
+from core.exits.routing import route
 from core.exits.table import BoolArray, CostArray, ExitTable, IntArray
 from core.foundation.errors import UserError
 from core.hub.card import Card
@@ -50,6 +51,7 @@ from core.tuning.calibration import (
 from core.tuning.front import Front, front, replay
 from core.tuning.promise import Promise, Walk, has_same_images, lay, reference_right
 from core.tuning.promise import promised as cheapest_promised
+from core.tuning.selective import SELECTIVE, selective_error
 
 if TYPE_CHECKING:
     from core.deploy.benchmark import Latency, PartTimes, StageTimes
@@ -235,6 +237,18 @@ def shown_table(name: str) -> ExitTable:
 def report_on(name: str, split: str, policy: Policy) -> Report:
     """Return what a policy achieves on a split."""
     return evaluate(table_on(name, split), policy)
+
+
+@_of_model()
+def risk_of(name: str, policy: Policy, risk: str) -> float | tuple[float | None, ...] | None:
+    """Return a risk of a policy on the test split, exit by exit for `SELECTIVE`; None without."""
+    from core.tuning.guarantee import risk_on
+
+    table = tables(name).get("test")
+    if table is None:
+        return None
+    selective = risk == SELECTIVE
+    return selective_error(route(table, policy)) if selective else risk_on(table, policy, risk)
 
 
 @_of_model()

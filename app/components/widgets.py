@@ -8,7 +8,12 @@ import streamlit as st
 
 from app.state import Settings
 
-_KINDS = {".csv": "text/csv", ".json": "application/json", ".zip": "application/zip"}
+_KINDS = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".md": "text/markdown",
+    ".zip": "application/zip",
+}
 
 
 def bound(

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import streamlit as st
 
@@ -10,7 +11,7 @@ from app import resources, state, text
 from app.charts import exits, plotly
 from app.components import remaining_classes
 from app.components.errors import sentences, show_mistake
-from app.components.html import TOTAL, Cell, Column, Row, heading, readings, section
+from app.components.html import TOTAL, Cell, Column, Row, facts, heading, readings, section
 from app.components.html import table as html_table
 from app.components.model_choice import choices, retuned, split_note
 from app.components.premise import Score, score_choice, with_earlier
@@ -18,16 +19,17 @@ from app.components.threshold_charts import curve, histograms, live_split, repor
 from app.components.widgets import bound, save_button
 from core.exits.criteria import CRITERIA
 from core.exits.metrics import most_confused
-from core.exits.policy import Policy
+from core.exits.policy import RECEIPT, Policy
 from core.exits.report import Report, classes_left
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.hub.card import Card
+from core.hub.receipt import LAST_EXIT, PLAIN, Goal, Receipt, check_receipt
 from core.tuning.calibration import calibrated
 from core.tuning.front import best_within_cost, cheapest_within_drop
 from core.tuning.guarantee import Controlled
 from core.tuning.risk import RISKS
-from core.tuning.selective import SELECTIVE, Selective
+from core.tuning.selective import SELECTIVE, SELECTIVE_TITLE, Selective
 from core.tuning.validated import validated_thresholds
 
 MOST_POINTS, MOST_COST = 5.0, 110
@@ -211,10 +213,29 @@ _GOALS = {
 }
 _FOUND, _REFUSED = "found", "calibrate-refused"
 _OPTIMISTIC = 0
-_SELECTIVE_TITLE = "Error among those that leave"
 _CONFIDENCES = (_OPTIMISTIC, 50, 60, 70, 80, 85, 90, 95, 98, 99)
-Find = Callable[[], tuple[Policy, str, str]]
-"""Returns thresholds, what is sure of them, and by what; "" where nothing is."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Thresholds that were found.
+
+    Attributes:
+        policy: these.
+        goal: what they were chosen for.
+        promised: what is sure of them; "" where nothing is.
+        reasons: by what.
+        risk: a name in `RISKS`, or `SELECTIVE`, that the goal limits.
+    """
+
+    policy: Policy
+    goal: Goal
+    promised: str = ""
+    reasons: str = ""
+    risk: str = ""
+
+
+Find = Callable[[], Found]
 
 
 def _calibrating(view: state.View) -> None:
@@ -269,13 +290,36 @@ def _tuning(card: Card, view: state.View) -> None:
         find = controls_of[goal or _WITHIN_DROP](card, view)
     if st.button("Find", type="primary", icon=":material/search:", width="stretch"):
         with sentences():
-            st.session_state[_FOUND] = policy, _, _ = find()
-            state.choose_policy(policy)
+            found = find()
+            st.session_state[_FOUND] = found, _receipt(card, view.model, found)
+            state.choose_policy(found.policy)
             st.rerun()
-    policy, sentence, reasons = st.session_state.get(_FOUND, (None, "", ""))
-    if policy == view.policy and sentence:
-        st.info(sentence, icon=":material/verified:" if reasons else ":material/casino:")
+    found, receipt = st.session_state.get(_FOUND, (None, None))
+    if receipt is not None and (receipt.policy, receipt.sha256) == (view.policy, card.sha256):
+        _show_receipt(receipt, found.reasons)
+
+
+def _receipt(card: Card, model: str, found: Found) -> Receipt:
+    tables = resources.tables(model)
+    plains = {split: resources.plain_on(model, split) for split in tables}
+    risk = resources.risk_of(model, found.policy, found.risk) if found.risk else None
+    return Receipt.of(card, found.policy, found.goal, found.promised, tables, plains, risk)
+
+
+def _show_receipt(receipt: Receipt, reasons: str) -> None:
+    st.html(
+        section("Receipt")
+        + f'<div class="ee-receipt" data-kept="{receipt.kept}">{facts(receipt.rows)}</div>'
+    )
+    if reasons:
         st.caption(reasons)
+    save_button(
+        "Save the receipt",
+        receipt.to_markdown(),
+        f"{receipt.model}-receipt.md",
+        width="stretch",
+        help="All of this as a text, with the lines that use the thresholds.",
+    )
 
 
 def _drop(card: Card, view: state.View) -> Find:
@@ -283,7 +327,7 @@ def _drop(card: Card, view: state.View) -> Find:
         "Lose at most, against the plain network",
         0.0,
         MOST_POINTS,
-        0.5,
+        1.0,
         0.1,
         format="%.1f points",
         key="drop",
@@ -305,27 +349,24 @@ def _drop(card: Card, view: state.View) -> Find:
     if percent and st.button("How many images?", icon=":material/help:", width="stretch"):
         _how_many(view, score, max_drop, percent / 100)
 
-    def optimistic() -> tuple[Policy, str, str]:
+    def optimistic() -> Found:
         fronts = [resources.front_of(view.model, name, temperatures) for name in score.criteria]
         reference = card.reference_accuracy("calibration")
-        sentence = (
-            f"An optimistic choice, without a promise: it loses at most {text.points(max_drop)} on "
-            "the calibration images, which chose it, and usually more on new ones."
-        )
-        return cheapest_within_drop(fronts, reference, max_drop), sentence, ""
+        return Found(cheapest_within_drop(fronts, reference, max_drop), Goal("max_drop", max_drop))
 
-    def proven() -> tuple[Policy, str, str]:
+    def proven() -> Found:
         confidence = percent / 100
         found = resources.promised(view.model, score.criteria, temperatures, max_drop, confidence)
         question = ("drop", score, temperatures, max_drop, confidence)
-        against = "the plain network" if found.against_plain else "the network's own last exit"
+        against = PLAIN if found.against_plain else LAST_EXIT
         measured = (
             f"Measured on them, image by image against {against}: {text.apart(-found.drop)} "
             f"points. Proven: {text.apart(-found.bound)} points at worst."
         )
         premise = score.premise(found.policy, found.path_samples)
         earlier = with_earlier(view.model, question, confidence)
-        return found.policy, found.guarantee, f"{measured} {premise} {earlier}"
+        goal = Goal("max_drop", max_drop, against, confidence)
+        return Found(found.policy, goal, found.guarantee, f"{measured} {premise} {earlier}")
 
     return proven if percent else optimistic
 
@@ -363,10 +404,9 @@ def _budget(card: Card, view: state.View) -> Find:
         help="Mean multiply-accumulates per image, heads included.",
     )
     scores = view.policy.criterion, view.policy.temperatures
-    return lambda: (
+    return lambda: Found(
         best_within_cost([resources.front_of(view.model, *scores)], percent / 100),
-        "",
-        "",
+        Goal("max_cost", percent / 100),
     )
 
 
@@ -384,24 +424,25 @@ def _validated(card: Card, view: state.View) -> Find:
     )
     criterion, temperatures = view.policy.criterion, view.policy.temperatures
 
-    def find() -> tuple[Policy, str, str]:
+    def find() -> Found:
         table = calibrated(resources.table_on(view.model, "calibration"), temperatures)
         policy = validated_thresholds(table, criterion, percent / 100)
-        return replace(policy, temperatures=temperatures), "", ""
+        found = replace(policy, temperatures=temperatures)
+        return Found(found, Goal("min_accuracy", percent / 100))
 
     return find
 
 
 def _guarantee(card: Card, view: state.View) -> Find:
     described = {one.title: one.description for one in RISKS.values()}
-    described[_SELECTIVE_TITLE] = (
+    described[SELECTIVE_TITLE] = (
         "Of those that leave at an exit, the part answered wrongly, at every early exit."
     )
     risk = st.selectbox(
         "Risk",
         [*RISKS, SELECTIVE],
         key="risk",
-        format_func=lambda name: RISKS[name].title if name in RISKS else _SELECTIVE_TITLE,
+        format_func=lambda name: RISKS[name].title if name in RISKS else SELECTIVE_TITLE,
         help="  \n".join(f"**{title}**: {what}" for title, what in described.items()),
     )
     level = st.slider(
@@ -427,7 +468,7 @@ def _guarantee(card: Card, view: state.View) -> Find:
     score = score_choice(card, "guarantee-score", history=False, best=risk != SELECTIVE)
     epsilon, confidence, temperatures = level / 100, certainty / 100, view.policy.temperatures
 
-    def find() -> tuple[Policy, str, str]:
+    def find() -> Found:
         found: Controlled | Selective
         if risk == SELECTIVE:
             (criterion,) = score.criteria
@@ -441,7 +482,9 @@ def _guarantee(card: Card, view: state.View) -> Find:
         question = (risk, score, temperatures, epsilon, confidence)
         premise = score.premise(found.policy, found.path_samples)
         earlier = with_earlier(view.model, question, confidence)
-        return found.policy, found.guarantee, f"{premise} {earlier}"
+        title = RISKS[risk].title if risk in RISKS else SELECTIVE_TITLE
+        goal = Goal("max_risk", epsilon, confidence=confidence, risk=title)
+        return Found(found.policy, goal, found.guarantee, f"{premise} {earlier}", risk)
 
     return find
 
@@ -450,7 +493,7 @@ def _keeping(card: Card, view: state.View) -> None:
     st.html(section("Keep the thresholds"))
     save_button(
         "Save as JSON",
-        json.dumps(view.policy.to_dict(), indent=2),
+        json.dumps(_saved(card, view), indent=2),
         f"{card.name}-policy.json",
         width="stretch",
         help=f"For `python -m core evaluate {card.name} --policy FILE`.",
@@ -466,9 +509,31 @@ def _keeping(card: Card, view: state.View) -> None:
             with sentences():
                 policy = Policy.from_json(file.getvalue(), file.name)
                 _check(policy, card)
+                if not _whose(json.loads(file.getvalue()), file.name, card):
+                    return
                 st.session_state["policy-read"] = file.file_id
                 state.choose_policy(policy)
                 st.rerun()
+
+
+def _whose(value: Any, name: str, card: Card) -> bool:
+    """Return whether a policy may be used: one of this network, or the visitor insists."""
+    try:
+        check_receipt(value, name, card)
+    except UserError as error:
+        if not st.toggle("Use them all the same", key="insists"):
+            show_mistake(error)
+            return False
+    return True
+
+
+def _saved(card: Card, view: state.View) -> dict[str, Any]:
+    """Return what is saved: the policy, with its receipt if it was found here, and whose it is."""
+    _, receipt = st.session_state.get(_FOUND, (None, None))
+    if receipt is not None and (receipt.policy, receipt.sha256) == (view.policy, card.sha256):
+        saved: dict[str, Any] = receipt.to_dict()
+        return saved
+    return view.policy.to_dict() | {RECEIPT: {"model": card.name, "sha256": card.sha256}}
 
 
 def _check(policy: Policy, card: Card) -> None:

@@ -11,6 +11,7 @@ from core.exits.policy import Policy
 from core.foundation.errors import UserError, nearest
 from core.hub.card import Card
 from core.hub.methods import own_criterion
+from core.hub.receipt import policy_for
 from core.hub.registry import front_of, shipped_table
 from core.tuning.front import best_within_cost
 
@@ -49,7 +50,7 @@ def choose_policy(
             raise UserError(
                 "expected --policy or --criterion with --thresholds, but got both: drop one."
             )
-        policy = Policy.load(file)
+        policy = policy_for(file, card)
     elif thresholds is not None:
         values = comma_separated("--thresholds", thresholds, float, "numbers like 0.9,0.8")
         policy = Policy(criterion or default.criterion, values)

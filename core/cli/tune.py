@@ -22,8 +22,8 @@ from core.exits.routing import route
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.foundation.files import check_writable
-from core.hub.figures import split_figures
 from core.hub.methods import own_criterion
+from core.hub.receipt import LAST_EXIT, PLAIN, Goal, Receipt
 from core.hub.registry import card_of, plain_table, shipped_table, tables_of
 from core.tuning.calibration import (
     ProbabilityQuality,
@@ -34,7 +34,14 @@ from core.tuning.calibration import (
 from core.tuning.guarantee import Controlled, control, risk_on
 from core.tuning.how_many import how_many as images_needed
 from core.tuning.promise import CONFIDENCE, Promise, lay, points, promise, reference_right
-from core.tuning.selective import SELECTIVE, Selective, control_selective, selective_error
+from core.tuning.risk import RISKS
+from core.tuning.selective import (
+    SELECTIVE,
+    SELECTIVE_TITLE,
+    Selective,
+    control_selective,
+    selective_error,
+)
 from core.tuning.tune import check_one_goal
 from core.tuning.tune import tune as tuned
 
@@ -165,14 +172,18 @@ def tune(
         risk_on_test = (
             selective_error(route(test, policy)) if selective else risk_on(test, policy, risk)
         )
+    against = LAST_EXIT if isinstance(proven, Promise) and not proven.against_plain else PLAIN
+    sure = None if proven is None else confidence if max_drop is not None else 1 - delta
+    (kind, limit) = next((name, value) for name, value in goals.items() if value is not None)
+    title = RISKS[risk].title if risk in RISKS else SELECTIVE_TITLE
+    goal = Goal(kind, limit, against, sure, title if max_risk is not None else "")
     qualities = _qualities(tables, temperatures)
+    promised = "" if proven is None else proven.guarantee
+    receipt = Receipt.of(card, policy, goal, promised, tables, plains, risk_on_test)
+    figures = receipt.figures
     if out is not None:
-        policy.save(out)
+        receipt.save(out)
         note(f"Saved the policy to {out}.")
-    figures = {
-        name: split_figures(table, policy, plains[name], chose=name == "calibration")
-        for name, table in tables.items()
-    }
     if as_json:
         guarantee = proven and replace(proven, policy=policy).to_dict()
         if guarantee and max_risk is not None:

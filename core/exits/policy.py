@@ -16,6 +16,9 @@ from core.exits.table import ExitTable, FloatArray
 from core.foundation.errors import UserError, nearest
 from core.foundation.files import read_json, write_json
 
+RECEIPT = "receipt"
+"""Field of a policy's file that says where the policy comes from, see `core.hub.receipt`."""
+
 
 @dataclass(frozen=True, init=False)
 class Policy:
@@ -171,6 +174,8 @@ class Policy:
 
     @classmethod
     def _named(cls, value: Any, name: str) -> "Policy":
+        if isinstance(value, dict):
+            value = {field: one for field, one in value.items() if field != RECEIPT}
         try:
             return cls.from_dict(value)
         except UserError as error:

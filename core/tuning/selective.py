@@ -26,7 +26,7 @@ from core.tuning.guarantee import DELTA, samples_needed
 from core.tuning.path import split
 from core.tuning.risk import METHODS
 
-SELECTIVE = "selective"
+SELECTIVE, SELECTIVE_TITLE = "selective", "Error among those that leave"
 """Name of this risk beside those of `core.tuning.risk.RISKS`."""
 LEVELS = 60
 """Error rates that the path aims at, from just above 0 to twice ε."""

@@ -1,17 +1,22 @@
 import json
+import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from shutil import copytree
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app import text
 from core.exits.certainty import certainty
 from core.exits.policy import Policy
 from core.exits.report import evaluate
 from core.exits.table_file import save_tables
+from core.hub.figures import split_figures
 from core.hub.methods import own_criterion
+from core.hub.receipt import Goal, Receipt
 from core.hub.registry import (
     FRONTS,
     TABLE,
@@ -57,6 +62,16 @@ def test_every_model_shows_its_figures_on_test(name: str) -> None:
         assert f"<b>{percent(share, 1)}</b>" in html(app)
 
 
+def receipt(app: AppTest) -> dict[str, str]:
+    """What the receipt says, by its names; empty without one."""
+    shown = html(app).split('class="ee-receipt"')[1:]
+    return {
+        unescape(name): unescape(value)
+        for part in shown
+        for name, value in re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", part)
+    }
+
+
 def test_the_figures_are_those_of_the_thresholds() -> None:
     app = opened_thresholds(f"model={MODEL}&criterion=entropy&thresholds=0.9,0")
     report = evaluate(shipped_table(MODEL, "test"), Policy("entropy", [0.9, 0.0]))
@@ -74,7 +89,21 @@ def test_a_drop_is_promised_with_what_was_fixed_beforehand() -> None:
     own = own_criterion(card.method, card.criteria)  # fixed by the method, not by the page's choice
     found = promise(calibration, own, 0.003, 0.9, plain_table(card, "calibration", calibration))
     assert policy(app) == found.policy
-    assert app.info[0].value == found.guarantee
+    said = receipt(app)
+    assert said["Promised"] == found.guarantee
+    assert said["Wanted"] == (
+        "lose at most 0.3 percentage points of accuracy against the plain network, proven with 90 %"
+    )
+    figures = split_figures(
+        shipped_table(MODEL, "test"),
+        found.policy,
+        plain_table(card, "test", shipped_table(MODEL, "test")),
+    )
+    assert figures.difference is not None
+    assert figures.difference_interval is not None
+    assert f"{100 * figures.accuracy:.2f} % right" in said["On test"]
+    assert f"{100 * figures.difference_interval[0]:+.2f} to".replace("-", "−") in said["On test"]
+    assert said["Kept on test"] == ("✓ yes" if figures.difference >= -0.003 else "✗ no")
     premise = app.caption[0].value
     assert "Fixed beforehand: the score (Learned confidence), the target" in premise
     assert "the same again takes nothing" in premise
@@ -104,7 +133,7 @@ def test_an_optimistic_choice_promises_nothing() -> None:
     reference = card_of(MODEL).reference_accuracy("calibration")
     expected = cheapest_within_drop([front(calibration, "confidence")], reference, 0.003)
     assert policy(app) == expected
-    assert "without a promise" in app.info[0].value
+    assert receipt(app)["Promised"] == "nothing: new images may do worse"
 
 
 def test_figures_carry_their_ranges() -> None:
@@ -199,9 +228,10 @@ def test_a_guarantee_is_put_into_words_and_goes_when_thresholds_move() -> None:
     assert errors(app) == []
     found = control(shipped_table(MODEL, "calibration"), "margin", 0.01, 0.1)
     assert policy(app).thresholds == found.policy.thresholds
-    assert app.info[0].value == found.guarantee
+    assert receipt(app)["Promised"] == found.guarantee
+    assert receipt(app)["Kept on test"] == "✓ yes"
     app.selectbox(key="criterion").set_value("entropy").run()
-    assert not app.info
+    assert receipt(app) == {}
 
 
 def test_a_guarantee_that_takes_more_samples_says_how_many() -> None:
@@ -286,6 +316,32 @@ def test_how_many_images_a_promise_takes() -> None:
     assert found.sentence in [one.value for one in app.markdown]
 
 
+def saved(model: str) -> bytes:
+    card, tables = card_of(model), tables_of(model)
+    made = Receipt.of(card, card.default_policy, Goal("max_cost", 0.5), "", tables, {})
+    return json.dumps(made.to_dict()).encode()
+
+
+def test_a_saved_policy_comes_back_with_its_model() -> None:
+    app = opened_thresholds(f"model={MODEL}&criterion=margin&thresholds=0.5,0.5")
+    app.file_uploader[0].upload("mine.json", saved(MODEL), "application/json").run()
+    assert errors(app) == []
+    assert policy(app) == card_of(MODEL).default_policy
+
+
+def test_thresholds_of_another_model_are_refused_unless_one_insists() -> None:
+    other = next(name for name in EARLY if name != MODEL and card_of(name).num_exits == 3)
+    app = opened_thresholds(f"model={MODEL}&criterion=margin&thresholds=0.5,0.5")
+    before = link(app)
+    app.file_uploader[0].upload("other.json", saved(other), "application/json").run()
+    (mistake,) = errors(app)
+    assert f"is for {other} with weights {card_of(other).sha256[:12]}" in mistake
+    assert link(app) == before
+    app.toggle(key="insists").set_value(True).run()
+    assert errors(app) == []
+    assert policy(app) == card_of(other).default_policy
+
+
 def test_errors_among_those_that_leave_can_be_promised() -> None:
     app = opened_thresholds(f"model={MODEL}")
     app.segmented_control(key="goal").set_value("guarantee").run()
@@ -295,4 +351,4 @@ def test_errors_among_those_that_leave_can_be_promised() -> None:
     assert errors(app) == []
     found = control_selective(shipped_table(MODEL, "calibration"), "confidence", 0.02, 1 - 0.9)
     assert policy(app) == found.policy
-    assert app.info[0].value == found.guarantee
+    assert receipt(app)["Promised"] == found.guarantee

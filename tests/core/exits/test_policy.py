@@ -85,7 +85,7 @@ def test_a_wrong_argument_is_named(arguments: tuple[Any, ...], message: str) -> 
         ),
         ('{"criterion": ["entropy"], "thresholds": [0.5]}', "`criterion`"),
         ('{"criterion": "entropy", "thresholds": {"0": 0.5}}', "`thresholds`"),
-        ('{"criterion": "entropy", "thresholds": [NaN]}', "`thresholds`"),
+        ('{"criterion": "entropy", "thresholds": [NaN]}', "NaN is no number"),
         ('{"criterion": "entropy", "thresholds": [0.5], "enabled": "yes"}', "`enabled`"),
         ('{"criterion": "entropy", "thresholds": [0.5], "temperatures": 2}', "`temperatures`"),
     ],
