@@ -522,7 +522,7 @@ def _whose(value: Any, name: str, card: Card) -> bool:
         check_receipt(value, name, card)
     except UserError as error:
         if not st.toggle("Use them all the same", key="insists"):
-            show_mistake(error)
+            show_mistake(str(error))
             return False
     return True
 
