@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from core.exits.policy import Policy
     from core.exits.table import ExitTable
 
+PART = 16_384
+"""Images whose class probabilities are in memory at once."""
+
 
 def predict(
     model: ModelName,
@@ -236,18 +239,31 @@ def run_network(
             f"expected the data set {card.dataset} to have the classes on the card of {card.name}, "
             f"but got {len(images.classes)} others: name the right folder with --data."
         )
+    answers, exits, costs, seconds = [], [], [], 0.0
     with tqdm(total=len(images), desc="with exits", unit=" images", disable=None) as bar:
-        pixels = images.images if isinstance(images, ImageSet) else images
-        result = loaded.predict(pixels, policy, batch_size, lambda done: bar.update(done - bar.n))
+        for first in range(0, len(images), PART):
+            part = images.select(range(first, min(first + PART, len(images))))
+            result = loaded.predict(
+                part.images if isinstance(part, ImageSet) else part,
+                policy,
+                batch_size,
+                lambda done, first=first: bar.update(first + done - bar.n),  # type: ignore[misc]
+            )
+            answers.append(result.labels)
+            exits.append(result.exits)
+            costs.append(result.costs)
+            seconds += result.seconds
     note("Running every exit on the same images ...")
     table = loaded.table(images, batch_size=batch_size)
     figures = {
         "source": "network",
-        "accuracy": float((result.labels == images.labels).mean()),
-        "relative_cost": float(result.costs.mean()),
-        "exit_share": (np.bincount(result.exits, minlength=card.num_exits) / len(images)).tolist(),
-        "seconds": result.seconds,
-        "images_per_second": len(images) / result.seconds,
+        "accuracy": float((np.concatenate(answers) == images.labels).mean()),
+        "relative_cost": float(np.concatenate(costs).mean()),
+        "exit_share": (
+            np.bincount(np.concatenate(exits), minlength=card.num_exits) / len(images)
+        ).tolist(),
+        "seconds": seconds,
+        "images_per_second": len(images) / seconds,
         "device": str(loaded.device),
     }
     return figures, table

@@ -20,8 +20,8 @@ from core.foundation.errors import UserError
 
 IMAGE, LABEL = "image", "label"
 METADATA = b"huggingface"
-GROUP = 64
-"""Pictures that are written together: one cannot be read without them."""
+GROUP, GROUP_BYTES = 64, 2**20
+"""Pictures that are written together, and bytes: one cannot be read without the others."""
 SHARD = 512 * 2**20
 """Bytes of pictures after which another file begins."""
 KEPT = 64 * 2**20
@@ -59,6 +59,7 @@ class ParquetRows:
         self.labels: NDArray[np.int64] = np.concatenate(labels)
         self._ends = np.array([*accumulate(counts)], np.int64)
         self._kept: OrderedDict[int, Any] = OrderedDict()
+        self._footers: dict[int, Any] = {}
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -88,7 +89,12 @@ class ParquetRows:
             return self._kept[place], start
         number, group = self._groups[place]
         path = self.files[number]
-        with self._sentences(path), pq.ParquetFile(path, memory_map=True) as file:
+        footer = self._footers.get(number)
+        with (
+            self._sentences(path),
+            pq.ParquetFile(path, metadata=footer, memory_map=True) as file,
+        ):
+            self._footers[number] = file.metadata
             column = file.read_row_group(group, [IMAGE], use_threads=False).column(IMAGE)
             self._kept[place] = column.combine_chunks()
         while len(self._kept) > 1 and sum(one.nbytes for one in self._kept.values()) > KEPT:
@@ -96,7 +102,7 @@ class ParquetRows:
         return self._kept[place], start
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_kept": OrderedDict()}
+        return self.__dict__ | {"_kept": OrderedDict(), "_footers": {}}
 
     @staticmethod
     def _sentences(path: Path) -> "_Sentences":
@@ -155,7 +161,7 @@ def schema_of(classes: Sequence[str]) -> pa.Schema:
 def write_rows(
     path: Path, classes: Sequence[str], rows: Iterator[tuple[bytes, str, int]], most: int
 ) -> bool:
-    """Write pictures as (bytes, path, label) into one file, `GROUP` at a time.
+    """Write pictures as (bytes, path, label) into one file, in groups, see `GROUP`.
 
     Returns:
         Whether it ended after ``most`` bytes of pictures, so that more rows may be left.
@@ -163,7 +169,7 @@ def write_rows(
     schema = schema_of(classes)
     written = 0
     with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
-        while written < most and (group := list(islice(rows, GROUP))):
+        while written < most and (group := _group(rows)):
             table = [
                 {IMAGE: {"bytes": content, "path": name}, LABEL: label}
                 for content, name, label in group
@@ -171,3 +177,14 @@ def write_rows(
             writer.write_table(pa.Table.from_pylist(table, schema))
             written += sum(len(content) for content, _, _ in group)
     return written >= most
+
+
+def _group(rows: Iterator[tuple[bytes, str, int]]) -> list[tuple[bytes, str, int]]:
+    group: list[tuple[bytes, str, int]] = []
+    size = 0
+    for row in islice(rows, GROUP):
+        group.append(row)
+        size += len(row[0])
+        if size >= GROUP_BYTES:
+            break
+    return group
