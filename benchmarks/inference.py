@@ -13,6 +13,7 @@ an export reports.
 """
 
 import argparse
+import math
 import statistics
 import tempfile
 from collections.abc import Sequence
@@ -72,9 +73,9 @@ class Measured:
         return self.built[0].per_image / self.by[runtime, precision][exits].per_image
 
     def saved(self, precision: str) -> float:
-        """Time that skipping saves in torch, in units of the MACs saved."""
+        """Time that skipping saves in torch, in units of the MACs saved; nan if it saves none."""
         plain, skipping = self.by["torch", precision]
-        return (1 - skipping.per_image / plain.per_image) / (1 - self.cost)
+        return in_macs_saved(1 - skipping.per_image / plain.per_image, self.cost)
 
 
 def measured(
@@ -121,8 +122,13 @@ def saved_by_stages(model: Model, images: NDArray[np.uint8], repeats: int) -> di
             for share, stage, head, used in zip(inside, parts.stages, parts.heads, on, strict=True)
         )
         plain = sum(parts.stages) + parts.heads[-1]
-        saved[precision] = float((1 - skipping / plain) / (1 - found.costs.mean()))
+        saved[precision] = in_macs_saved(1 - skipping / plain, float(found.costs.mean()))
     return saved
+
+
+def in_macs_saved(time_saved: float, cost: float) -> float:
+    """Return a share of time in units of the MACs saved; nan where none are."""
+    return time_saved / (1 - cost) if cost < 1 else math.nan
 
 
 def engine_row(one: Measured) -> list[str]:
@@ -131,7 +137,8 @@ def engine_row(one: Measured) -> list[str]:
     cells.append(f"{1 - one.cost:.0%}")
     for precision in PRECISIONS:
         cells += [f"{one.times('torch', precision, exits):.2f} ×" for exits in (False, True)]
-        cells.append(f"{one.saved(precision):.0%} ({one.by_stages[precision]:.0%})")
+        saved = f"{one.saved(precision):.0%} ({one.by_stages[precision]:.0%})"
+        cells.append(saved if one.cost < 1 else "–")
     return cells
 
 
@@ -196,6 +203,7 @@ def exported(model: Model) -> tuple[list[list[str]], list[list[str]]]:
 
 def target_row(what: str, least: float, ratios: Sequence[float]) -> list[str]:
     """A target, the ratios of all that was measured, and how many reach it."""
+    ratios = [ratio for ratio in ratios if not math.isnan(ratio)]
     if not ratios:
         return [what, f"{least:.2f}", "not measured here", "–"]
     low, high = min(ratios), max(ratios)

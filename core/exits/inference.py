@@ -215,7 +215,7 @@ def _run_batch(
         if not len(still_inside):
             break
         if engine.drops(len(inside), len(still_inside)):
-            features = torch.split(_selected(features, still_inside, inside), chunk)
+            features = _shrunk(features, still_inside, inside, chunk)
             probabilities = [array[still_inside] for array in probabilities]
             confidences = [array[still_inside] for array in confidences]
             rows = rows[still_inside]
@@ -236,12 +236,31 @@ def _at_head(
     return logits, torch.cat(confidences) if confidences else None
 
 
-def _selected(features: Sequence[Tensor], index: Tensor, mask: Tensor) -> Tensor:
-    """Return the rows of all chunks that an index, or a mask of the same rows, chooses."""
+def _shrunk(
+    features: Sequence[Tensor], index: Tensor, mask: Tensor, chunk: int
+) -> tuple[Tensor, ...]:
+    """Return the rows of all chunks that an index, or a mask of the same rows, chooses.
+
+    Chunks keep their rows, so that those are copied once; neighbours that fit into one are joined.
+    """
     if len(features) == 1:
-        return features[0][index]
+        return (_rows(features[0], index),)
+    groups: list[list[Tensor]] = []
     masks = torch.split(mask, [len(part) for part in features])
-    return torch.cat([part[chosen] for part, chosen in zip(features, masks, strict=True)])
+    for part, chosen in zip(features, masks, strict=True):
+        kept = _rows(part, chosen.nonzero().squeeze(1))
+        if groups and sum(map(len, groups[-1])) + len(kept) <= chunk:
+            groups[-1].append(kept)
+        else:
+            groups.append([kept])
+    return tuple(group[0] if len(group) == 1 else torch.cat(group) for group in groups)
+
+
+def _rows(features: Tensor, index: Tensor) -> Tensor:
+    """Return some rows; of maps with channels last, too, each as one piece of memory."""
+    if features.dim() == 4 and features.is_contiguous(memory_format=torch.channels_last):
+        return features.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
+    return features.index_select(0, index)
 
 
 def _without(probabilities: Tensor, excluded: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """What the benchmark of inference says about its targets."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.inference import Measured, runtime_rows, target_row, target_rows
+from benchmarks.inference import Measured, engine_row, runtime_rows, target_row, target_rows
 from benchmarks.official_eenet import share_out
 from core.deploy.benchmark import Latency
 
@@ -22,18 +23,28 @@ def measured(batch: int, cost: float = 0.5) -> Measured:
         ("torch", "bfloat16"): (latency(1.0), latency(0.5)),
         ("openvino", "bfloat16"): (latency(0.5), latency(0.4)),
     }
-    return Measured("net", batch, (latency(4.0), latency(3.0)), by, cost, {})
+    return Measured(
+        "net",
+        batch,
+        (latency(4.0), latency(3.0)),
+        by,
+        cost,
+        dict.fromkeys(("float32", "bfloat16"), 0.7),
+    )
 
 
 def test_time_saved_counts_in_units_of_the_macs_saved() -> None:
     assert measured(256).saved("float32") == pytest.approx(0.8)
     assert measured(256).saved("bfloat16") == pytest.approx(1)
+    assert math.isnan(measured(256, cost=1.0).saved("float32"))
+    assert engine_row(measured(256, cost=1.0))[6] == "–"
 
 
 def test_a_target_shows_the_spread_and_how_many_reach_it() -> None:
     assert target_row("faster", 2, [1.5, 2.0, 4.0]) == [
         *("faster", "2.00", "2.00 (1.50 to 4.00)", "2 of 3")
     ]
+    assert target_row("faster", 2, [math.nan, 3.0])[2:] == ["3.00 (3.00 to 3.00)", "1 of 1"]
     assert target_row("faster", 2, []) == ["faster", "2.00", "not measured here", "–"]
 
 

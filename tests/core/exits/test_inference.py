@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from core.exits.cost_controller import HeldCost, route_stream
 from core.exits.criteria import CRITERIA
-from core.exits.inference import run_all_exits, run_with_skipping
+from core.exits.inference import Engine, run_all_exits, run_with_skipping
 from core.exits.policy import Policy
 from core.exits.routing import route
 from core.exits.table import ExitTable
@@ -192,6 +192,45 @@ def test_rows_shrink_when_samples_leave() -> None:
     batches = normalisation(1).batches(images, 64)
     run_with_skipping(made, batches, policy, table.costs)
     assert ran[:2] == [64, 64 - left_first]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_chunks_answer_as_a_whole_batch_and_are_joined_as_they_shrink(
+    layout: torch.memory_format,
+) -> None:
+    made = network(exits=("stem", "block1", "block2")).to(memory_format=layout)
+    images = noise(100)
+    table = table_of(made, images)
+    policy = mixed_policy(table, "margin")
+    expected = route(table, policy)
+    ran: dict[int, list[int]] = {}
+    stage = made.stage
+    made.stage = lambda i, x: ran.setdefault(i, []).append(len(x)) or stage(i, x)  # type: ignore[method-assign,func-returns-value]
+    batches = normalisation(1).batches(images, 100)
+    got = run_with_skipping(made, batches, policy, table.costs, engine=Engine(chunk=16))
+    np.testing.assert_array_equal(got.exits, expected.exits)
+    np.testing.assert_array_equal(got.labels, expected.answers)
+    for index in range(4):
+        assert sum(ran[index]) == (expected.exits >= index).sum()
+        assert max(ran[index]) <= 16
+    assert len(ran[3]) < len(ran[0])
+
+
+def test_an_exit_that_nobody_can_leave_at_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = network()
+    costs = table_of(made, noise(8)).costs
+    waited: list[int] = []
+    nonzero = torch.Tensor.nonzero
+    monkeypatch.setattr(
+        torch.Tensor, "nonzero", lambda mask: waited.append(len(mask)) or nonzero(mask)
+    )
+    for thresholds, times in (((1.0, 1.0), 0), ((1.0, 0.999), 1), ((0.999, 0.999), 2)):
+        waited.clear()
+        batches = normalisation(1).batches(noise(8), 8)
+        run_with_skipping(made, batches, Policy("margin", thresholds), costs)
+        assert len(waited) == times
 
 
 def test_a_policy_of_another_number_of_exits_is_refused() -> None:
