@@ -85,7 +85,9 @@ def main() -> None:
                 print(" ".join(rows[-1]), flush=True)
     rows.append(["median", "", "", *(f"{ratio:.2f}" for ratio in np.median(every, axis=0))])
     head = ["model", "precision", "exit", *(f"1/{round(1 / share)}" for share in SHARES)]
-    text = f"Measured on {machine(options.device)}; {BATCH_SIZE} at once, medians of {REPEATS}."
+    what = "CPU time" if options.cpu_time else "wall time"
+    how = f"{what}, {BATCH_SIZE} at once, medians of {REPEATS}"
+    text = f"Measured on {machine(options.device)}: {how}."
     publish(f"{text}\n\n{markdown_table(head, rows)}", "compaction", options.update)
 
 
