@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts only this file's folder there
     sys.path.insert(0, str(ROOT))
 
+from app.light import Light  # noqa: E402
 from app.public import Guarded  # noqa: E402
 from app.uploads import LimitedUploads  # noqa: E402
 from app.warm_up import load_for_all, load_for_the_first  # noqa: E402
@@ -32,5 +33,5 @@ async def _lifespan(_: st.App) -> AsyncIterator[None]:
 app = st.App(
     Path(__file__).with_name("main.py"),
     lifespan=_lifespan,
-    middleware=[Middleware(Guarded), Middleware(LimitedUploads)],
+    middleware=[Middleware(Light), Middleware(Guarded), Middleware(LimitedUploads)],
 )

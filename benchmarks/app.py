@@ -5,13 +5,16 @@
 Starts the app, opens it once to warm it up (the first visitor after a start also waits for torch
 to be imported), and then measures with fresh browser contexts: from the request to the finished
 Playground, and on each page from the click on its name to its heading and to the end of its script.
-Medians of several runs; milliseconds. Also what a frame of a live drag costs in the browser, for
-10,000 and 100,000 samples.
+Medians of several runs; milliseconds. Also what a new visitor's browser loads until the Playground
+is whole, how long that takes at 1.6 Mbit/s, and what a frame of a live drag costs in the browser,
+for 10,000 and 100,000 samples.
 """
 
+import base64
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -21,6 +24,7 @@ from tests.running_app import running_app
 
 RUNS = 5
 PATIENCE = 120_000  # milliseconds
+SLOW = 200_000  # bytes a second: 1.6 Mbit/s
 PAGES = [title for title, _ in views.PAGES.values()]
 SETTLED = """title => {
   const shown = document.querySelector('.ee-heading h1')?.textContent;
@@ -70,6 +74,35 @@ def opened(browser: Browser, address: str) -> Page:
     return page
 
 
+def first_view(browser: Browser, address: str) -> None:
+    """Print what a new visitor loads, and how long it takes on a slow line."""
+    loaded = {"files": 0, "messages": 0}
+
+    def received(event: dict[str, Any]) -> None:
+        text, kind = event["response"]["payloadData"], event["response"]["opcode"]
+        loaded["messages"] += len(base64.b64decode(text)) if kind == 2 else len(text)
+
+    def finished(event: dict[str, Any]) -> None:
+        loaded["files"] += event["encodedDataLength"]
+
+    page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
+    wire = page.context.new_cdp_session(page)
+    wire.send("Network.enable")
+    wire.on("Network.loadingFinished", finished)
+    wire.on("Network.webSocketFrameReceived", received)
+    speed = {"offline": False, "latency": 40, "downloadThroughput": SLOW, "uploadThroughput": SLOW}
+    wire.send("Network.emulateNetworkConditions", speed)
+    start = time.perf_counter()
+    page.goto(address)
+    page.locator(".ee-tops").wait_for(timeout=PATIENCE)
+    seconds = time.perf_counter() - start
+    page.wait_for_timeout(1000)
+    page.context.close()
+    print(f"{'first view at 1.6 Mbit/s: request to finished':<52}{1000 * seconds:8.0f} ms")
+    for what, title in (("files", "files"), ("messages", "messages, before compression")):
+        print(f"{f'first view: {title}':<52}{loaded[what] / 1e3:8.0f} kB")
+
+
 def main() -> None:
     """Measure and print."""
     with running_app() as address, sync_playwright() as playwright:
@@ -82,6 +115,7 @@ def main() -> None:
             "Playground, warm: request to finished",
             [milliseconds(lambda: opened(browser, address).context.close()) for _ in range(RUNS)],
         )
+        first_view(browser, address)
         page = opened(browser, address)
         headings: dict[str, list[float]] = {title: [] for title in PAGES}
         wholes: dict[str, list[float]] = {title: [] for title in PAGES}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from app.components.crop import Whole
 
-TINY, TILE, PREVIEW = 96, 128, 512  # pixels of the longer side
+TINY, STAMP, TILE, PREVIEW = 96, 56, 128, 512  # pixels of the longer side
 # dark violet, red, yellow: rises in lightness, so it also reads without colour
 HEAT = ((45, 11, 89), (229, 92, 48), (252, 236, 133))
 
@@ -60,6 +60,11 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
 def thumbnail(pixels: NDArray[np.uint8]) -> str:
     """Return an image (H, W, 1 or 3) inside a URI for a tile."""
     return data_uri(pixels) if max(pixels.shape[:2]) <= TINY else _small(_picture(pixels), TILE)
+
+
+def stamp(pixels: NDArray[np.uint8]) -> str:
+    """Return an image (H, W, 1 or 3) inside a URI to stand beside a word."""
+    return _small(_picture(pixels), STAMP)
 
 
 def preview(picture: Image.Image) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app import resources, text
 from app.components.errors import show_mistake
 from app.components.mount import component
-from app.components.pictures import HEAT, data_uri, exact_uri, thumbnail
+from app.components.pictures import HEAT, data_uri, exact_uri, stamp
 from app.saliency_maps import Map, SaliencyMaps
 from core.exits.table import ExitTable
 from core.hub.card import Card
@@ -154,6 +154,6 @@ def _examples(card: Card) -> dict[int, str]:
         return {}
     labels, first = np.unique(samples.labels, return_index=True)
     return {
-        int(label): f'<img src="{thumbnail(samples.images[number])}" alt="">'
+        int(label): f'<img src="{stamp(samples.images[number])}" alt="">'
         for label, number in zip(labels, first, strict=True)
     }
