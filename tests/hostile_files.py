@@ -8,7 +8,6 @@ and tells what it took, so the parent knows which one crashed it, hung it or fil
 
 import argparse
 import io
-import resource
 import signal
 import struct
 import subprocess
@@ -26,6 +25,7 @@ from PIL import Image, features
 
 from core.data.images import FORMATS
 from core.foundation.errors import UserError
+from tests.memory import most_memory
 
 COUNT = 1500
 SECONDS = 2.0  # of a core, for one file
@@ -273,13 +273,7 @@ def _break(content: bytes) -> None:
 
 
 def _megabytes() -> float:
-    """Return the most memory that this process has taken so far."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # on Linux, what `getrusage` tells includes the parent's
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return most_memory() / 2**20
 
 
 def child(kind: str) -> None:

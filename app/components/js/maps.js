@@ -121,6 +121,9 @@ class Maps {
   }
 
   async show(data) {
+    const told = JSON.stringify(data);
+    if (told === this.told) return; // the page ran anew, and the hand may be on a picture
+    this.told = told;
     this.data = data;
     const needed = [data.image, ...data.maps.map((one) => one.map)].filter(Boolean);
     await Promise.all(needed.map((uri) => this.decoded(uri)));

@@ -29,6 +29,7 @@ from core.exits.report import evaluate
 from core.exits.routing import Routing, route
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
+from core.foundation.files import no_formula
 from tests.core.exits.tables import changed, random_table
 from tests.core.exits.test_routing import tables_with_policies
 
@@ -186,8 +187,8 @@ def test_csv_has_a_line_for_each_sample_that_can_be_read_back() -> None:
     assert tuple(lines[0]) == FIELDS
     assert [int(line["id"]) for line in lines] == table.ids[positions].tolist()
     for line, position in zip(lines, positions, strict=True):
-        assert line["label"] == table.classes[table.labels[position]]
-        assert line["answer"] == table.classes[samples.answers[position]]
+        assert line["label"] == no_formula(table.classes[table.labels[position]])
+        assert line["answer"] == no_formula(table.classes[samples.answers[position]])
         assert int(line["exit"]) == samples.exits[position] + 1
         assert float(line["score"]) == pytest.approx(samples.scores[position], rel=1e-5)
         assert float(line["cost"]) == pytest.approx(samples.costs[position], rel=1e-5)

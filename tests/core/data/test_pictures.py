@@ -223,17 +223,18 @@ def test_some_pictures_are_brought_to_one_size(tmp_path: Path) -> None:
 
 
 LOOK = """
-import resource, sys
+import sys
 from pathlib import Path
 from core.data import parquet
 from core.data.splits import load_split
+from tests.memory import most_memory
 
 parquet.KEPT = 2**16
 for name in ("few", "many"):
     pictures = load_split(name, "test", Path(sys.argv[1]))
     for index in range(0, len(pictures), 101):
         pictures.picture(index)
-    print(len(pictures), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    print(len(pictures), most_memory())
 """
 
 
