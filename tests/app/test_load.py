@@ -3,9 +3,11 @@
 import asyncio
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import pytest
 from streamlit.proto.Alert_pb2 import Alert
@@ -16,6 +18,7 @@ from benchmarks import visitor
 from benchmarks.visitor import NEEDED, SHARES, Act, Chosen, Visit, card, faults, session
 from tests.running_app import running_app
 
+Result = TypeVar("Result")
 PLANS = [
     [Act("open", ""), Act("upload", ""), Act("sample", "")],
     [Act("open", ""), Act("upload", ""), Act("model", "")],
@@ -29,6 +32,12 @@ CHOSEN = Chosen(7, "", card("eenet8-mnist"), (0.9, 0.8), sample=40)
 UPLOADED = replace(CHOSEN, upload="visitor-7-upload-1.png")
 
 
+def finished(work: Coroutine[Any, Any, Result]) -> Result:
+    """What comes of it, in a thread: a browser's tests leave a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 def test_visitors_see_what_they_chose_and_no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(visitor, "MODELS", SMALL)
 
@@ -37,7 +46,7 @@ def test_visitors_see_what_they_chose_and_no_errors(monkeypatch: pytest.MonkeyPa
         return await asyncio.gather(*came)
 
     with running_app() as address:
-        visits = [visit for one in asyncio.run(together(address)) for visit in one]
+        visits = [visit for one in finished(together(address)) for visit in one]
     assert [(one.kind, one.page) for one in visits] == [
         (act.kind, act.page) for acts in PLANS for act in acts
     ]
@@ -138,7 +147,7 @@ def test_a_visit_without_an_answer_is_lost(answers: str, monkeypatch: pytest.Mon
             acts = [Act("open", ""), Act("sample", "")]
             return await session(f"http://127.0.0.1:{port}", 1, acts, 0)
 
-    came = asyncio.run(visits())
+    came = finished(visits())
     assert [(one.kind, one.lost) for one in came] == [("open", True), ("sample", True)]
 
 
