@@ -56,7 +56,7 @@ def _seed_picture(random: np.random.RandomState) -> tuple[str, bytes]:
         *(("AVIF", mode, {"speed": 10}) for mode in ("RGB", "RGBA") if _AVIF),
         *(("WEBP", mode, {"lossless": bool(random.randint(2))}) for mode in ("RGB", "RGBA")),
         *(("GIF", "P", {}), ("BMP", "RGB", {}), ("BMP", "1", {})),
-        *(("HEIF", "RGB", {}) for _ in range("HEIF" in FORMATS)),
+        *([("HEIF", "RGB", {})] if "HEIF" in FORMATS else []),
         *(("TIFF", mode, {}) for mode in ("RGB", "I;16", "F", "CMYK")),
         *(
             ("TIFF", "RGB", {"compression": compression})

@@ -1,6 +1,6 @@
 """Where a training takes its batches from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,7 +63,29 @@ class Source(Protocol):
         """Yield every image once, in order and as it is."""
 
 
-class DeviceImages:
+class WholeBatches:
+    """Images of which an epoch takes whole batches, in an order of its own.
+
+    Attributes:
+        labels: (N,).
+        batch_size: of the batches of an epoch.
+    """
+
+    labels: Tensor
+    batch_size: int
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch: only whole ones."""
+        return len(self.labels) // self.batch_size
+
+    def shuffled(self, order: Generator) -> Sequence[Tensor]:
+        """Return the indices (B,) of each batch of an epoch."""
+        indices = torch.randperm(len(self.labels), generator=order)
+        return torch.split(indices, self.batch_size)[: self.steps]
+
+
+class DeviceImages(WholeBatches):
     """Images that all lie on the device, as bytes; augmented there, a batch at a time."""
 
     def __init__(
@@ -79,18 +101,12 @@ class DeviceImages:
         self.labels = torch.from_numpy(images.labels).to(device)
         self.batch_size = min(batch_size, len(images))
 
-    @property
-    def steps(self) -> int:
-        """Batches per epoch: only whole ones."""
-        return len(self.labels) // self.batch_size
-
     def epoch(
         self, order: Generator, augmentation: Generator, cutout: int, workers: Workers
     ) -> Iterator[Batch]:
         """Yield the batches of one epoch, see `Source`."""
-        shuffled = torch.randperm(len(self.labels), generator=order)
-        batches = torch.split(shuffled, self.batch_size)[: self.steps]
-        shares = torch.stack([workers.share(chosen) for chosen in batches]).to(self.labels.device)
+        shares = torch.stack([workers.share(chosen) for chosen in self.shuffled(order)])
+        shares = shares.to(self.labels.device)
         drawn = self.crops.draw(self.steps, shares.shape[1], augmentation, cutout)
         for indices, crops in zip(shares, drawn, strict=True):
             yield Batch(self.crops.batch(indices, crops), self.labels[indices], indices)

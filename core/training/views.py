@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from core.training.data import EVALUATION_BATCH, Batch
+from core.training.data import EVALUATION_BATCH, Batch, WholeBatches
 from core.training.distributed import Workers
 
 Compute = Callable[[Batch], tuple[Tensor, ...]]
@@ -18,7 +18,7 @@ Compute = Callable[[Batch], tuple[Tensor, ...]]
 LABELS = "labels"
 
 
-class FrozenViews:
+class FrozenViews(WholeBatches):
     """Images of which only features are kept, in files that are mapped into memory.
 
     They are in half precision. An epoch takes one view of each image, drawn anew.
@@ -50,18 +50,12 @@ class FrozenViews:
         ]
         self.labels = torch.from_numpy(np.array(self.views[0].pop()))
 
-    @property
-    def steps(self) -> int:
-        """Batches per epoch: only whole ones."""
-        return len(self.labels) // self.batch_size
-
     def epoch(
         self, order: Generator, augmentation: Generator, cutout: int, workers: Workers
     ) -> Iterator[Batch]:
         """Yield the batches of one epoch, see `Source`; one process only."""
-        shuffled = torch.randperm(len(self.labels), generator=order)
         views = torch.randint(len(self.views), (len(self.labels),), generator=augmentation)
-        for indices in torch.split(shuffled, self.batch_size)[: self.steps]:
+        for indices in self.shuffled(order):
             yield self._batch(indices, views[indices])
 
     def whole(self) -> Iterator[Batch]:
