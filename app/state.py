@@ -85,16 +85,6 @@ def nearest(values: Sequence[Any]) -> Read:
     return read
 
 
-def several(read: Read) -> Read:
-    """Read values with commas between them; None in the place of each that means nothing."""
-    return lambda text: tuple(map(read, text.split(",")))
-
-
-def joined(values: Sequence[Any]) -> str:
-    """Write values with commas between them."""
-    return ",".join(map(str, values))
-
-
 def from_query(kind: type[T], query: Mapping[str, str]) -> T:
     """Return the dataclass that a URL describes; what is missing or wrong is the default."""
     how = {one.name: one.metadata for one in fields(kind)}  # type: ignore[arg-type]
@@ -173,13 +163,13 @@ class View:
     severity: float = 0.0
 
     def to_query(self) -> dict[str, str]:
-        """Return the URL parameters that `view_of` understands."""
+        """Return the URL parameters that `read_view` understands."""
         policy = self.policy
         link = _Link(
             self.model,
             policy.criterion,
             ",".join(map(repr, policy.thresholds)),
-            joined([number for number, on in enumerate(policy.enabled, 1) if not on]),
+            ",".join(str(number) for number, on in enumerate(policy.enabled, 1) if not on),
             ",".join(map(repr, policy.temperatures or ())),
             self.sample,
             self.corruption,
