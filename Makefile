@@ -19,7 +19,8 @@ app: $(VENV)/.app-ready
 	$(BIN)/python -m core app $(ARGS)
 
 test: $(VENV)/.test-ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile \
+	    --max-worker-restart 0 $(ARGS)
 
 lint: $(VENV)/.test-ready
 	$(BIN)/python -m ruff check .

@@ -1,7 +1,10 @@
-"""What every test may ask for."""
+"""What every test may ask for, and what a worker that crashes leaves behind."""
 
+import faulthandler
 import os
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -20,3 +23,35 @@ def prepared_root() -> Path:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+# A worker's standard error is lost when it dies; so it writes to a file where it was, and the
+# session that started it prints that.
+_TRACES = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker where to leave its trace."""
+    stash = node.config.stash
+    if _TRACES not in stash:
+        stash[_TRACES] = tempfile.TemporaryDirectory()
+    node.workerinput["trace"] = str(Path(stash[_TRACES].name, node.workerinput["workerid"]))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let a worker that dies leave a trace."""
+    if trace := getattr(session.config, "workerinput", {}).get("trace"):
+        faulthandler.enable(os.open(trace, os.O_CREAT | os.O_WRONLY))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the traces of workers that died."""
+    if _TRACES in config.stash:
+        with config.stash[_TRACES] as folder:
+            for path in sorted(Path(folder).iterdir()):
+                if trace := path.read_text():
+                    terminalreporter.section(f"{path.name} died", red=True)
+                    terminalreporter.write_line(trace)
