@@ -109,7 +109,8 @@ def choices() -> Card:
     """
     names = models_to_choose()
     now = open_configuration(names)
-    model, point, criterion = st.columns([2, 2, 1.4], gap="medium")
+    with st.container(key="choices"):
+        model, point, criterion = st.columns([2, 2, 1.4], gap="medium")
     with model:
         model_choice(now, names)
     if now.card.num_exits > 1:

@@ -31,6 +31,7 @@ _LIMIT = f"{MOST_UPLOADS} with {MOST_BYTES // 2**20} MB together"
 _OWN, _CHOSEN, _ROUND = "own-images", "own-chosen", "own-round"
 _LEFT_OUT = "own-left-out"
 _SEEN, _CROPS = "own-seen", "own-crops"
+_DRAWING = "own-drawing"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,7 @@ def show_sample(number: int) -> None:
     """Look at one of the samples, and no longer at the visitor's own pictures."""
     state.change(sample=number)
     st.session_state.pop(_OWN, None)
+    st.session_state[_DRAWING] = False
     st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1  # empty uploader and camera
 
 
@@ -86,14 +88,15 @@ def pictures(card: Card) -> tuple[list[Picture], int] | None:
         with place, _beside_the_whole(own[chosen]):
             if len(own) > 1:
                 _strip_of_own(own, chosen)
-            elif samples is not None:
+            elif samples is not None and not _draws(card):
                 _strip_of_samples(samples, None)
         return own, chosen
     if samples is None:
         return None
     number = min(state.view().sample, len(samples) - 1)
-    with place:
-        _strip_of_samples(samples, number)
+    if not _draws(card):
+        with place:
+            _strip_of_samples(samples, number)
     name = f"Sample {number + 1:,} of {len(samples):,}"
     return [Picture(samples.images[number], name, label=int(samples.labels[number]))], 0
 
@@ -129,27 +132,25 @@ def _strip(tiles: list[Tile], label: str, on_pick: Callable[[int], None]) -> Non
 
 
 def _choosers(card: Card, samples: ImageSet | None) -> None:
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, key="choosers"):
         if samples is not None:
             with st.container(horizontal=True, width="content"):  # or what is open below moves on
                 _walk(len(samples))
         with st.popover("Upload", icon=":material/upload:"):
             _uploader(card)
-        if card.spec.in_channels == 1:
-            with st.popover("Draw", icon=":material/draw:"):
-                st.caption("Draw a digit; it is answered after each stroke.")
-                canvas(_take_drawing)
+        if card.spec.in_channels == 1 and not _draws(card):
+            st.button("Draw", icon=":material/draw:", on_click=_draw)
         with st.popover("Camera", icon=":material/photo_camera:"):
             _camera()
 
 
 def _walk(count: int) -> None:
     number = min(state.view().sample, count - 1)
-    own = bool(st.session_state.get(_OWN))
-    if own:
+    if st.session_state.get(_OWN) or st.session_state.get(_DRAWING):
         st.button(
-            "Back to the samples",
+            "Samples",
             icon=":material/arrow_back:",
+            help="Back to the samples.",
             on_click=show_sample,
             args=(number,),
         )
@@ -206,12 +207,30 @@ def _camera() -> None:
         st.camera_input("Take a picture", key=key, on_change=changed)
 
 
+def _draw() -> None:
+    _take([], drawing=True)
+
+
+def _draws(card: Card) -> bool:
+    return card.spec.in_channels == 1 and bool(st.session_state.get(_DRAWING))
+
+
+def blackboard(card: Card) -> bool:
+    """Show the blackboard while the visitor draws; return whether it is there."""
+    if not _draws(card):
+        return False
+    st.caption("Draw a digit: each stroke is answered at once.")
+    canvas(_take_drawing)
+    return True
+
+
 def _take_drawing(content: bytes | None) -> None:
-    _take([Own("Your drawing", content, drawn=True)] if content else [])
+    _take([Own("Your drawing", content, drawn=True)] if content else [], drawing=True)
 
 
-def _take(own: list[Own], left_out: int = 0) -> None:
+def _take(own: list[Own], left_out: int = 0, *, drawing: bool = False) -> None:
     st.session_state[_OWN] = own
+    st.session_state[_DRAWING] = drawing
     st.session_state[_LEFT_OUT] = left_out
     st.session_state[_CHOSEN] = 0
     st.session_state[_SEEN], st.session_state[_CROPS] = {}, {}

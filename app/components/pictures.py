@@ -92,14 +92,15 @@ def _encoded(picture: Image.Image, form: str, **options: int) -> bytes:
     return content.getvalue()
 
 
-def picture_card(picture: Picture, classes: Sequence[str]) -> None:
+def picture_card(picture: Picture, classes: Sequence[str], *, small: bool = False) -> None:
     """Show the image as the network reads it, with its name and what is known about it."""
     truth = "" if picture.label is None else f"<b>{escape(classes[picture.label])}</b><br>"
     notes = "".join(f"<br>{escape(note)}" for note in picture.notes)
     height, width = picture.pixels.shape[:2]
     warning = f'<p class="ee-warning">⚠ {escape(picture.warning)}</p>' if picture.warning else ""
+    kind = "ee-input ee-beside" if small else "ee-input"
     st.html(
-        f'<figure class="ee-input"><img src="{data_uri(picture.pixels)}" '
+        f'<figure class="{kind}"><img src="{data_uri(picture.pixels)}" '
         f'alt="The image, {width} by {height} pixels, as the network reads it">'
         f"<figcaption>{truth}{escape(picture.name)}{notes}"
         f"</figcaption>{warning}</figure>"

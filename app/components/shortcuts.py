@@ -27,6 +27,7 @@ KEYS = (
         "Everywhere",
         (
             (("Tab",), "on to the next control"),
+            (("←", "→"), "in a row of pictures: the one beside"),
             (("Enter", "Space"), "press it"),
             (("?",), "show or hide this list"),
             (("Esc",), "close what is open"),

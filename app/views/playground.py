@@ -15,7 +15,7 @@ from app.components.background import rerun_when_done
 from app.components.html import Reading, heading, readings, saving, section
 from app.components.live import STAGES, live, table_here
 from app.components.model_choice import choices
-from app.components.picture_choice import pictures
+from app.components.picture_choice import blackboard, pictures
 from app.components.pictures import Picture, picture_card, thumbnail
 from app.components.saliency import exit_by_exit, show_top_classes
 from app.components.widgets import bound, save_button
@@ -40,24 +40,28 @@ def page() -> None:
     )
     card = choices()
     view = state.view()
-    image, beside = st.columns([1, 3.4], gap="medium")
+    image, beside = st.columns([1, 4.2], gap="medium")
     with beside:
         chosen = pictures(card)
-        if chosen is None:
+    with image:
+        drawing = blackboard(card)
+    if chosen is None:
+        with beside:
             st.info(
                 f"No images of {text.dataset(card.dataset)} ship, and the data set is not on "
                 "this machine: upload a picture to begin.",
                 icon=":material/upload:",
             )
-            state.write_url()
-            return
-        shown, number = chosen
-        _corruption(view)
+        state.write_url()
+        return
+    shown, number = chosen
     picture = replace(shown[number], pixels=_corrupted(shown[number].pixels, view, view.severity))
-    routing = route(resources.table_of(view.model, picture.pixels[None]), view.policy)
     with image:
-        picture_card(picture, card.classes)
-    _ladder(card, view, picture, routing)
+        picture_card(picture, card.classes, small=drawing)
+        _corruption(view)
+    routing = route(resources.table_of(view.model, picture.pixels[None]), view.policy)
+    with beside:
+        _ladder(card, view, picture, routing)
     _remaining_classes(card, routing)
     if view.corruption and card.num_exits > 1:
         _severities(card, view, shown[number])
@@ -68,39 +72,35 @@ def page() -> None:
 
 
 def _corruption(view: state.View) -> None:
-    what, how_much = st.columns([4.2, 1], gap="medium")
-
     def choose(name: str) -> None:
         severity = st.session_state.get("severity", 0) / 100
         state.change(corruption="" if name == _AS_IT_IS else name, severity=severity)
 
-    with what:
-        bound(
-            st.segmented_control,
-            "Corruption",
-            [_AS_IT_IS, *CORRUPTIONS],
-            key="corruption",
-            value=view.corruption or _AS_IT_IS,
-            choose=choose,
-            required=True,
-            wrap=True,
-            format_func=lambda name: CORRUPTIONS[name].title if name in CORRUPTIONS else "None",
-            help="Harder images leave later. "
-            + " ".join(f"**{one.title}**: {one.description}" for one in CORRUPTIONS.values()),
-        )
+    bound(
+        st.segmented_control,
+        "Corruption",
+        [_AS_IT_IS, *CORRUPTIONS],
+        key="corruption",
+        value=view.corruption or _AS_IT_IS,
+        choose=choose,
+        required=True,
+        wrap=True,
+        format_func=lambda name: CORRUPTIONS[name].title if name in CORRUPTIONS else "None",
+        help="Harder images leave later. "
+        + " ".join(f"**{one.title}**: {one.description}" for one in CORRUPTIONS.values()),
+    )
     if view.corruption:
-        with how_much:
-            bound(
-                st.slider,
-                "Severity",
-                0,
-                100,
-                key="severity",
-                value=round(100 * view.severity),
-                choose=lambda percent: state.change(severity=percent / 100),
-                format="%d %%",
-                help=CORRUPTIONS[view.corruption].description,
-            )
+        bound(
+            st.slider,
+            "Severity",
+            0,
+            100,
+            key="severity",
+            value=round(100 * view.severity),
+            choose=lambda percent: state.change(severity=percent / 100),
+            format="%d %%",
+            help=CORRUPTIONS[view.corruption].description,
+        )
 
 
 def _corrupted(pixels: NDArray[np.uint8], view: state.View, severity: float) -> NDArray[np.uint8]:

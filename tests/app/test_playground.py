@@ -23,7 +23,19 @@ from core.foundation.files import read_json, write_json
 from core.foundation.places import PRETRAINED
 from core.hub.model import load
 from core.hub.registry import card_of, model_folder, shipped_models
-from tests.app.pages import button, errors, html, leaves_at, link, maps, opened, policy, reading
+from tests.app.pages import (
+    button,
+    components,
+    errors,
+    html,
+    leaves_at,
+    link,
+    maps,
+    opened,
+    policy,
+    reading,
+    tiles,
+)
 
 MODEL = "eenet8-mnist"
 NO_SAMPLES = "airbench-large-tiny"  # its images may not be passed on
@@ -162,7 +174,8 @@ def test_an_upload_is_answered_and_a_dark_digit_on_paper_is_turned_around() -> N
     assert "Light and dark were exchanged" in html(app)
     assert "scan &lt;b&gt;.png" in html(app)
     assert "not known" in html(app)
-    app.segmented_control[0].set_value("as they are").run()
+    turn = next(one for one in app.segmented_control if one.label == "Light and dark")
+    turn.set_value("as they are").run()
     assert "ight and dark were exchanged" not in html(app)
 
 
@@ -184,7 +197,7 @@ def test_a_network_trained_on_the_samples_turns_a_dark_digit_around_too(
 def test_a_sample_takes_over_from_an_upload() -> None:
     app = with_upload(png(np.zeros((30, 30, 3), np.uint8)), "black.png")
     assert "black.png" in html(app)
-    button(app, "Back to the samples").click().run()
+    button(app, "Samples").click().run()
     assert errors(app) == []
     assert "black.png" not in html(app)
 
@@ -212,6 +225,20 @@ def test_one_bad_upload_among_good_ones_is_told_and_left_out() -> None:
     assert len(errors(app)) == 1
     assert "'b.png'" in errors(app)[0]
     assert app.dataframe[0].value["name"].tolist() == ["a.png", "c.png"]
+
+
+def test_the_blackboard_takes_the_place_of_the_samples_until_one_goes_back() -> None:
+    app = opened(f"model={MODEL}")
+    button(app, "Draw").click().run()
+    assert errors(app) == []
+    boards = [data["label"] for data in components(app) if "clear" in data]
+    assert boards == ["Draw a digit here, white on black"]
+    assert tiles(app, "Sample images") == []
+    button(app, "Samples").click().run()
+    assert len(tiles(app, "Sample images")) == 20
+    assert not any("clear" in data for data in components(app))
+    color = opened("model=eenet20-cifar10")
+    assert all(one.label != "Draw" for one in color.button)
 
 
 def test_a_drawing_may_be_shown_to_any_network() -> None:

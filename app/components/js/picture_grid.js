@@ -1,3 +1,21 @@
+const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+
+// One picture can be reached by Tab, the others from there by arrow keys: a page has other things.
+function rove(sheet, event) {
+  const all = [...sheet.querySelectorAll('button')];
+  const at = all.indexOf(event.target);
+  const ends = { Home: 0, End: all.length - 1 };
+  const to = all[ends[event.key] ?? at + (STEPS[event.key] ?? 0)];
+  if (at < 0 || !to || to === event.target) return;
+  event.preventDefault();
+  to.focus();
+}
+
+function only(sheet, reachable) {
+  for (const button of sheet.querySelectorAll('button')) button.tabIndex = -1;
+  if (reachable) reachable.tabIndex = 0;
+}
+
 function tile(one, pick) {
   const button = make('button');
   button.type = 'button';
@@ -44,6 +62,8 @@ export default function (component) {
     sheet = make('div');
     sheet.setAttribute('role', 'group');
     parentElement.append(sheet);
+    sheet.onkeydown = (event) => rove(sheet, event);
+    sheet.addEventListener('focusin', (event) => only(sheet, event.target));
   }
   sheet.className = `sheet ${data.layout}`;
   sheet.setAttribute('aria-label', data.label);
@@ -64,6 +84,10 @@ export default function (component) {
     section.append(tiles);
     return section;
   }));
+  const open = sheet.querySelector('button[aria-pressed="true"]');
+  only(sheet, open ?? sheet.querySelector('button'));
+  const row = open?.parentElement;
+  if (data.layout === 'strip' && row) row.scrollLeft = open.offsetLeft - row.clientWidth / 2;
   if (held !== null) {
     sheet.querySelector(`button[data-number="${held}"]`)?.focus({ preventScroll: true });
   }
