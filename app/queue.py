@@ -23,7 +23,7 @@ class Queue:
             waiting: visitors that may wait.
             seconds: that one waits at most.
         """
-        self._places, self._most_waiting, self._seconds = places, waiting, seconds
+        self.places, self.waiting, self.seconds = places, waiting, seconds
         self._inside: list[object] = []  # the first `places` work, the others wait
         self._changed = threading.Condition()
 
@@ -37,11 +37,11 @@ class Queue:
         Raises:
             UserError: too many wait already, or it took too long.
         """
-        mine, end = object(), time.monotonic() + self._seconds
+        mine, end = object(), time.monotonic() + self.seconds
         with self._changed:
-            if len(self._inside) >= self._places + self._most_waiting:
+            if len(self._inside) >= self.places + self.waiting:
                 raise UserError(
-                    f"expected at most {self._most_waiting:,} visitors to wait for this, but so "
+                    f"expected at most {self.waiting:,} visitors to wait for this, but so "
                     "many do already: try again in a few minutes."
                 )
             self._inside.append(mine)
@@ -50,7 +50,7 @@ class Queue:
                 on_progress(0.0, f"Number {ahead:,} in the queue …")
                 if time.monotonic() > end:
                     raise UserError(
-                        f"expected a place within {self._seconds / 60:.0f} minutes, but others "
+                        f"expected a place within {self.seconds / 60:.0f} minutes, but others "
                         "were not done by then: try again later."
                     )
                 with self._changed:
@@ -64,4 +64,4 @@ class Queue:
     def _ahead(self, mine: object) -> int:
         """Return one's number among those that wait; 0 or less for a place."""
         with self._changed:
-            return self._inside.index(mine) - self._places + 1
+            return self._inside.index(mine) - self.places + 1

@@ -1,7 +1,6 @@
 """Models, tables and samples: loaded once, and shared by all visitors."""
 
 import os
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -35,6 +34,7 @@ from core.exits.report import Report, evaluate
 from core.exits.routing import route
 from core.exits.table import BoolArray, CostArray, ExitTable, IntArray
 from core.foundation.errors import UserError
+from core.foundation.public import is_public
 from core.hub.card import Card
 from core.hub.drift import corrupted_tables, load_drift, undrifted
 from core.hub.leaderboard import Entry
@@ -69,6 +69,8 @@ if TYPE_CHECKING:
 
 SCORED_AT_ONCE, MOST_WAITING, LONGEST_WAIT = 4, 20, 600.0
 """Collections of visitors' own images, and seconds in the queue."""
+WHOLE_CLASS, LESSON = 60, 5400.0
+"""Trainings that may wait, and seconds in their queue."""
 EXAMPLES = 200
 """How many test images stand in where no samples ship."""
 
@@ -190,12 +192,18 @@ def scoring_queue() -> Queue:
 
 
 @cache
-def training_places() -> threading.Semaphore:
-    """Return places for trainings: one for every two cores, so that other visitors have theirs."""
+def training_queue() -> Queue:
+    """Return the queue for trainings: a place for every two cores, the others are the pages'.
+
+    A class waits for as long as a lesson lasts; strangers wait as for anything else.
+    """
     import torch
 
     torch.set_num_threads(threads())
-    return threading.Semaphore(max((os.cpu_count() or 2) // (2 * threads()), 1))
+    places = max((os.cpu_count() or 2) // (2 * threads()), 1)
+    if is_public():
+        return Queue(places, MOST_WAITING, LONGEST_WAIT)
+    return Queue(places, WHOLE_CLASS, LESSON)
 
 
 @_of_model("Reading the exits' answers …")

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from app import text
+from app.session import own_query
 from core.analysis.corruptions import CORRUPTIONS
 from core.exits.policy import Policy
 from core.foundation.errors import UserError
@@ -207,7 +208,7 @@ def read_view(
     if link.model and not known:
         instead = (
             f"The link is for a model called “{_quoted(link.model)}”, which is not here. One that "
-            "was trained on a page is gone when its session ends. "
+            "was trained on a page is kept for a while only. "
             f"Shown instead: {card.title}, with thresholds of its own."
         )
     else:
@@ -314,11 +315,12 @@ def write_url(more: Mapping[str, str] | None = None) -> None:
     Args:
         more: parameters that only this page understands.
     """
-    query = view().to_query() | dict(more or {})
+    query = view().to_query() | own_query() | dict(more or {})
     if st.query_params.to_dict() != query:
         st.query_params.from_dict(query)
 
 
 def link() -> str:
     """Return the whole address of this view."""
-    return f"{st.context.url or ''}?{urlencode(view().to_query(), safe=',')}"
+    query = view().to_query() | own_query(view().model)
+    return f"{st.context.url or ''}?{urlencode(query, safe=',')}"

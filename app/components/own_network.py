@@ -14,7 +14,7 @@ from app.components.errors import sentences, show_mistake
 from app.components.html import Reading, box, readings, section
 from app.components.model_choice import open_buttons
 from app.components.widgets import bound, setting
-from app.session import kept, own_model_folder, own_models
+from app.session import kept, own_model_names, own_models
 from app.state import Settings, choice, parameter, whole
 from app.uploads import of_a_session
 from core.data.archives import files_in_zip
@@ -464,9 +464,9 @@ def _start(
         seen,
     )
     draft.name, draft.mistake, draft.finished = name, "", ""
-    places = resources.training_places()
+    place = resources.training_queue().place
     folder = own.folder / name
-    draft.job = OwnNetworkJob(training, draft.pictures, folder, MOST_SECONDS, places, draft.weights)
+    draft.job = OwnNetworkJob(training, draft.pictures, folder, MOST_SECONDS, place, draft.weights)
     st.rerun()
 
 
@@ -476,7 +476,7 @@ def _outcome(draft: Draft) -> None:
         return
     if draft.mistake:
         show_mistake(draft.mistake)
-    if draft.finished and own_model_folder(draft.finished) is not None:
+    if draft.finished and draft.finished in own_model_names():
         card = resources.card_of(draft.finished)
         note = f"{escape(card.title)} is a model like the others now, on every page."
         if draft.skipped:

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from app import resources, state, text
 from app.charts import plotly
 from app.charts.epochs import epoch_figures
-from app.components.errors import sentences, show_mistake
+from app.components.errors import show_mistake
 from app.components.html import Column, Reading, Row, box, heading, readings, section, table
 from app.components.model_choice import open_buttons, open_configuration
 from app.components.widgets import bound, save_button, setting
+from app.runs import KEPT, MOST_SECONDS, Run
 from app.session import MOST_MODELS, OwnModels, own_model_names, own_models
 from app.state import Settings, choice, number, parameter, whole
 from core.hub.card import Card
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from core.hub.trainings import TrainingJob
     from core.training.progress import EpochReport
 
-MOST_SECONDS = 300
 MOST_SEED = 9999
 EVERY = 1.0  # seconds between two looks at a training
 _PLACE_NAMES = {"stem": "stem", "block1": "block 1", "block2": "block 2"}
@@ -60,6 +60,14 @@ costs little accuracy; if λ is too high, a right answer is worth less than its 
 <b>Exits that no image uses.</b> Some losses train an exit only by the images that leave there:
 compare v1 with v2 at the same λ.
 """
+_WAITING = """
+Others are training. Yours starts by itself as soon as a place is free. Meanwhile you may look at
+other pages; after a reload, this page's address finds your place again.
+"""
+_LOST = (
+    "{} of the link cannot be found: a training is kept for a few hours, and not when the server "
+    "starts anew. Start it again; the settings are those of the link."
+)
 
 
 def page() -> None:
@@ -73,36 +81,42 @@ def page() -> None:
     with settings:
         _settings(own)
     with beside:
-        training = own.training
-        if training is None:
+        run = own.last_run()
+        if own.lost:
+            st.warning(_LOST.format(text.plural(own.lost, "training")), icon=":material/link_off:")
+        if run is None:
             st.html(box("What is going to happen", _BEFORE, icon="▶"))
             st.html(box("What to watch", _WATCH, icon="◉"))
         else:
-            watched = training.running
-            st.fragment(_watch, run_every=EVERY if watched else None)(own, watched)
+            watched = run.training.running
+            waiting = run.training.waiting
+            st.fragment(_watch, run_every=EVERY if watched else None)(
+                run.training, watched, waiting
+            )
         _models()
     if models:
         state.write_url(LESSON.to_query())
 
 
 def _settings(own: OwnModels) -> None:
-    lesson = LESSON.now
-    busy = own.training is not None and own.training.running
+    lesson, run = LESSON.now, own.last_run()
+    busy = run is not None and run.training.running
     _controls(lesson, busy)
-    if busy:
-        _stop(own)
-    elif st.button(
-        "Start",
-        type="primary",
-        icon=":material/play_arrow:",
-        width="stretch",
-        disabled=not lesson.exits,
-        help="Train with these settings, in the background: you may look at other pages "
-        f"meanwhile. It takes about {text.plural(lesson.epochs, 'epoch')} of a second or "
-        f"two each, and at most {MOST_SECONDS // 60} minutes.",
-    ):
-        with sentences():
-            _start(own, lesson)
+    if run is not None and busy:
+        _stop(run)
+    else:
+        st.button(
+            "Start",
+            type="primary",
+            icon=":material/play_arrow:",
+            width="stretch",
+            disabled=not lesson.exits,
+            on_click=_start,
+            help="Train with these settings, in the background: you may look at other pages "
+            f"meanwhile. It takes about {text.plural(lesson.epochs, 'epoch')} of a second or "
+            f"two each, and at most {MOST_SECONDS // 60} minutes. When others train already, you "
+            "wait in a queue, and it starts by itself.",
+        )
     _collapsing(lesson, busy)
 
 
@@ -171,22 +185,19 @@ def _controls(lesson: Lesson, busy: bool) -> None:
     )
 
 
-def _start(own: OwnModels, lesson: Lesson) -> None:
-    from core.hub.trainings import TrainingJob
-
-    places = resources.training_places()
-    name = own.next_name()
-    title = f"Trained here {own.trained}: {lesson.title}"
-    recipe = lesson.recipe(name, title)
-    own.training = TrainingJob(recipe, own.folder / name, MOST_SECONDS, places)
-    st.rerun()
+def _start(**changes: Any) -> None:
+    LESSON.change(**changes)
+    own_models().begin(LESSON.now, resources.training_queue().place)
 
 
-def _stop(own: OwnModels) -> None:
-    training = own.training
-    assert training is not None
+def _stop(run: Run) -> None:
+    training = run.training
     st.button(
-        "Stopping after this epoch …" if training.stopping else "Stop",
+        "Leave the queue"
+        if training.waiting
+        else "Stopping after this epoch …"
+        if training.stopping
+        else "Stop",
         icon=":material/stop:",
         width="stretch",
         disabled=training.stopping,
@@ -211,25 +222,25 @@ def _collapsing(lesson: Lesson, busy: bool) -> None:
             f"{title}: λ = {changes['lambda_cost']:g}",
             icon=icon,
             width="stretch",
-            disabled=busy,
-            on_click=LESSON.change,
+            disabled=busy or not lesson.exits,
+            on_click=_start,
             kwargs=changes,
-            help=f"Sets λ = {changes['lambda_cost']:g} and the loss {changes['loss']}; then press "
-            "Start.",
+            help=f"Trains with λ = {changes['lambda_cost']:g} and the loss {changes['loss']}, and "
+            "the other settings as they are.",
         )
 
 
-def _watch(own: OwnModels, watched: bool) -> None:
-    training = own.training
-    if training is None:
-        return
-    if watched and not training.running:
+def _watch(training: "TrainingJob", watched: bool, waiting: bool) -> None:
+    if (watched, waiting) != (training.running, training.waiting):
         st.rerun()
-    reports = training.reports
-    _numbers(training, reports)
+    if training.waiting:
+        st.html(box(training.message or "Getting ready …", _WAITING, icon="◉"))
+        return
     if training.stage == "failed":
         show_mistake(training.mistake)
         return
+    reports = training.reports
+    _numbers(training, reports)
     if reports:
         _lesson(training, reports[-1])
     for note in training.notes if training.stage == "finished" else ():
@@ -238,15 +249,18 @@ def _watch(own: OwnModels, watched: bool) -> None:
 
 
 def _numbers(training: "TrainingJob", reports: Sequence["EpochReport"]) -> None:
-    epochs = training.recipe.epochs
-    done = len(reports)
+    epochs, done = training.recipe.epochs, len(reports)
     st.progress(done / epochs, _progress(training, done))
+    epoch = Reading("epoch", "Epochs", f"{done} of {epochs}", _left(training), strong=True)
+    if training.result is not None:
+        st.html(readings([epoch, *_result(training.result)]))
+        return
     last = reports[-1] if reports else None
     missing = text.MISSING
     st.html(
         readings(
             [
-                Reading("epoch", "Epochs", f"{done} of {epochs}", _left(training), strong=True),
+                epoch,
                 Reading(
                     "last",
                     "At the last exit",
@@ -257,7 +271,7 @@ def _numbers(training: "TrainingJob", reports: Sequence["EpochReport"]) -> None:
                     "policy",
                     "Leaving early",
                     text.percent(last.policy_accuracy) if last else missing,
-                    "right, at thresholds of 0.5",
+                    "right of them, for now at thresholds of 0.5",
                 ),
                 Reading(
                     "cost",
@@ -268,6 +282,36 @@ def _numbers(training: "TrainingJob", reports: Sequence["EpochReport"]) -> None:
             ]
         )
     )
+
+
+def _result(card: Card) -> list[Reading]:
+    """Return what counts: test digits, at thresholds that calibration digits chose."""
+    whole = Reading(
+        "last",
+        "At the last exit",
+        text.percent(card.exit_accuracy("test")[-1]),
+        "right, of 500 test digits",
+    )
+    on_test = card.default_point.test if card.default_point else None
+    if on_test is None:
+        return [whole]
+    between = on_test.accuracy_interval
+    return [
+        whole,
+        Reading(
+            "policy",
+            "Leaving early",
+            text.percent(on_test.accuracy),
+            "right of them, at the chosen thresholds",
+            interval=text.interval(between) if between else "",
+        ),
+        Reading(
+            "cost",
+            "Relative cost",
+            text.percent(on_test.relative_cost),
+            "of the plain network's compute",
+        ),
+    ]
 
 
 def _progress(training: "TrainingJob", done: int) -> str:
@@ -312,9 +356,9 @@ def _lesson(training: "TrainingJob", report: "EpochReport") -> None:
         )
     else:
         body = (
-            f"At {price}, what lies behind {name.lower()} is never worth its price: an image "
-            f"costs {text.percent(report.relative_cost, 0)} of the plain network, and "
-            f"{text.percent(report.policy_accuracy)} of the answers are right, easy image or "
+            f"At {price} and thresholds of 0.5, what lies behind {name.lower()} is never worth its "
+            f"price: an image costs {text.percent(report.relative_cost, 0)} of the plain network, "
+            f"and {text.percent(report.policy_accuracy)} of the answers are right, easy image or "
             "hard. A network that treats all images alike does not need its other exits, and "
             "where no image goes, a loss may train nothing: compare the accuracies below. "
         )
@@ -330,9 +374,17 @@ def _charts(training: "TrainingJob", reports: Sequence["EpochReport"]) -> None:
     epochs = training.recipe.epochs
     exit_names = text.exit_names(len(training.recipe.network.exits) + 1)
     supervised = epochs - training.recipe.phases[-1].epochs
-    lead = "On the 500 calibration digits."
+    lead = (
+        "On the 500 calibration digits, with every threshold at 0.5, so that epochs can be "
+        "compared. "
+    )
+    if training.result is not None:
+        lead += (
+            "The figures above are what counts: its thresholds were chosen afterwards, and the "
+            "500 test digits had no part in it. "
+        )
     if supervised:
-        lead += " Left of the dotted line deep supervision (v0); right of it, λ counts."
+        lead += "Left of the dotted line deep supervision (v0); right of it, λ counts."
     st.html(section("Epoch by epoch", lead))
     with st.container(key="training-charts"):
         columns = [column for _ in range(2) for column in st.columns(2, gap="medium")]
@@ -359,19 +411,20 @@ def _models() -> None:
     st.html(
         section(
             "Trained here",
-            "In the model picker of every page, for this browser tab only and until it is closed.",
+            "In the model picker of every page. Keep this page's address: whoever has it finds "
+            f"them again, for about {KEPT / 3600:.0f} hours.",
         )
     )
     cards = {name: resources.card_of(name) for name in names}
     st.html(table(_COLUMNS, [_model_row(card) for card in cards.values()]))
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.selectbox(
-            "What to do with",
-            names[::-1],
-            key="trained-model",
-            format_func=lambda name: cards[name].title,
-            help=f"The last {MOST_MODELS} are kept.",
-        )
+    chosen = st.selectbox(
+        "What to do with",
+        names[::-1],
+        key="trained-model",
+        format_func=lambda name: cards[name].title,
+        help=f"The last {MOST_MODELS} are kept.",
+    )
+    with st.container(horizontal=True):
         open_buttons(chosen, ("playground", "thresholds"))
         save_button(
             "Download",

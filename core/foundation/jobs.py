@@ -4,6 +4,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
@@ -12,6 +13,8 @@ from core.foundation.errors import UserError
 Stage = Literal["running", "finished", "failed", "stopped"]
 OnProgress = Callable[[float, str], None]
 """Called with the completed fraction of the work, in [0, 1], and a sentence on the current step."""
+Place = Callable[[OnProgress], AbstractContextManager[object]]
+"""Waits for a place to work in, reporting on the wait, and holds it for the time of the block."""
 
 Result = TypeVar("Result")
 LAST_STEP = 10
@@ -41,34 +44,20 @@ class _Shared(Generic[Result]):
 class Job(Generic[Result]):
     """A function that runs in a thread; stopped when the last reference to the job goes."""
 
-    def __init__(
-        self,
-        work: Callable[[OnProgress], Result],
-        apology: str,
-        places: threading.Semaphore | None = None,
-    ) -> None:
+    def __init__(self, work: Callable[[OnProgress], Result], apology: str) -> None:
         """Start the thread.
 
         Args:
             work: gets an `OnProgress` and calls it often; that call raises `Stopped` when the job
                 has been stopped.
             apology: message when ``work`` raises anything but a `UserError`, which is logged.
-            places: semaphore that limits how many such jobs run at once.
-
-        Raises:
-            UserError: all places are taken.
         """
-        if places is not None and not places.acquire(blocking=False):
-            raise UserError(
-                "expected a free place for a job on this machine, but all of them are taken right "
-                "now: try again in a minute or two."
-            )
         self._shared: _Shared[Result] = _Shared()
         # Native code that still runs while a program ends crashes it. Both are called then, the
         # later one first; the thread keeps what is shared until it ends.
         weakref.finalize(self._shared, self._shared.done.wait, LAST_STEP)
         self._finalizer = weakref.finalize(self, self._shared.stop.set)
-        arguments = (work, apology, places, self._shared)
+        arguments = (work, apology, self._shared)
         threading.Thread(target=_run, args=arguments, daemon=True).start()
 
     @property
@@ -115,12 +104,7 @@ class Job(Generic[Result]):
         return self._shared.done.wait(seconds)
 
 
-def _run(
-    work: Callable[[OnProgress], Result],
-    apology: str,
-    places: threading.Semaphore | None,
-    shared: _Shared[Result],
-) -> None:
+def _run(work: Callable[[OnProgress], Result], apology: str, shared: _Shared[Result]) -> None:
     def on_progress(fraction: float, message: str) -> None:
         if shared.stop.is_set():
             raise Stopped
@@ -137,6 +121,4 @@ def _run(
         _log.exception("work in the background failed")
         shared.mistake, shared.stage = apology, "failed"
     finally:
-        if places is not None:
-            places.release()
         shared.done.set()

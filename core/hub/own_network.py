@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Semaphore
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from core.data.class_folders import ClassFolders, readable
 from core.data.prepared import ImageSet
 from core.data.uploads import Skipped
 from core.foundation.errors import UserError
-from core.foundation.jobs import Job, OnProgress
+from core.foundation.jobs import Job, OnProgress, Place
 from core.foundation.plugins import own_factory
 from core.hub.card import Card
 from core.hub.model import Model
@@ -173,7 +172,7 @@ class OwnNetworkJob(Job[OwnModel]):
         pictures: ClassFolders,
         folder: Path,
         seconds: float,
-        places: Semaphore,
+        place: Place,
         weights: Path | None = None,
     ) -> None:
         """Begin.
@@ -183,12 +182,12 @@ class OwnNetworkJob(Job[OwnModel]):
             pictures: divided into training, calibration and test.
             folder: becomes the model's folder when it is done.
             seconds: that all epochs may take.
-            places: how many trainings may run at once.
+            place: limits how many trainings run at once.
             weights: a file of the network's; random ones without.
 
         Raises:
             UserError: pictures of another number of classes than the network tells apart, where
-                its classifier stays; or all places are taken.
+                its classifier stays.
         """
         check_classes(training, pictures)
         self.training, self.folder = training, folder
@@ -197,6 +196,10 @@ class OwnNetworkJob(Job[OwnModel]):
         reports = self.reports
 
         def work(on_progress: OnProgress) -> OwnModel:
+            with place(on_progress):
+                return trained(on_progress)
+
+        def trained(on_progress: OnProgress) -> OwnModel:
             opened, skipped = readable(pictures, on_progress)
             splits = opened.split()
             on_progress(0.0, "Cutting the network …")
@@ -209,7 +212,7 @@ class OwnNetworkJob(Job[OwnModel]):
                     num_classes=len(opened.classes),
                 )
             _, mean, std = NORMALISATIONS[training.normalisation]
-            trained = fit(
+            fitted = fit(
                 network,
                 *splits[:2],
                 training.preset,
@@ -222,16 +225,14 @@ class OwnNetworkJob(Job[OwnModel]):
                 std=std,
             )
             on_progress(1.0, "Measuring it on calibration and test, and choosing thresholds …")
-            model = Model.of(
-                trained, opened.classes, title=training.title, dataset=training.dataset
-            )
+            model = Model.of(fitted, opened.classes, title=training.title, dataset=training.dataset)
             notes: list[str] = []
             saved = model.save(
                 folder, *splits[1:], learned_from=training.learned_from, on_note=notes.append
             )
             return OwnModel(saved.card, _kept(splits[2], saved.card), skipped, tuple(notes))
 
-        super().__init__(work, APOLOGY, places)
+        super().__init__(work, APOLOGY)
 
     @property
     def seconds_left(self) -> float:

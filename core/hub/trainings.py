@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from core.foundation.jobs import Job, OnProgress, Stopped
+from core.foundation.jobs import Job, OnProgress, Place, Stopped
 from core.hub.card import Card
 from core.hub.train_model import train_model
 from core.training.progress import EpochReport, seconds_left
@@ -27,20 +27,17 @@ class TrainingJob(Job[Card]):
         recipe: Recipe,
         folder: Path,
         seconds: float,
-        places: threading.Semaphore,
+        place: Place,
         data: Path | None = None,
     ) -> None:
-        """Start the training.
+        """Start the training, or wait for a place to start it in.
 
         Args:
             recipe: to train.
             folder: for the finished model.
-            seconds: time limit, after which it stops as by `stop`.
-            places: semaphore that limits how many trainings run at once.
+            seconds: time limit from the start, after which it stops as by `stop`.
+            place: limits how many trainings run at once.
             data: root of the prepared data sets.
-
-        Raises:
-            UserError: all places are taken.
         """
         self.recipe, self.folder = recipe, folder
         self.reports: list[EpochReport] = []
@@ -48,10 +45,15 @@ class TrainingJob(Job[Card]):
         self.notes: list[str] = []
         """What the calibration images cannot carry, in sentences."""
         self._stop_early = stop_early = threading.Event()
+        self._begun = begun = threading.Event()
         reports, notes = self.reports, self.notes
-        end = time.monotonic() + seconds
 
         def work(on_progress: OnProgress) -> Card:
+            with place(on_progress):
+                begun.set()
+                return trained(on_progress, time.monotonic() + seconds)
+
+        def trained(on_progress: OnProgress, end: float) -> Card:
             run = folder.with_name(f".{folder.name}-run")
 
             def should_stop() -> bool:
@@ -83,7 +85,12 @@ class TrainingJob(Job[Card]):
                 shutil.rmtree(run, ignore_errors=True)
             return card
 
-        super().__init__(work, APOLOGY, places)
+        super().__init__(work, APOLOGY)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it waits for a place."""
+        return self.running and not self._begun.is_set()
 
     @property
     def stopping(self) -> bool:
@@ -102,5 +109,10 @@ class TrainingJob(Job[Card]):
         return seconds_left(list(self.reports), self.recipe.epochs)
 
     def stop(self) -> None:
-        """Stop after the current epoch; the network so far becomes the model."""
+        """Stop after the current epoch; the network so far becomes the model.
+
+        A training that waits for a place leaves without a result.
+        """
         self._stop_early.set()
+        if not self._begun.is_set():
+            super().stop()

@@ -19,7 +19,7 @@ from streamlit.testing.v1 import AppTest
 from websockets import Origin, Subprotocol
 from websockets.sync.client import connect
 
-from app import public, sample_sources, turns
+from app import public, resources, sample_sources, turns
 from app.public import shown
 from app.queue import Queue
 from app.turns import Turns
@@ -211,6 +211,14 @@ def test_nobody_waits_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
     with mine():
         pass
+
+
+def test_strangers_wait_less_for_a_training_than_a_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = resources.training_queue.__wrapped__
+    monkeypatch.delenv("EENET_PUBLIC", raising=False)
+    assert queue().waiting >= 30
+    monkeypatch.setenv("EENET_PUBLIC", "1")
+    assert (queue().waiting, queue().seconds) == (resources.MOST_WAITING, resources.LONGEST_WAIT)
 
 
 def test_links_that_leave_a_folder_of_models_are_not_followed(
