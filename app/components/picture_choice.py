@@ -80,11 +80,13 @@ def pictures(card: Card) -> tuple[list[Picture], int] | None:
         The pictures and which of them is looked at, or None when there is nothing to look at.
     """
     samples = resources.examples(card)
-    place = st.container()
-    _choosers(card, samples)
-    own = _own_pictures(card)
+    place, refused = st.container(), st.container()  # above what an open popover covers
+    walk = _choosers(card)
+    own = _own_pictures(card, refused)
+    chosen = min(st.session_state.get(_CHOSEN, 0), len(own) - 1)
+    with walk:
+        _walk(own, chosen, 0 if samples is None else len(samples))
     if own:
-        chosen = min(st.session_state.get(_CHOSEN, 0), len(own) - 1)
         with place, _beside_the_whole(own[chosen]):
             if len(own) > 1:
                 _strip_of_own(own, chosen)
@@ -117,49 +119,59 @@ def _strip_of_samples(samples: ImageSet, chosen: int | None) -> None:
 
 
 def _strip_of_own(own: Sequence[Picture], chosen: int) -> None:
-    def pick(number: int) -> None:
-        st.session_state[_CHOSEN] = number
-
     tiles = [
         Tile(number, thumbnail(one.pixels), one.name, number == chosen)
         for number, one in enumerate(own)
     ]
-    _strip(tiles, "Your images", pick)
+    _strip(tiles, "Your images", _look_at)
+
+
+def _look_at(number: int) -> None:
+    st.session_state[_CHOSEN] = number
 
 
 def _strip(tiles: list[Tile], label: str, on_pick: Callable[[int], None]) -> None:
     picture_grid([Group(tiles)], label, on_pick, key="strip", layout="strip")
 
 
-def _choosers(card: Card, samples: ImageSet | None) -> None:
+def _choosers(card: Card) -> DeltaGenerator:
+    """Show what brings pictures; return the place before it."""
     with st.container(horizontal=True, key="choosers"):
-        if samples is not None:
-            with st.container(horizontal=True, width="content"):  # or what is open below moves on
-                _walk(len(samples))
+        before = st.container(horizontal=True, width="content")  # or what is open below moves on
         with st.popover("Upload", icon=":material/upload:"):
             _uploader(card)
         if card.spec.in_channels == 1 and not _draws(card):
             st.button("Draw", icon=":material/draw:", on_click=_draw)
         with st.popover("Camera", icon=":material/photo_camera:"):
             _camera()
+    return before
 
 
-def _walk(count: int) -> None:
-    number = min(state.view().sample, count - 1)
-    if st.session_state.get(_OWN) or st.session_state.get(_DRAWING):
+def _walk(own: Sequence[Picture], chosen: int, count: int) -> None:
+    sample = min(state.view().sample, max(count - 1, 0))
+    away = bool(own or st.session_state.get(_DRAWING))
+    if away and count:
         st.button(
             "Samples",
             icon=":material/arrow_back:",
             help="Back to the samples.",
             on_click=show_sample,
-            args=(number,),
+            args=(sample,),
         )
+    if away:
+        _steps("image of yours", _look_at, chosen, len(own), 1)
+    else:
+        _steps("sample", show_sample, sample, count, math.ceil(count / IN_A_STRIP))
+
+
+def _steps(what: str, show: Callable[[int], None], number: int, count: int, step: int) -> None:
+    """Show buttons to the one before, the next and any."""
+    if count < 2:
         return
-    pages = math.ceil(count / IN_A_STRIP)
     for icon, help_, key, to in (
-        ("arrow_back", "The sample before.", "p", (number - pages) % count),
-        ("arrow_forward", "The next sample.", "n", (number + pages) % count),
-        ("shuffle", "Any sample.", "a", random.randrange(count)),
+        ("arrow_back", f"The {what} before.", "p", (number - step) % count),
+        ("arrow_forward", f"The next {what}.", "n", (number + step) % count),
+        ("shuffle", f"Any {what}.", "a", random.randrange(count)),
     ):
         st.button(
             "",
@@ -167,7 +179,7 @@ def _walk(count: int) -> None:
             key=f"walk-{key}",
             shortcut=key,
             help=f"{help_} Press {key.upper()}.",
-            on_click=show_sample,
+            on_click=show,
             args=(to,),
         )
 
@@ -236,7 +248,7 @@ def _take(own: list[Own], left_out: int = 0, *, drawing: bool = False) -> None:
     st.session_state[_SEEN], st.session_state[_CROPS] = {}, {}
 
 
-def _own_pictures(card: Card) -> list[Picture]:
+def _own_pictures(card: Card, refused: DeltaGenerator) -> list[Picture]:
     own: list[Own] = st.session_state.get(_OWN, [])
     turn = None
     if own and light_on_dark(card.dataset) and not own[0].drawn:
@@ -256,7 +268,7 @@ def _own_pictures(card: Card) -> list[Picture]:
     seen, version = {}, resources.version_of(card.name)
     for number, one in enumerate(own):
         key = (number, version, turn, crops.get(number))
-        with sentences():
+        with refused, sentences():
             seen[key] = known.get(key) or _opened(one, number, card, turn, crops.get(number))
     st.session_state[_SEEN] = seen
     return list(seen.values())

@@ -7,7 +7,7 @@ from app.components.mount import component
 _show = component("shortcuts")
 KEYS = (
     (
-        "Playground: which sample",
+        "Playground: which sample, or which of your images",
         (
             (("N",), "next"),
             (("P",), "previous"),

@@ -1,6 +1,5 @@
 """Samples: which image leaves where, and why."""
 
-import math
 from html import escape
 
 import streamlit as st
@@ -134,20 +133,22 @@ def _of_exit(source: SampleSource, group: ExitGroup, last: bool) -> str:
     if not group.count:
         return "no image leaves here"
     if source.labelled:
-        return _right(group.accuracy)
+        return _right(group.accuracy, group.labelled, group.count)
     return "the other exits are compared with it" if last else _agreeing(group.agreement)
 
 
 def _summary(source: SampleSource, routing: Routing, positions: IntArray) -> str:
     if source.labelled:
-        return _right(routing.accuracy(positions))
+        labelled = int(routing.table.labelled[positions].sum())
+        return _right(routing.accuracy(positions), labelled, len(positions))
     return _agreeing(routing.agreement(positions))
 
 
-def _right(accuracy: float) -> str:
-    if math.isnan(accuracy):
+def _right(accuracy: float, labelled: int, count: int) -> str:
+    if not labelled:
         return "no labels"
-    return f"{text.percent(accuracy, 2)} of them right"
+    of = "of them" if labelled == count else f"of the {labelled:,} with a label"
+    return f"{text.percent(accuracy, 2)} {of} right"
 
 
 def _agreeing(agreement: float) -> str:

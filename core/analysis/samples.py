@@ -112,12 +112,14 @@ class ExitGroup:
     Attributes:
         count: number of samples.
         share: of all samples.
-        accuracy: over the labelled ones; NaN without any.
+        labelled: number of those with a label.
+        accuracy: over these; NaN without any.
         agreement: share of the group whose answer is the last exit's; NaN for an empty group.
     """
 
     count: int
     share: float
+    labelled: int
     accuracy: float
     agreement: float
 
@@ -125,8 +127,15 @@ class ExitGroup:
 def exit_groups(routing: Routing) -> list[ExitGroup]:
     """Return the samples that leave at each of the E exits."""
     masks = [routing.exits == exit_index for exit_index in range(routing.table.num_exits)]
+    labelled = routing.table.labelled
     return [
-        ExitGroup(int(here.sum()), mean(here), routing.accuracy(here), routing.agreement(here))
+        ExitGroup(
+            int(here.sum()),
+            mean(here),
+            int(labelled[here].sum()),
+            routing.accuracy(here),
+            routing.agreement(here),
+        )
         for here in masks
     ]
 

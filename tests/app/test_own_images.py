@@ -16,7 +16,17 @@ from core.exits.routing import route
 from core.foundation.jobs import OnProgress
 from core.hub import scoring
 from core.hub.model import load
-from tests.app.pages import button, components, errors, exit_cards, html, link, opened_page, tiles
+from tests.app.pages import (
+    button,
+    components,
+    errors,
+    exit_cards,
+    html,
+    link,
+    opened_page,
+    percent,
+    tiles,
+)
 from tests.core.data.pictures import packed
 
 MODEL = "eenet8-mnist"
@@ -117,6 +127,8 @@ def test_some_labels_are_told_apart() -> None:
     assert "The folders of 1 give their labels" in html(app)
     assert "zero (1)" in html(app)
     assert sorted(str(tile["right"]) for tile in tiles(app)) == ["None", "None", "True"]
+    assert exit_cards(app)[0]["note"] == f"{percent(1.0, 2)} of the 1 with a label right"
+    assert f"{percent(1.0, 2)} of the 1 with a label right" in html(app)
 
 
 def test_what_cannot_be_read_is_listed_with_its_reason() -> None:

@@ -216,6 +216,25 @@ def test_several_uploads_become_a_table() -> None:
     assert shown["name"].tolist() == ["0.png", "1.png", "2.png"]
 
 
+def test_n_and_p_walk_through_uploads() -> None:
+    app = opened(f"model={MODEL}")
+    for index in (0, 2600, 4000):
+        digit = png(load_samples("mnist").images[index, :, :, 0])
+        app.file_uploader[0].upload(f"{index}.png", digit, "image/png")
+    app.run()
+    assert "0.png" in html(app)
+    names = ["0.png", "2600.png", "4000.png", "0.png", "4000.png"]
+    for key, name in zip("nnnp", names[1:], strict=True):
+        step = app.button(key=f"walk-{key}")
+        assert step.proto.shortcut == key
+        step.click().run()
+        assert errors(app) == []
+        assert f"<figcaption>{name}" in html(app)
+    button(app, "Samples").click().run()
+    app.button(key="walk-n").click().run()
+    assert "Sample 251 of" in html(app)
+
+
 def test_one_bad_upload_among_good_ones_is_told_and_left_out() -> None:
     digit = load_samples("mnist").images[3, :, :, 0]
     app = opened(f"model={MODEL}")

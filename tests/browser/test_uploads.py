@@ -81,6 +81,10 @@ def test_what_is_too_large_never_leaves_the_browser(page: Page) -> None:
     page.goto("/?model=eenet8-mnist")
     page.locator(".ee-tops").wait_for()
     upload(page, {"large.png": bytes(21 * 2**20)})
-    expect(page.get_by_text("20.0MB or smaller")).to_be_visible()
+    reason = page.get_by_text("20.0MB or smaller")
+    expect(reason).to_be_in_viewport()
+    box = reason.bounding_box()
+    assert box is not None
+    assert box["width"] > 100  # to be read, not only heard
     page.keyboard.press("Escape")
     expect(page.locator(".ee-input figcaption")).to_contain_text("Sample 1 of")
