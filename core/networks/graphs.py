@@ -15,10 +15,13 @@ from torch import Tensor
 from core.networks.heads import HeadOutput
 from core.networks.network import ExitNetwork
 
-Function = Callable[[Tensor], tuple[Tensor, ...]]
-Recorder = Callable[[Function, Tensor], tuple[tuple[Tensor, ...], Callable[[], None]]]
-"""Records what a function does with a tensor. Returns the outputs, and what computes them anew from
-what the tensor then holds."""
+Outputs = tuple[Tensor, ...]
+Function = Callable[[Tensor], Outputs]
+Capture = Callable[[Callable[[], Outputs]], Callable[[], Outputs]]
+"""Records what a function does, without doing it. Returns what does it, with the same tensors."""
+Recorder = Callable[[Function, Tensor], Callable[[], Outputs]]
+"""Records what a function does with a tensor. Returns what computes the outputs from what the
+tensor then holds, in the same place each time."""
 
 
 def padded(rows: int, largest: int) -> int:
@@ -26,9 +29,20 @@ def padded(rows: int, largest: int) -> int:
     return rows if rows > largest else 1 << (rows - 1).bit_length()
 
 
-def record_on_gpu(
-    function: Function, example: Tensor
-) -> tuple[tuple[Tensor, ...], Callable[[], None]]:
+def capture_on_gpu(run: Callable[[], Outputs]) -> Callable[[], Outputs]:
+    """Record a CUDA graph, see `Capture`; libraries must have chosen their kernels before."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        outputs = run()
+
+    def replay() -> Outputs:
+        graph.replay()
+        return outputs
+
+    return replay
+
+
+def record_on_gpu(function: Function, example: Tensor) -> Callable[[], Outputs]:
     """Record a CUDA graph, see `Recorder`."""
     aside: Any = torch.cuda.Stream(example.device)  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream(example.device))
@@ -36,10 +50,7 @@ def record_on_gpu(
         for _ in range(3):  # libraries choose their kernels, which cannot be recorded
             function(example)
     torch.cuda.current_stream(example.device).wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        outputs = function(example)
-    return outputs, graph.replay
+    return capture_on_gpu(lambda: function(example))
 
 
 class Graphs:
@@ -53,9 +64,9 @@ class Graphs:
         """Take a function of features (B, …) to tensors (B, …), and the most rows of a graph."""
         self.function, self.largest, self.record = function, largest, record
         self._lock = threading.Lock()
-        self._known: dict[int, tuple[Tensor, tuple[Tensor, ...], Callable[[], None]]] = {}
+        self._known: dict[int, tuple[Tensor, Callable[[], Outputs]]] = {}
 
-    def __call__(self, features: Tensor) -> tuple[Tensor, ...]:
+    def __call__(self, features: Tensor) -> Outputs:
         """Run the graph of the next size; record it if it is not known."""
         rows = len(features)
         if rows > self.largest:
@@ -67,14 +78,13 @@ class Graphs:
                 if features.dim() == 4:
                     example = example.contiguous(memory_format=torch.channels_last)
                 try:
-                    self._known[size] = (example, *self.record(self.function, example))
+                    self._known[size] = example, self.record(self.function, example)
                 except RuntimeError:  # it asks the device for a value, for example
                     self.largest = 0
                     return self.function(features)
-            example, outputs, replay = self._known[size]
+            example, replay = self._known[size]
             example[:rows] = features
-            replay()
-            return tuple(output[:rows].clone() for output in outputs)
+            return tuple(output[:rows].clone() for output in replay())
 
 
 class GraphedStages:
@@ -86,10 +96,10 @@ class GraphedStages:
         """Take a network on its device, and the most rows that run as a graph."""
         self.num_exits, self.dtype = network.num_exits, network.dtype
 
-        def stage(index: int, features: Tensor) -> tuple[Tensor, ...]:
+        def stage(index: int, features: Tensor) -> Outputs:
             return (network.stage(index, features),)
 
-        def head(index: int, features: Tensor) -> tuple[Tensor, ...]:
+        def head(index: int, features: Tensor) -> Outputs:
             output = network.head(index, features)
             confidence = output.confidence_logit
             return (output.logits,) if confidence is None else (output.logits, confidence)

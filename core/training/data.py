@@ -1,7 +1,7 @@
 """Where a training takes its batches from."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -29,6 +29,7 @@ class Batch:
         features: what `ExitNetwork.start` makes of the images, where it is known already; the
             pixels are empty then.
         known: logits (B, K) of the teacher, likewise.
+        tags: (B,) the exit each image is assigned to, where the loss needs it.
     """
 
     pixels: Tensor
@@ -36,6 +37,20 @@ class Batch:
     indices: Tensor | None = None
     features: tuple[Tensor, ...] | None = None
     known: Tensor | None = None
+    tags: Tensor | None = None
+
+    def tensors(self) -> list[Tensor]:
+        """Return all that it holds."""
+        single = (self.pixels, self.labels, self.indices, self.known, self.tags)
+        return [part for part in (*single, *(self.features or ())) if part is not None]
+
+    def copy(self) -> "Batch":
+        """Return the same in other places of memory."""
+        copied = {
+            name: part.clone() for name, part in vars(self).items() if isinstance(part, Tensor)
+        }
+        features = self.features and tuple(part.clone() for part in self.features)
+        return replace(self, features=features, **copied)
 
 
 class Source(Protocol):

@@ -3,7 +3,8 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -52,6 +53,7 @@ from core.training.optimizer import (
 )
 from core.training.progress import LIVE_THRESHOLD, EpochReport, warning_about
 from core.training.recipe import Phase, Recipe, Settings
+from core.training.recorded import RecordedSteps
 from core.training.selection import front_accuracy
 from core.training.sources import first_pixels, frozen_blocks, reading, sources
 from core.training.start_from import Find, find_nothing, start_from
@@ -128,8 +130,11 @@ class Trainer:
         self.train, self.calibration, self.teacher = train, calibration, teacher
         self.frozen = frozen
         self.optimizer = optimizer_of(settings, self.network)
-        self.training: str | None = None  # what the current phase trains
+        self.phase: Phase | None = None  # the current one
+        self.exit_weights = torch.ones_like(self.costs)
         self.bfloat16 = uses_bfloat16(settings.precision, device)
+        alone_on_gpu = device.type == "cuda" and self.peers.count == 1
+        self.steps = RecordedSteps() if alone_on_gpu else None
         self.tags: Tensor | None = None  # of all training images, for v4
         self.averaged: AveragedModel | None = None
         self.epoch = 0
@@ -301,6 +306,12 @@ class Trainer:
 
     def _step(self, phase: Phase, loss_name: str, batch: Batch) -> Tensor:
         """Learn from one batch; return its loss."""
+        if self.tags is not None:
+            batch = replace(batch, tags=self.tags[batch.indices])
+        learn = partial(self._learn, phase, loss_name)
+        return learn(batch) if self.steps is None else self.steps.run(loss_name, learn, batch)
+
+    def _learn(self, phase: Phase, loss_name: str, batch: Batch) -> Tensor:
         teacher = self.teacher if phase.distillation and not phase.self_taught else None
         with autocast(self.bfloat16, self.device):
             outputs = self._run(batch)
@@ -357,8 +368,12 @@ class Trainer:
         still = tuple(
             f"trunk.blocks.{key(name)}." for name in self.network.trunk.names[: self.frozen]
         )
-        if self.training != phase.trains:
-            self.training = phase.trains
+        if self.phase != phase:
+            self.phase = phase
+            weights = phase.exit_weights or (1.0,) * len(self.costs)
+            self.exit_weights = torch.tensor(weights, device=self.device)
+            if self.steps is not None:
+                self.steps.forget()
             for name, parameter in self.network.named_parameters():
                 learns = any(which in name for which in part) and not name.startswith(still)
                 parameter.requires_grad_(learns)
@@ -381,16 +396,15 @@ class Trainer:
         batch: Batch,
         known: Tensor | None,
     ) -> Tensor:
-        weights = phase.exit_weights or (1.0,) * logits.shape[1]
         inputs = LossInputs(
             logits=logits,
             confidence_logits=confidence,
             labels=logits[:, -1].argmax(dim=1) if phase.targets == "network" else batch.labels,
             costs=self.costs,
             lambda_cost=phase.lambda_cost,
-            exit_weights=torch.tensor(weights, device=self.device),
+            exit_weights=self.exit_weights,
             label_smoothing=phase.label_smoothing,
-            tags=None if self.tags is None else self.tags[batch.indices],
+            tags=batch.tags,
         )
         loss = LOSSES[name](inputs)
         if confidence is not None and self.peers.count > 1:

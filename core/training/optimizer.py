@@ -11,7 +11,8 @@ from core.training.recipe import Phase, Settings
 def optimizer_of(settings: Settings, network: nn.Module) -> torch.optim.Optimizer:
     """Return a recipe's optimiser, its rate still to be set: "times" in a group scales it.
 
-    On a GPU one kernel updates all weights.
+    On a GPU one kernel updates all weights, and what it reads stays in one place, so that it can be
+    recorded: the rate is a tensor there, and momentum begins at 0.
     """
     biases = [m.bias for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     apart = {id(bias) for bias in biases}
@@ -21,17 +22,28 @@ def optimizer_of(settings: Settings, network: nn.Module) -> torch.optim.Optimize
         {"params": rest, "times": 1.0, "weight_decay": decay},
         {"params": biases, "times": times, "weight_decay": decay / times},
     ]
-    fused = all(parameter.is_cuda for parameter in network.parameters()) or None
+    on_gpu = all(parameter.is_cuda for parameter in network.parameters())
+    if on_gpu:
+        groups = [group | {"lr": torch.zeros((), device=rest[0].device)} for group in groups]
     if settings.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=0.0, fused=fused)
+        return torch.optim.Adam(groups, lr=0.0, fused=on_gpu or None, capturable=on_gpu)
     momentum = settings.momentum
-    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=momentum > 0, fused=fused)
+    optimizer = torch.optim.SGD(
+        groups, lr=0.0, momentum=momentum, nesterov=momentum > 0, fused=on_gpu or None
+    )
+    if on_gpu and momentum:
+        for parameter in network.parameters():
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the learning rate of an optimiser that `optimizer_of` made."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["times"]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate * group["times"])
+        else:
+            group["lr"] = rate * group["times"]
 
 
 def learning_rate(phase: Phase, progress: float) -> float:

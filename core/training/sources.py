@@ -1,5 +1,6 @@
 """What a recipe's training reads: its images, and how they become the network's input."""
 
+import os
 from functools import partial
 
 import numpy as np
@@ -19,8 +20,8 @@ from core.training.data import DeviceImages, Source
 from core.training.recipe import Recipe
 from core.training.stream import StreamedImages
 
-DECODERS = 2
-"""Processes that decode pictures while the network learns."""
+DECODERS = min(os.cpu_count() or 1, 8)
+"""Processes that decode pictures while the network learns: more than eight wait for it."""
 LOOKED_AT = 500
 """Encoded pictures that are enough to normalise by."""
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from core.exits.inference import Engine, run_all_exits, run_with_skipping
 from core.exits.policy import Policy
 from core.networks.cost import count
-from core.networks.graphs import Function, GraphedStages, Graphs, padded
+from core.networks.graphs import Function, GraphedStages, Graphs, Outputs, padded
 from core.networks.normalisation import Normalisation
 from tests.core.networks.small import network, noise
 
@@ -24,17 +24,16 @@ class Recorder:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def __call__(
-        self, function: Function, example: Tensor
-    ) -> tuple[tuple[Tensor, ...], Callable[[], None]]:
+    def __call__(self, function: Function, example: Tensor) -> Callable[[], Outputs]:
         self.sizes.append(len(example))
         outputs = tuple(output.clone() for output in function(example))
 
-        def replay() -> None:
+        def replay() -> Outputs:
             for output, new in zip(outputs, function(example), strict=True):
                 output.copy_(new)
+            return outputs
 
-        return outputs, replay
+        return replay
 
 
 def test_sizes_are_powers_of_two_up_to_the_largest_graph() -> None:
@@ -53,9 +52,7 @@ def test_a_graph_is_recorded_once_for_each_size_and_its_outputs_are_kept() -> No
 
 
 def test_what_cannot_be_recorded_runs_as_it_is() -> None:
-    def refuse(
-        function: Function, example: Tensor
-    ) -> tuple[tuple[Tensor, ...], Callable[[], None]]:
+    def refuse(function: Function, example: Tensor) -> Callable[[], Outputs]:
         raise RuntimeError("operation not permitted when stream is capturing")
 
     graphs = Graphs(lambda x: (2 * x,), 8, refuse)
