@@ -12,6 +12,8 @@ import streamlit as st  # noqa: E402
 from app.components.errors import sentences  # noqa: E402
 from app.components.html import style  # noqa: E402
 from app.components.shortcuts import shortcuts  # noqa: E402
+from app.components.surroundings import surroundings  # noqa: E402
+from app.state import follow_address  # noqa: E402
 from app.uploads import say_what_was_let_go  # noqa: E402
 from app.views import PAGES, page  # noqa: E402
 from core.foundation.places import ICONS  # noqa: E402
@@ -23,7 +25,9 @@ st.set_page_config(
 st.logo(ICONS / "wordmark.svg", size="large")
 chosen = st.navigation([page(name) for name in PAGES], position="top")
 style()
+surroundings()
 shortcuts()
+follow_address()
 with sentences():
     load_plugins()
     say_what_was_let_go()

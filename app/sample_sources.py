@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app import resources
 from app.session import kept, own_pictures
-from core.analysis.samples import belongs, place_of
+from core.analysis.samples import belongs
 from core.data.prepared import ImageSet
 from core.data.sources import can_download
 from core.data.uploads import Collection
@@ -63,20 +63,20 @@ class SampleSource:
         return pixels
 
     def called(self, position: int) -> str:
-        """Return what a sample is called: test images by their id, samples counted from 1."""
+        """Return what a sample is called: by its `number`, or the name of its file."""
         if self.names is not None:
             return self.names[position]
-        number = int(self.table.ids[position]) if self.name == TEST else position + 1
-        return f"{self.each} {number:,}"
+        return f"{self.each} {self.number(position):,}"
 
-    def sample_number(self, position: int, card: Card) -> int | None:
-        """Return which of the shipped samples it is, or None for any other picture."""
-        if self.name == SAMPLES:
-            return position
-        if self.name == OWN:
-            return None
-        samples, pixels = resources.samples(card), self.picture(position)
-        return None if samples is None or pixels is None else place_of(pixels, samples)
+    def number(self, position: int) -> int:
+        """Return a sample's number in titles and links: a test image's id, others from 1."""
+        return int(self.table.ids[position]) if self.name == TEST else position + 1
+
+    def position_of(self, number: int) -> int | None:
+        """Return the position in the table of a sample by its number; None without such a one."""
+        numbers = self.table.ids if self.name == TEST else np.arange(1, len(self.table) + 1)
+        found = np.flatnonzero(numbers == number)
+        return int(found[0]) if len(found) else None
 
 
 def sample_sources(name: str, card: Card) -> tuple[dict[str, SampleSource], str]:

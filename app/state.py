@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import text
 from app.session import own_query
@@ -20,7 +20,7 @@ from core.exits.policy import Policy
 from core.foundation.errors import UserError
 from core.hub.card import Card
 
-_VIEW, _INSTEAD = "view", "shown-instead"
+_VIEW, _INSTEAD, _FOLLOWED = "view", "shown-instead", "followed-by"
 T = TypeVar("T")
 Read = Callable[[str], Any]
 """Returns the value of a parameter, in range; None for a text that means nothing."""
@@ -76,6 +76,21 @@ def whole(low: int = 0, high: int = 10**9) -> Read:
     return read
 
 
+def counted(values: Read) -> Read:
+    """Read a number that people count from 1, and we from 0."""
+
+    def read(text: str) -> int | None:
+        value = values(text)
+        return None if value is None else max(value, 1) - 1
+
+    return read
+
+
+def from_one(value: int) -> str:
+    """Write a number that `counted` reads."""
+    return str(value + 1)
+
+
 def nearest(values: Sequence[Any]) -> Read:
     """Read a number as the nearest of some values."""
 
@@ -116,7 +131,7 @@ class Settings(Generic[T]):
     @property
     def now(self) -> T:
         """The session's choices."""
-        if self._key not in st.session_state:
+        if self._key not in st.session_state or follows(self._key):
             st.session_state[self._key] = from_query(self.kind, st.query_params)
         current = st.session_state[self._key]
         assert isinstance(current, self.kind)
@@ -140,7 +155,7 @@ class _Link:
     thresholds: str = parameter("thresholds", "")
     off: str = parameter("off", "")
     temperatures: str = parameter("temperatures", "")
-    sample: int = parameter("sample", 0, whole())
+    sample: int = parameter("sample", 0, counted(whole()), from_one)
     corruption: str = parameter("spoil", "", choice(CORRUPTIONS))
     severity: float = parameter("severity", 0.0, number(0, 1), "{:g}".format)
 
@@ -259,9 +274,28 @@ def _value(word: str) -> float:
         raise UserError(f"“{_quoted(word)}” is no number.") from None
 
 
+def follow_address() -> None:
+    """After Back or Forward, let all that the page shows be what the address says."""
+    moved = _in_history() and bool(st.query_params)
+    st.session_state[_FOLLOWED] = set() if moved else None
+
+
+def _in_history() -> bool:
+    return bool(getattr(get_script_run_ctx(), "is_history_navigation", False))
+
+
+def follows(key: str) -> bool:
+    """Whether something that the session keeps has to be read from the address: once per run."""
+    followed = st.session_state.get(_FOLLOWED)
+    if followed is None or key in followed:
+        return False
+    followed.add(key)
+    return True
+
+
 def open_view(models: Sequence[str], card_of: Callable[[str], Card], retune: Retune) -> View:
     """Return the session's view, read from the URL when the session is new."""
-    if _VIEW not in st.session_state or view().model not in models:
+    if _VIEW not in st.session_state or follows(_VIEW) or view().model not in models:
         found = read_view(st.query_params, models, card_of, retune)
         st.session_state[_VIEW], _ = found
         st.session_state[_INSTEAD] = found
@@ -318,9 +352,3 @@ def write_url(more: Mapping[str, str] | None = None) -> None:
     query = view().to_query() | own_query() | dict(more or {})
     if st.query_params.to_dict() != query:
         st.query_params.from_dict(query)
-
-
-def link() -> str:
-    """Return the whole address of this view."""
-    query = view().to_query() | own_query(view().model)
-    return f"{st.context.url or ''}?{urlencode(query, safe=',')}"

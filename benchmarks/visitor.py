@@ -272,7 +272,7 @@ class Visitor:
         name = some_model(draw)
         model, sample = card(name), draw.randrange(5000)
         self._chosen = Chosen(number, "", model, tuple(model.default_policy.thresholds), sample)
-        self._query = f"model={name}&sample={sample}"
+        self._query = f"model={name}&sample={sample + 1}"
         self._session = ""
         self._pages: dict[str, str] = {}  # hashes by address
         self._shown: list[ForwardMsg] = []

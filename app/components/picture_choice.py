@@ -2,7 +2,9 @@
 
 import math
 import random
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -14,41 +16,56 @@ from app import resources, state, text, views
 from app.components.canvas import canvas
 from app.components.crop import Crop, Whole, frame
 from app.components.errors import sentences
+from app.components.model_choice import instead
 from app.components.picture_grid import Group, Tile, picture_grid
 from app.components.pictures import Picture, png, preview, thumbnail
-from app.sample_sources import SampleSource
+from app.kept_pictures import Own, kept_pictures
+from app.sample_sources import SAMPLES, TEST, SampleSource, split_source
+from app.state import Settings, counted, from_one, parameter, whole
 from core.data.file_names import composed, distinct
 from core.data.images import FORMATS, MAX_BYTES, centred_digit, open_image
 from core.data.likeness import hint
 from core.data.polarity import has_light_edge, light_on_dark
 from core.data.prepared import ImageSet
 from core.data.uploads import MOST_BYTES
+from core.foundation.errors import UserError
 from core.hub.card import Card
 
 IN_A_STRIP = 20
 MOST_UPLOADS = 50
 _LIMIT = f"{MOST_UPLOADS} with {MOST_BYTES // 2**20} MB together"
-_OWN, _CHOSEN, _ROUND = "own-images", "own-chosen", "own-round"
+_HELD, _ROUND = "own-images", "own-round"
 _LEFT_OUT = "own-left-out"
 _SEEN, _CROPS = "own-seen", "own-crops"
 _DRAWING = "own-drawing"
 
 
-@dataclass(frozen=True, eq=False)
-class Own:
-    """An image of the visitor's, as it came."""
+def _word(text: str) -> str | None:
+    return text if re.fullmatch(r"[\w-]{1,64}", text, re.ASCII) else None
 
-    name: str
-    content: bytes
-    drawn: bool = False
-    label: int | None = None
-    dataset: str = ""  # that the label is of
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A picture that is looked at in place of a sample.
+
+    Attributes:
+        test: number of a test image, or -1.
+        own: word under which the visitor's own pictures are kept, or "".
+        chosen: which of those.
+    """
+
+    test: int = parameter("test", -1, whole())
+    own: str = parameter("own", "", _word)
+    chosen: int = parameter("own-picture", 0, counted(whole()), from_one)
+
+
+ELSEWHERE = Settings("elsewhere", Elsewhere)
 
 
 def show_sample(number: int) -> None:
-    """Look at one of the samples, and no longer at the visitor's own pictures."""
+    """Look at one of the samples, and no longer at another picture."""
     state.change(sample=number)
-    st.session_state.pop(_OWN, None)
+    ELSEWHERE.change(test=-1, own="", chosen=0)
     st.session_state[_DRAWING] = False
     st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1  # empty uploader and camera
 
@@ -61,9 +78,12 @@ def open_in_playground(source: SampleSource, position: int, card: Card) -> None:
         position: in its table.
         card: of the model that is looked at.
     """
-    number, pixels = source.sample_number(position, card), source.picture(position)
-    if number is not None:
-        show_sample(number)
+    pixels = source.picture(position)
+    if source.name == SAMPLES:
+        show_sample(position)
+    elif source.name == TEST:
+        ELSEWHERE.change(test=source.number(position), own="", chosen=0)
+        st.session_state[_DRAWING] = False
     elif pixels is not None:
         label = int(source.table.labels[position])
         known = label if label >= 0 else None
@@ -83,7 +103,7 @@ def pictures(card: Card) -> tuple[list[Picture], int] | None:
     place, refused = st.container(), st.container()  # above what an open popover covers
     walk = _choosers(card)
     own = _own_pictures(card, refused)
-    chosen = min(st.session_state.get(_CHOSEN, 0), len(own) - 1)
+    chosen = min(ELSEWHERE.now.chosen, len(own) - 1)
     with walk:
         _walk(own, chosen, 0 if samples is None else len(samples))
     if own:
@@ -93,6 +113,12 @@ def pictures(card: Card) -> tuple[list[Picture], int] | None:
             elif samples is not None and not _draws(card):
                 _strip_of_samples(samples, None)
         return own, chosen
+    test = _test_image(card)
+    if test is not None:
+        if samples is not None:
+            with place:
+                _strip_of_samples(samples, None)
+        return [test], 0
     if samples is None:
         return None
     number = min(state.view().sample, len(samples) - 1)
@@ -101,6 +127,24 @@ def pictures(card: Card) -> tuple[list[Picture], int] | None:
             _strip_of_samples(samples, number)
     name = f"Sample {number + 1:,} of {len(samples):,}"
     return [Picture(samples.images[number], name, label=int(samples.labels[number]))], 0
+
+
+def _test_image(card: Card) -> Picture | None:
+    number = ELSEWHERE.now.test
+    if number < 0:
+        return None
+    missing = "there is no such image."
+    with suppress(UserError):
+        source, lost = split_source(state.view().model, card)
+        position = source.position_of(number) if source.name == TEST else None
+        pixels = None if position is None else source.picture(position)
+        if position is not None and pixels is not None:
+            label = int(source.table.labels[position])
+            name = f"{source.called(position)} of {len(source.table):,}"
+            return Picture(pixels, name, label=label if label >= 0 else None)
+        missing = lost or missing
+    instead(f"The link is for test image {number:,}: {missing} Shown instead: a sample.")
+    return None
 
 
 def _strip_of_samples(samples: ImageSet, chosen: int | None) -> None:
@@ -127,7 +171,7 @@ def _strip_of_own(own: Sequence[Picture], chosen: int) -> None:
 
 
 def _look_at(number: int) -> None:
-    st.session_state[_CHOSEN] = number
+    ELSEWHERE.change(chosen=max(number, 0))
 
 
 def _strip(tiles: list[Tile], label: str, on_pick: Callable[[int], None]) -> None:
@@ -149,7 +193,7 @@ def _choosers(card: Card) -> DeltaGenerator:
 
 def _walk(own: Sequence[Picture], chosen: int, count: int) -> None:
     sample = min(state.view().sample, max(count - 1, 0))
-    away = bool(own or st.session_state.get(_DRAWING))
+    away = bool(own or ELSEWHERE.now.test >= 0 or st.session_state.get(_DRAWING))
     if away and count:
         st.button(
             "Samples",
@@ -204,7 +248,8 @@ def _uploader(card: Card) -> None:
         max_upload_size=MAX_BYTES // 2**20,
         help=f"One, or up to {_LIMIT} ({', '.join(FORMATS)}). The middle square of each, or "
         f"another part that you choose, is scaled to the {side} × {side} pixels that this network "
-        "reads. They stay in this session and are stored nowhere.",
+        "reads. They are kept in this server's memory for an hour, so that a reload finds them by "
+        "the page's address, as does anybody who has that address; they are written to no disk.",
     )
 
 
@@ -241,15 +286,36 @@ def _take_drawing(content: bytes | None) -> None:
 
 
 def _take(own: list[Own], left_out: int = 0, *, drawing: bool = False) -> None:
-    st.session_state[_OWN] = own
+    word = kept_pictures().keep(own) if own else ""
+    st.session_state[_HELD] = word, tuple(own)
+    ELSEWHERE.change(test=-1, own=word, chosen=0)
     st.session_state[_DRAWING] = drawing
     st.session_state[_LEFT_OUT] = left_out
-    st.session_state[_CHOSEN] = 0
     st.session_state[_SEEN], st.session_state[_CROPS] = {}, {}
 
 
+def _brought() -> tuple[Own, ...]:
+    """Return the visitor's own pictures: those of this session, or those of the address."""
+    word = ELSEWHERE.now.own
+    if not word:
+        return ()
+    held, own = st.session_state.get(_HELD, ("", ()))
+    if held == word:
+        return tuple(own)
+    own = kept_pictures().find(word)
+    if own:
+        st.session_state[_HELD] = word, own
+        st.session_state[_SEEN], st.session_state[_CROPS] = {}, {}
+    else:
+        instead(
+            "The link is for a picture that somebody brought, which is no longer kept: at most for "
+            "an hour. Shown instead: a sample."
+        )
+    return own
+
+
 def _own_pictures(card: Card, refused: DeltaGenerator) -> list[Picture]:
-    own: list[Own] = st.session_state.get(_OWN, [])
+    own = _brought()
     turn = None
     if own and light_on_dark(card.dataset) and not own[0].drawn:
         turn = st.segmented_control(

@@ -37,7 +37,7 @@ class Filters:
         high: the other end.
         order: one of `core.analysis.samples.ORDERS`.
         page: counted from 1.
-        opened: position of the open sample in its table, counted from 1.
+        opened: number of the open sample, as its title has it; -1 for none.
         answer: name of the class that is answered.
         agreement: "agrees" or "differs", with what the last exit answers.
     """
@@ -51,7 +51,7 @@ class Filters:
     high: float = parameter("to", 1.0, number(0, 1), "{:g}".format)
     order: str = parameter("order", ORDERS[0], choice(ORDERS))
     page: int = parameter("page", 1, whole(1))
-    opened: int = parameter("open", 0, whole())
+    opened: int = parameter("open", -1, whole())
     answer: str = parameter("taken", "")
     agreement: str = parameter("last", "", choice(_AGREEMENTS.keys() - {_ANY}))
 

@@ -99,7 +99,7 @@ def _comparable(card: Card, other: Card) -> bool:
 
 def _other(a: Configuration, peers: Sequence[str]) -> tuple[state.View, str]:
     """Return B, from the session or the link, and a word on where it comes from."""
-    if _OTHER not in st.session_state:
+    if _OTHER not in st.session_state or state.follows(_OTHER):
         query = {
             name.removeprefix(_PREFIX): value
             for name, value in st.query_params.items()

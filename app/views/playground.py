@@ -15,7 +15,7 @@ from app.components.background import rerun_when_done
 from app.components.html import Reading, heading, readings, saving, section
 from app.components.live import STAGES, live, table_here
 from app.components.model_choice import choices
-from app.components.picture_choice import blackboard, pictures
+from app.components.picture_choice import ELSEWHERE, blackboard, pictures
 from app.components.pictures import Picture, picture_card, thumbnail
 from app.components.saliency import exit_by_exit, show_top_classes
 from app.components.widgets import bound, save_button
@@ -52,7 +52,7 @@ def page() -> None:
                 "this machine: upload a picture to begin.",
                 icon=":material/upload:",
             )
-        state.write_url()
+        state.write_url(ELSEWHERE.to_query())
         return
     shown, number = chosen
     picture = replace(shown[number], pixels=_corrupted(shown[number].pixels, view, view.severity))
@@ -68,7 +68,7 @@ def page() -> None:
     _insight(card, view, picture, routing)
     if len(shown) > 1:
         _all_images(card, view, shown)
-    state.write_url()
+    state.write_url(ELSEWHERE.to_query())
 
 
 def _corruption(view: state.View) -> None:

@@ -1,5 +1,6 @@
 """Samples: which image leaves where, and why."""
 
+from collections.abc import Callable
 from html import escape
 
 import streamlit as st
@@ -84,7 +85,7 @@ def _source_choice(sources: dict[str, SampleSource], chosen: str) -> None:
         [*(name for name in sources if name != OWN), OWN],
         key="source",
         value=chosen,
-        choose=lambda name: choose(source=name, opened=0, page=1),
+        choose=lambda name: choose(source=name, opened=-1, page=1),
         required=True,
         format_func=title,
         help="The **test split** was never used to choose anything: its figures are the honest "
@@ -185,13 +186,17 @@ def _selection(card: Card, source: SampleSource, routing: Routing) -> None:
         return
     tiles = [_tile(card, source, routing, position) for position in shown.tolist()]
     picture_grid(
-        [Group(tiles)], "Images of this selection", _open, key="selection", shown_in=_PANEL
+        [Group(tiles)], "Images of this selection", _opens(source), key="selection", shown_in=_PANEL
     )
     page_turner(number, pages, lambda number: choose(page=number), key="page")
 
 
-def _open(position: int) -> None:
-    choose(opened=position + 1)
+def _opens(source: SampleSource) -> Callable[[int], None]:
+    def open_(position: int) -> None:
+        if 0 <= position < len(source.table):
+            choose(opened=source.number(position))
+
+    return open_
 
 
 def _tile(
@@ -219,7 +224,7 @@ def _tile(
         number=position,
         image=None if pixels is None else thumbnail(pixels),
         title=f"{title}; leaves at {exit_name} with a score of {score}{ends}",
-        chosen=position + 1 == FILTERS.now.opened,
+        chosen=source.number(position) == FILTERS.now.opened,
         answer=answer,
         truth=truth,
         right=right,
@@ -246,13 +251,18 @@ def _extremes(card: Card, source: SampleSource, routing: Routing) -> None:
         )
     )
     picture_grid(
-        groups, "Extremes of each exit", _open, key="extremes", shown_in=_PANEL, layout="pairs"
+        groups,
+        "Extremes of each exit",
+        _opens(source),
+        key="extremes",
+        shown_in=_PANEL,
+        layout="pairs",
     )
 
 
 def _opened(card: Card, source: SampleSource, routing: Routing) -> None:
-    position = FILTERS.now.opened - 1
-    if not 0 <= position < len(routing):
+    position = source.position_of(FILTERS.now.opened)
+    if position is None:
         st.html(
             section("One sample")
             + '<p class="ee-empty">Pick an image to see what each exit answered.</p>'

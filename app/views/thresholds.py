@@ -10,6 +10,7 @@ import streamlit as st
 from app import resources, state, text
 from app.charts import exits, plotly
 from app.components import remaining_classes
+from app.components.copy_link import copy_link
 from app.components.errors import sentences, show_mistake
 from app.components.html import TOTAL, Cell, Column, Row, facts, heading, readings, section
 from app.components.html import table as html_table
@@ -17,6 +18,7 @@ from app.components.model_choice import choices, retuned, split_note
 from app.components.premise import Score, score_choice, with_earlier
 from app.components.threshold_charts import curve, histograms, live_split, report_readings, sure
 from app.components.widgets import bound, save_button
+from app.session import own_query
 from core.exits.criteria import CRITERIA
 from core.exits.metrics import most_confused
 from core.exits.policy import RECEIPT, Policy
@@ -498,9 +500,10 @@ def _keeping(card: Card, view: state.View) -> None:
         width="stretch",
         help=f"For `python -m core evaluate {card.name} --policy FILE`.",
     )
-    with st.popover("Copy the link", icon=":material/link:", width="stretch"):
-        st.caption("Opens this page with the same model, criterion and thresholds.")
-        st.code(state.link(), language=None, wrap_lines=True)
+    copy_link(
+        view.to_query() | own_query(view.model),
+        "Opens this page with the same model, criterion and thresholds.",
+    )
     with st.popover("Load from a file", icon=":material/upload:", width="stretch"):
         file = st.file_uploader(
             "A policy in JSON", type="json", key="policy-file", max_upload_size=1

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.data.prepared import ImageSet
 from core.exits.metrics import score_histogram
@@ -246,11 +245,3 @@ def belongs(table: ExitTable, images: ImageSet, by_ids: bool) -> bool:
     if table.ids.min() < 0 or table.ids.max() >= len(images):
         return False
     return np.array_equal(images.labels[table.ids], table.labels)
-
-
-def place_of(image: NDArray[np.uint8], images: ImageSet) -> int | None:
-    """Return the index in ``images`` of the pixels of ``image`` (H, W, C), or None."""
-    if image.shape != images.images.shape[1:]:
-        return None
-    same = np.flatnonzero((images.images == image).all(axis=(1, 2, 3)))
-    return int(same[0]) if len(same) else None

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from app.components.crop import SMALLEST, Crop
-from app.components.picture_choice import Own
 from app.components.pictures import png
+from app.kept_pictures import Own, kept_pictures
 from core.data.transform import CenterCrop, EvaluationTransform, Resize
 from tests.app.pages import components, errors, html, opened
 
@@ -63,9 +63,7 @@ def test_another_part_is_another_picture_and_the_page_says_so() -> None:
 
 
 def test_a_drawing_has_no_frame() -> None:
-    app = opened("model=eenet8-mnist")
-    app.session_state["own-images"] = [
-        Own("Your drawing", png(np.eye(50, dtype=np.uint8)[:, :, None]), True)
-    ]
-    app.run()
+    drawing = Own("Your drawing", png(np.eye(50, dtype=np.uint8)[:, :, None]), True)
+    app = opened(f"model=eenet8-mnist&own={kept_pictures().keep([drawing])}")
+    assert "Your drawing" in html(app)
     assert not any("crop" in data for data in components(app))

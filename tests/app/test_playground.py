@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import resources
 from app.components import saliency
-from app.components.picture_choice import Own
+from app.kept_pictures import Own, kept_pictures
 from core.analysis.corruptions import CORRUPTIONS, corrupt
 from core.analysis.saliency import SALIENCY
 from core.data.prepared import write_prepared
@@ -22,7 +22,7 @@ from core.exits.routing import route
 from core.foundation.files import read_json, write_json
 from core.foundation.places import PRETRAINED
 from core.hub.model import load
-from core.hub.registry import card_of, model_folder, shipped_models
+from core.hub.registry import card_of, model_folder, shipped_models, shipped_table
 from tests.app.pages import (
     button,
     components,
@@ -32,6 +32,7 @@ from tests.app.pages import (
     link,
     maps,
     opened,
+    opened_page,
     policy,
     reading,
     tiles,
@@ -88,7 +89,7 @@ def test_where_no_images_ship_those_on_the_disk_stand_in(
     labels = np.arange(600) // 3
     written = classes[::-1] if stranger else classes
     write_prepared("tiny-imagenet", "test", pixels, labels, written, tmp_path)
-    app = opened(f"model={NO_SAMPLES}&sample=7")
+    app = opened(f"model={NO_SAMPLES}&sample=8")
     assert errors(app) == []
     if stranger:  # other images of the same name
         assert len(app.info) == 1
@@ -126,7 +127,7 @@ def test_the_page_agrees_with_the_library() -> None:
     images = load_samples("mnist")
     for number in (17, 1234, 4321):
         app = opened(
-            f"model={MODEL}&sample={number}&criterion=max_probability&thresholds=0.99999,0.9"
+            f"model={MODEL}&sample={number + 1}&criterion=max_probability&thresholds=0.99999,0.9"
         )
         chosen = Policy("max_probability", [0.99999, 0.9])
         expected = model.predict(images.images[number : number + 1], chosen)
@@ -261,11 +262,10 @@ def test_the_blackboard_takes_the_place_of_the_samples_until_one_goes_back() -> 
 
 
 def test_a_drawing_may_be_shown_to_any_network() -> None:
-    app = opened(f"model={MODEL}")
     page = np.zeros((112, 112), np.uint8)
     page[20:90, 50:60] = 255
-    app.session_state["own-images"] = [Own("Your drawing", png(page), drawn=True)]
-    app.run()
+    word = kept_pictures().keep([Own("Your drawing", png(page), drawn=True)])
+    app = opened(f"model={MODEL}&own={word}")
     assert errors(app) == []
     assert reading(app, "Answer") == "1"
     app.selectbox(key="model").set_value("eenet20-cifar10").run()
@@ -282,9 +282,54 @@ def test_a_photo_for_a_digit_network_gets_a_warning() -> None:
     assert "may mean nothing" not in html(with_upload(png(digit), "digit.png"))
 
 
+def test_a_reload_keeps_uploaded_pictures() -> None:
+    digits = load_samples("mnist").images[[3, 700], :, :, 0]
+    app = opened(f"model={MODEL}")
+    for index, digit in enumerate(digits):
+        app.file_uploader[0].upload(f"{index}.png", png(digit), "image/png")
+    app.run()
+    again = opened("&".join(f"{name}={value}" for name, value in link(app).items()))
+    assert errors(again) == []
+    assert again.dataframe[0].value["name"].tolist() == ["0.png", "1.png"]
+    assert link(again) == link(app)
+
+
+def test_pictures_that_are_no_longer_kept_are_said_to_be_gone() -> None:
+    app = opened(f"model={MODEL}&own=no-such-word")
+    assert errors(app) == []
+    assert ["no longer kept" in one.value for one in app.warning] == [True]
+    assert "Sample 1 of" in html(app)
+
+
+def test_a_test_image_has_one_number_in_titles_and_links(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EENET_DATA", str(tmp_path))
+    labels = shipped_table(MODEL, "test").labels
+    pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 28, 28, 1), np.uint8)
+    classes = card_of(MODEL).classes
+    write_prepared("mnist", "train", pixels[:1], labels[:1], classes, tmp_path)
+    write_prepared("mnist", "test", pixels, labels, classes, tmp_path)
+    app = opened_page("samples", f"model={MODEL}&of=test&open=158")
+    assert "<h2>Test image 158</h2>" in html(app)
+    assert link(app)["open"] == "158"
+    app = opened(f"model={MODEL}&test=158")
+    assert errors(app) == []
+    assert "Test image 158 of 10,000" in html(app)
+    assert f"<b>{classes[labels[158]]}</b>" in html(app)
+    assert link(app)["test"] == "158"
+
+
+def test_a_test_image_that_is_not_here_is_said() -> None:
+    app = opened(f"model={MODEL}&test=20000")
+    assert errors(app) == []
+    assert ["test image 20,000" in one.value for one in app.warning] == [True]
+    assert "Sample 1 of" in html(app)
+
+
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_spoiling(name: str) -> None:
-    app = opened(f"model={MODEL}&spoil={name}&severity=0.5&sample=9")
+    app = opened(f"model={MODEL}&spoil={name}&severity=0.5&sample=10")
     assert errors(app) == []
     assert link(app)["spoil"] == name
     assert link(app)["severity"] == "0.5"

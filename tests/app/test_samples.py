@@ -146,7 +146,7 @@ def test_an_open_sample_shows_what_every_exit_said() -> None:
 
 
 def test_without_its_picture_a_sample_still_opens_but_not_in_the_playground() -> None:
-    app = opened(f"{QUERY}&of=test&open=10000")
+    app = opened(f"{QUERY}&of=test&open=9999")
     assert "<h2>Test image 9,999</h2>" in html(app)
     assert not [one for one in app.button if one.label == "Open in the Playground"]
 

@@ -38,7 +38,7 @@ def test_filter_by_exit_open_a_sample_and_send_it_to_the_playground(page: Page) 
 
     panel.get_by_role("button", name="Open in the Playground").click()
     page.locator(".ee-ladder").wait_for()
-    wait_for_url(page, "sample", str(number - 1))
+    wait_for_url(page, "sample", str(number))
     expect(page.locator(".ee-ladder [data-state='left'].ee-card")).to_have_attribute(
         "data-exit", "1", timeout=PATIENCE
     )

@@ -36,7 +36,7 @@ def test_a_question_mark_lists_the_keys_but_not_while_typing(page: Page) -> None
 
 
 def test_letters_walk_through_the_samples_unless_the_list_is_open(page: Page) -> None:
-    page.goto("/?model=eenet8-mnist&sample=1000")
+    page.goto("/?model=eenet8-mnist&sample=1001")
     page.locator(".ee-tops").wait_for()
     page.wait_for_load_state("networkidle")  # a button that is drawn anew misses a key just then
     page.get_by_role("button", name="Keyboard shortcuts").wait_for()
@@ -46,7 +46,7 @@ def test_letters_walk_through_the_samples_unless_the_list_is_open(page: Page) ->
     page.keyboard.press("Escape")
     page.get_by_role("dialog", name="Keyboard shortcuts").wait_for(state="hidden")
     page.keyboard.press("n")
-    wait_for_url(page, "sample", "1250")
+    wait_for_url(page, "sample", "1251")
     page.locator(".ee-input").get_by_text("Sample 1,251 of").wait_for()
     page.keyboard.press("p")
-    wait_for_url(page, "sample", "1000")
+    wait_for_url(page, "sample", "1001")

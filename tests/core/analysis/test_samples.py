@@ -17,7 +17,6 @@ from core.analysis.samples import (
     extremes,
     likeliest,
     page_of,
-    place_of,
     score_bars,
     select,
     to_csv,
@@ -243,10 +242,3 @@ def test_images_belong_to_a_table_when_labels_agree() -> None:
     assert not belongs(table, shifted, by_ids=True)
     assert not belongs(table, images.select(range(39)), by_ids=True)
     assert not belongs(replace(table, classes=tuple("vwxyz")), images, by_ids=True)
-
-
-def test_a_picture_is_found_by_its_pixels() -> None:
-    images = images_of(random_table(40))
-    assert place_of(images.images[17], images) == 17
-    assert place_of(255 - images.images[17], images) is None
-    assert place_of(np.zeros((5, 5, 1), np.uint8), images) is None
