@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.browser.steps import PATIENCE
+from tests.browser.steps import PATIENCE, visit
 from tests.chromium import FLAGS, find
 from tests.running_app import running_app
 
@@ -29,16 +29,28 @@ def browser() -> Iterator[Browser]:
         pytest.skip(reason)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(path), args=list(FLAGS))
+        expect.set_options(timeout=PATIENCE)
         yield browser
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def visits(browser: Browser, address: str) -> Iterator[BrowserContext]:
+    """Where a page keeps what another needs again, as the app's scripts."""
+    with visit(browser, address) as context:
+        yield context
+
+
 @pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    """A new visitor's page; addresses begin at the app's."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000}, base_url=address)
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
+def page(visits: BrowserContext) -> Iterator[Page]:
+    """A visitor's new tab, in a browser that has seen the app; addresses begin at the app's."""
+    page = visits.new_page()
     yield page
-    context.close()
+    page.close()
+
+
+@pytest.fixture
+def other(browser: Browser, address: str) -> Iterator[Page]:
+    """The page of somebody else, in a browser of their own."""
+    with visit(browser, address) as context:
+        yield context.new_page()

@@ -1,10 +1,21 @@
 """What several tests do in the browser."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import parse_qs, urlparse
 
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 PATIENCE = 60_000  # milliseconds
+
+
+@contextmanager
+def visit(browser: Browser, address: str) -> Iterator[BrowserContext]:
+    """Yield a browser that has seen nothing yet; addresses begin at the given one."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, base_url=address)
+    context.set_default_timeout(PATIENCE)
+    yield context
+    context.close()
 
 
 def wait_for_url(page: Page, name: str, value: str | None = None) -> str:

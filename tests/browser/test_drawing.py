@@ -1,17 +1,14 @@
 """Drawing a digit with the mouse."""
 
 import pytest
-from playwright.sync_api import Browser, expect
-
-from tests.browser.steps import PATIENCE
+from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
 
-def test_a_drawn_one_is_answered(browser: Browser, address: str) -> None:
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(f"{address}/?model=eenet8-mnist")
-    page.locator(".ee-tops").wait_for(timeout=PATIENCE)
+def test_a_drawn_one_is_answered(page: Page) -> None:
+    page.goto("/?model=eenet8-mnist")
+    page.locator(".ee-tops").wait_for()
     page.get_by_role("button", name="Draw").click()
     canvas = page.get_by_role("img", name="Draw a digit here")
     canvas.hover()  # waits until it stands still
@@ -23,6 +20,5 @@ def test_a_drawn_one_is_answered(browser: Browser, address: str) -> None:
     page.mouse.move(middle - 8, board["y"] + board["height"] - 50, steps=12)
     page.mouse.up()
     caption = page.locator(".ee-input figcaption")
-    expect(caption).to_contain_text("Your drawing", timeout=PATIENCE)
+    expect(caption).to_contain_text("Your drawing")
     expect(page.locator('[data-reading="answer"] dd').first).to_have_text("1")
-    page.close()

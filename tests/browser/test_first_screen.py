@@ -1,19 +1,15 @@
 """What is seen before anybody scrolls, and what the keyboard reaches without many presses."""
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
-
-from tests.browser.steps import PATIENCE
+from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 
 
-def opened(browser: Browser, address: str, width: int, height: int) -> Page:
-    page = browser.new_page(viewport={"width": width, "height": height})
-    page.set_default_timeout(PATIENCE)
-    page.goto(address)
+def open_playground(page: Page, model: str, width: int, height: int) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(f"/?model={model}")
     page.locator(".ee-tops").wait_for()
-    return page
 
 
 def box(part: Locator) -> tuple[float, float, float, float]:
@@ -33,18 +29,17 @@ def box(part: Locator) -> tuple[float, float, float, float]:
     ],
 )
 def test_the_answer_is_in_the_first_view(
-    browser: Browser, address: str, width: int, height: int, last: str
+    page: Page, width: int, height: int, last: str
 ) -> None:
-    page = opened(browser, f"{address}/?model=eenet20-cifar10", width, height)
+    open_playground(page, "eenet20-cifar10", width, height)
     assert box(page.locator(last))[3] <= height
-    page.close()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
 def test_the_blackboard_is_whole_and_leaves_the_answer_free(
-    browser: Browser, address: str, width: int, height: int
+    page: Page, width: int, height: int
 ) -> None:
-    page = opened(browser, f"{address}/?model=eenet8-mnist", width, height)
+    open_playground(page, "eenet8-mnist", width, height)
     page.get_by_role("button", name="Draw", exact=True).click()
     board = page.get_by_role("img", name="Draw a digit here")
     board.hover()  # waits until it stands still
@@ -55,11 +50,10 @@ def test_the_blackboard_is_whole_and_leaves_the_answer_free(
     answer = box(page.locator('[data-reading="answer"]'))
     assert answer[3] <= height
     assert answer[0] >= right or answer[1] >= bottom
-    page.close()
 
 
-def test_pictures_are_one_stop_of_the_tab_key(browser: Browser, address: str) -> None:
-    page = opened(browser, f"{address}/?model=eenet20-cifar10", 1280, 720)
+def test_pictures_are_one_stop_of_the_tab_key(page: Page) -> None:
+    open_playground(page, "eenet20-cifar10", 1280, 720)
     samples = page.get_by_role("group", name="Sample images").get_by_role("button")
     samples.first.focus()
     page.keyboard.press("ArrowRight")
@@ -68,4 +62,3 @@ def test_pictures_are_one_stop_of_the_tab_key(browser: Browser, address: str) ->
     expect(samples.last).to_be_focused()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('.st-key-walk-p') !== null")
-    page.close()

@@ -1,20 +1,21 @@
 """What a visitor does, in a real browser."""
 
 import re
+from typing import Literal
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.steps import PATIENCE, wait_for_url
+from tests.browser.steps import wait_for_url
 
 pytestmark = pytest.mark.browser
 
 MODEL = "eenet8-mnist"
 
 
-def lit_exit(page: Page) -> int:
-    return int(page.locator('[data-exit][data-state="left"]').get_attribute("data-exit") or -1)
+def lit_exit(page: Page) -> Locator:
+    return page.locator('[data-exit][data-state="left"]')
 
 
 def saved(page: Page) -> str:
@@ -42,7 +43,7 @@ def test_open_pick_a_sample_drag_a_threshold(page: Page) -> None:
     samples.nth(11).click()
     expect(samples.nth(11)).to_have_attribute("aria-pressed", "true")
     wait_for_url(page, "sample")
-    assert lit_exit(page) == 0
+    expect(lit_exit(page)).to_have_attribute("data-exit", "0")
     before = saved(page)
 
     track = page.get_by_role("slider").first.bounding_box()
@@ -52,7 +53,7 @@ def test_open_pick_a_sample_drag_a_threshold(page: Page) -> None:
     page.mouse.down()
     page.mouse.move(track["x"] + track["width"] + 60, height, steps=8)
     expect(page.locator('[data-exit="0"]')).to_have_attribute("data-state", "passed")
-    assert lit_exit(page) == 1  # before the hand lets go
+    expect(lit_exit(page)).to_have_attribute("data-exit", "1")  # before the hand lets go
     assert saved(page) != before
     page.mouse.up()
     assert wait_for_url(page, "thresholds", "1.0,0.01")
@@ -66,16 +67,15 @@ def test_open_pick_a_sample_drag_a_threshold(page: Page) -> None:
     assert faults == []
 
 
-def test_a_link_shows_the_same_to_somebody_else(page: Page, browser: Browser) -> None:
+def test_a_link_shows_the_same_to_somebody_else(page: Page, other: Page) -> None:
     page.goto(f"/?model={MODEL}&sample=1234&criterion=entropy&thresholds=0.999999,0.1&off=2")
     page.locator(".ee-tops").wait_for()
-    other = browser.new_page()
     other.goto(page.url)
-    other.locator(".ee-tops").wait_for(timeout=PATIENCE)
-    assert lit_exit(other) == lit_exit(page)
-    ours, theirs = (one.locator(".ee-cards").inner_text() for one in (page, other))
-    assert theirs == ours
-    other.close()
+    other.locator(".ee-tops").wait_for()
+    ours, theirs = (one.locator(".ee-cards") for one in (page, other))
+    left = lit_exit(page).get_attribute("data-exit") or "none"
+    expect(lit_exit(other)).to_have_attribute("data-exit", left)
+    expect(theirs).to_have_text(ours.inner_text(), use_inner_text=True)
 
 
 def test_a_keyboard_moves_thresholds_and_keeps_the_focus(page: Page) -> None:
@@ -104,11 +104,10 @@ def test_a_number_can_be_typed_and_nonsense_is_ignored(page: Page) -> None:
     wait_for_url(page, "thresholds", "1.0,0.5")
 
 
-def test_two_visitors_do_not_disturb_each_other(page: Page, browser: Browser, address: str) -> None:
-    other = browser.new_page(base_url=address)
+def test_two_visitors_do_not_disturb_each_other(page: Page, other: Page) -> None:
     for one, thresholds in ((page, "0.1,0.2"), (other, "0.9,0.8")):
         one.goto(f"/thresholds?model={MODEL}&criterion=entropy&thresholds={thresholds}")
-        one.locator(".ee-table").wait_for(timeout=PATIENCE)
+        one.locator(".ee-table").wait_for()
     page.get_by_role("slider").first.focus()
     page.keyboard.press("End")
     wait_for_url(page, "thresholds", "1.0,0.2")
@@ -116,21 +115,18 @@ def test_two_visitors_do_not_disturb_each_other(page: Page, browser: Browser, ad
     other.keyboard.press("Home")
     wait_for_url(other, "thresholds", "0.0,0.8")
     wait_for_url(page, "thresholds", "1.0,0.2")
-    other.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 720), (1920, 1080)])
 @pytest.mark.parametrize(("path", "last"), [("/", ".ee-tops"), ("/thresholds", ".ee-table")])
 def test_nothing_sticks_out(
-    browser: Browser, address: str, path: str, last: str, width: int, height: int, scheme: str
+    page: Page, path: str, last: str, width: int, height: int, scheme: Literal["light", "dark"]
 ) -> None:
-    page = browser.new_page(
-        viewport={"width": width, "height": height},
-        color_scheme="dark" if scheme == "dark" else "light",
-    )
-    page.goto(address + path)
-    page.locator(last).first.wait_for(timeout=PATIENCE)
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=scheme)
+    page.goto(path)
+    page.locator(last).first.wait_for()
     main = page.get_by_test_id("stMain")
     wide, room = main.evaluate("element => [element.scrollWidth, element.clientWidth]")
     assert wide <= room
@@ -139,4 +135,3 @@ def test_nothing_sticks_out(
     )
     levels = [int(level) for level in re.findall(r"\d+", background)[:3]]
     assert (sum(levels) < 200) == (scheme == "dark")
-    page.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from app import text
 from app.components import live
@@ -17,7 +17,7 @@ from core.exits.routing import route
 from core.hub.methods import own_criterion
 from core.hub.registry import card_of, plain_table, shipped_models, shipped_table
 from core.tuning.promise import reference_right
-from tests.browser.steps import PATIENCE, wait_for_url
+from tests.browser.steps import wait_for_url
 from tests.core.exits.tables import random_table
 
 pytestmark = pytest.mark.browser
@@ -55,20 +55,16 @@ def percent(fraction: float, digits: int = 1) -> str:
     return "–" if np.isnan(fraction) else f"{fraction * 100:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
-def opened(browser: Browser, address: str, name: str, criterion: str) -> Page:
-    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+def open_thresholds(page: Page, name: str, criterion: str) -> None:
     on = ",".join(["0.9"] * (card_of(name).num_exits - 1))  # a default policy may have exits off
-    page.goto(f"{address}/thresholds?model={name}&criterion={criterion}&thresholds={on}")
-    page.locator(".ee-table").first.wait_for(timeout=PATIENCE)
+    page.goto(f"/thresholds?model={name}&criterion={criterion}&thresholds={on}")
+    page.locator(".ee-table").first.wait_for()
     page.wait_for_function("window.earlyExitTables?.size > 0")
-    return page
 
 
 @pytest.mark.parametrize(("name", "criterion"), CASES)
-def test_the_browser_says_what_python_says(
-    browser: Browser, address: str, name: str, criterion: str
-) -> None:
-    page = opened(browser, address, name, criterion)
+def test_the_browser_says_what_python_says(page: Page, name: str, criterion: str) -> None:
+    open_thresholds(page, name, criterion)
     table = shipped_table(name, "test")
     plain = plain_table(card_of(name), "test", table)
     reference = None if plain is None else reference_right(table, plain)
@@ -105,11 +101,10 @@ def test_the_browser_says_what_python_says(
         ]
         costs = [*table.costs.at_exits(policy.enabled).tolist(), report.relative_cost]
         assert shown["costs"] == [percent(cost) for cost in costs]
-    page.close()
 
 
-def test_dragging_a_line_of_a_histogram_moves_the_figures(browser: Browser, address: str) -> None:
-    page = opened(browser, address, "eenet8-mnist", "max_probability")
+def test_dragging_a_line_of_a_histogram_moves_the_figures(page: Page) -> None:
+    open_thresholds(page, "eenet8-mnist", "max_probability")
     area = page.locator('[data-histogram="0"]').bounding_box()
     assert area is not None
     dot = page.locator("[data-dot]")
@@ -123,11 +118,10 @@ def test_dragging_a_line_of_a_histogram_moves_the_figures(browser: Browser, addr
     assert dot.evaluate("one => one.style.left") != before
     page.mouse.up()
     assert wait_for_url(page, "thresholds", f"1.0,{other}")
-    page.close()
 
 
-def test_a_click_on_the_curve_takes_its_thresholds(browser: Browser, address: str) -> None:
-    page = opened(browser, address, "eenet8-mnist", "max_probability")
+def test_a_click_on_the_curve_takes_its_thresholds(page: Page) -> None:
+    open_thresholds(page, "eenet8-mnist", "max_probability")
     first = page.evaluate(
         "document.querySelector('.ee-live').parentElement.earlyExitLive.data.front[0]"
     )
@@ -142,7 +136,6 @@ def test_a_click_on_the_curve_takes_its_thresholds(browser: Browser, address: st
     )
     wanted = ",".join(map(repr, map(float, first[2])))
     wait_for_url(page, "thresholds", wanted)
-    page.close()
 
 
 ROUTED = """async ([store, live, message, thresholds, enabled]) => {
@@ -156,7 +149,7 @@ ROUTED = """async ([store, live, message, thresholds, enabled]) => {
 
 @pytest.mark.parametrize("exits", [2, 31, 32, 33, 64, 65, 100])
 def test_any_number_of_exits_is_routed_as_python_routes(
-    browser: Browser, exits: int, monkeypatch: pytest.MonkeyPatch
+    page: Page, exits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[bytes] = []
     monkeypatch.setattr(live, "_store", lambda key, message: sent.append(message))
@@ -172,9 +165,7 @@ def test_any_number_of_exits_is_routed_as_python_routes(
         for name, more in (("store.js", b""), ("live.js", b"export { route };"))
     ]
     texts = [base64.b64encode(one).decode() for one in (*sources, *sent)]
-    page = browser.new_page()
     found = page.evaluate(ROUTED, [*texts, list(policy.thresholds), enabled])
-    page.close()
     report = evaluate(table, policy)
     assert found["accuracy"] == pytest.approx(report.accuracy)
     assert found["cost"] == pytest.approx(report.relative_cost)

@@ -4,18 +4,16 @@ import io
 import zipfile
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.steps import PATIENCE, wait_for_url
+from tests.browser.steps import wait_for_url
 
 pytestmark = pytest.mark.browser
 
 TRAINING = 240_000  # milliseconds; a busy machine takes its time
 
 
-def test_train_watch_open_and_download(browser: Browser, address: str) -> None:
-    page = browser.new_page(viewport={"width": 1440, "height": 1000}, base_url=address)
-    page.set_default_timeout(PATIENCE)
+def test_train_watch_open_and_download(page: Page, other: Page) -> None:
     page.goto("/train?epochs=2&loss=v1&lambda=0.5&exits=block2&seed=1")
     page.get_by_role("button", name="Start").click()
     page.get_by_role("button", name="Stop").wait_for()
@@ -45,10 +43,7 @@ def test_train_watch_open_and_download(browser: Browser, address: str) -> None:
         assert wait_for_url(page, "model", model)
         expect(page.get_by_text("which is not here")).to_have_count(0)
 
-    other = browser.new_page()
-    other.goto(f"{address}/?model={model}")
-    other.locator(".ee-ladder").wait_for(timeout=PATIENCE)
-    other.wait_for_url(lambda url: model not in url, timeout=PATIENCE)
+    other.goto(f"/?model={model}")
+    other.locator(".ee-ladder").wait_for()
+    other.wait_for_url(lambda url: model not in url)
     expect(other.get_by_text("Trained here")).to_have_count(0)
-    other.close()
-    page.close()
