@@ -231,6 +231,7 @@ class Live {
     if (!(event.key in steps)) return;
     event.preventDefault();
     this.move(e, Math.round((this.thresholds[e] + steps[event.key]) * 1e6) / 1e6);
+    this.holding = true;
     clearTimeout(this.pause);
     this.pause = setTimeout(() => this.commit(), 250);
   }
