@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlparse
 
 from playwright.sync_api import Browser, BrowserContext, Page
 
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 120_000  # milliseconds; a busy machine takes its time
 
 
 @contextmanager

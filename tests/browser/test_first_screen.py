@@ -28,9 +28,7 @@ def box(part: Locator) -> tuple[float, float, float, float]:
         (390, 844, '[data-reading="answer"]'),
     ],
 )
-def test_the_answer_is_in_the_first_view(
-    page: Page, width: int, height: int, last: str
-) -> None:
+def test_the_answer_is_in_the_first_view(page: Page, width: int, height: int, last: str) -> None:
     open_playground(page, "eenet20-cifar10", width, height)
     assert box(page.locator(last))[3] <= height
 
