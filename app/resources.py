@@ -20,6 +20,7 @@ from core.analysis.compare import Comparison, compare
 from core.analysis.drift import Drifted, UnderDrift
 from core.analysis.drift import under_drift as analyse_drift
 from core.data.downloads import Downloads
+from core.data.likeness import hint
 from core.data.prepared import ImageSet, load_prepared, prepared_path
 from core.data.samples import load_samples, sample_names
 from core.data.splits import SAMPLES_ONLY
@@ -39,6 +40,7 @@ from core.hub.card import Card
 from core.hub.drift import corrupted_tables, load_drift, undrifted
 from core.hub.leaderboard import Entry
 from core.hub.leaderboard import leaderboard_entry as entry_of
+from core.hub.likeness import Likeness, load_likeness
 from core.hub.methods import own_criterion
 from core.hub.registry import DRIFT, Catalogue, FoundModel, as_zip, tables_of
 from core.hub.registry import front_of as search_front
@@ -604,6 +606,29 @@ def examples(card: Card) -> ImageSet | None:
         return shipped
     apart = max(len(prepared) // EXAMPLES, 1)  # they may be sorted by class
     return prepared.select(np.arange(0, len(prepared), apart)[:EXAMPLES])
+
+
+def unlike(card: Card, pixels: NDArray[np.uint8]) -> str | None:
+    """Return a sentence where a picture is unlike what a network learned from; else None.
+
+    By what the network sees in it, where features of training images ship with the model; else by
+    brightness, contrast and colour.
+
+    Args:
+        card: of the model.
+        pixels: (H, W, C), as the network reads them.
+    """
+    likeness = _likeness(card.name)
+    if likeness is not None:
+        with taking_turns()():
+            return likeness.hint(model(card.name).features(pixels[None]))
+    known = examples(card)
+    return None if known is None else hint(pixels, known.images)
+
+
+@_of_model()
+def _likeness(name: str) -> Likeness | None:
+    return load_likeness(folder_of(name), card_of(name))
 
 
 @_of_model("Running the network on the samples …")

@@ -24,7 +24,6 @@ from app.sample_sources import SAMPLES, TEST, SampleSource, split_source
 from app.state import Settings, counted, from_one, parameter, whole
 from core.data.file_names import composed, distinct
 from core.data.images import FORMATS, MAX_BYTES, centred_digit, open_image
-from core.data.likeness import hint
 from core.data.polarity import has_light_edge, light_on_dark
 from core.data.prepared import ImageSet
 from core.data.uploads import MOST_BYTES
@@ -378,14 +377,12 @@ def _opened(own: Own, number: int, card: Card, turn: str | None, crop: Crop | No
         notes += ("Light and dark were exchanged, as this network reads white on black.",)
     if own.label is not None and own.dataset == card.dataset:
         return Picture(pixels, own.name, label=own.label, notes=notes, uploaded=True)
-    samples = None if own.drawn else resources.examples(card)
-    unlike = None if samples is None else hint(pixels, samples.images)
     return Picture(
         pixels,
         own.name,
         notes=notes,
         uploaded=True,
-        warning=unlike,
+        warning=None if own.drawn else resources.unlike(card, pixels),
         whole=whole,
         number=number,
     )

@@ -65,13 +65,8 @@ def predict(
 ) -> str:
     """Classify images, without the stages after each image's exit."""
     from core.data.images import open_image, with_reasons
-    from core.data.likeness import hint
-    from core.data.samples import load_samples, sample_names
 
     card = card_of(model)
-    examples = None
-    if card.dataset in sample_names():
-        examples = load_samples(card.dataset, transform=card.evaluation_transform).images
     held, chosen = _chosen(model, card, policy, criterion, thresholds, hold_cost)
     pixels, notes, intact, broken = [], [], [], {}
     for path in images:
@@ -82,8 +77,7 @@ def predict(
             continue
         intact.append(path)
         pixels.append(card.evaluation_transform.pixels(opened.image))
-        unlike = None if examples is None else hint(pixels[-1], examples)
-        notes += [f"{path}: {sentence}" for sentence in (*opened.notes, unlike) if sentence]
+        notes += [f"{path}: {sentence}" for sentence in opened.notes]
     if broken and not (skip_broken and intact):
         if len(images) == 1:
             raise UserError(broken[str(images[0])])
@@ -96,11 +90,16 @@ def predict(
     for sentence in notes:
         note(sentence)
 
+    from core.hub.likeness import unlike
     from core.hub.model import load
 
     use_threads(threads)
     runs_with = chosen if held is None else held.start()
-    result = load(model, device).optimised().predict(np.stack(pixels), runs_with)
+    loaded = load(model, device).optimised()
+    result = loaded.predict(np.stack(pixels), runs_with)
+    for path, sentence in zip(intact, unlike(loaded, pixels), strict=True):
+        if sentence:
+            note(f"{path}: {sentence}")
     answers = [
         {
             "image": str(path),

@@ -22,7 +22,7 @@ from core.data.transform import EvaluationTransform, Transform, UnstorableTransf
 from core.exits.cost_controller import CostController
 from core.exits.inference import BATCH_SIZE, Engine, Prediction, run_all_exits, run_with_skipping
 from core.exits.policy import Policy
-from core.exits.table import ExitTable, joined
+from core.exits.table import ExitTable, FloatArray, joined
 from core.exits.table_file import MOST_CLASSES_IN_FULL, as_stored
 from core.foundation.errors import UserError, nearest
 from core.hub.card import Card, TrainingFacts, load_card
@@ -263,6 +263,32 @@ class Model:
             costs=self.card.costs,
             classes=self.card.classes,
         )
+
+    @torch.inference_mode()
+    def features(self, images: Images | ImageSet | PictureSet) -> FloatArray:
+        """Return what the last stage puts out for each image, averaged over its maps: (N, C).
+
+        Args:
+            images: uint8 (N, H, W, C), or pictures; an `ImageSet` or `PictureSet`.
+
+        Raises:
+            UserError: no images, or images of another shape than the network reads.
+        """
+        if isinstance(images, PictureSet):
+            batches = self._streamed(images, LARGE_CHUNK, [])
+        else:
+            pixels = images.images if isinstance(images, ImageSet) else images
+            batches = self._batches(pixels, self.engine.chunk or BATCH_SIZE)
+        trunk, last = self.network.trunk, self.card.num_exits - 1
+        parts = [
+            self.network.to_map(last, trunk.run(batch.to(self.network.dtype), 0, len(trunk.names)))
+            .float()
+            .mean(dim=(2, 3))
+            .cpu()
+            .numpy()
+            for batch in batches
+        ]
+        return np.concatenate(parts)
 
     def _most_in_full(self) -> int:
         """Return of how many images a table may keep all classes: of any number if they are few."""

@@ -27,6 +27,8 @@ FRONTS = "fronts.npz"
 """Accuracy–cost fronts of the table, in the same folder; optional, too."""
 DRIFT = "drift.npz"
 """Tables of corrupted test images, in the same folder; optional, too."""
+LIKENESS = "likeness.npz"
+"""Features of training images, in the same folder; optional, too."""
 RUNS = Path("runs")
 """Folder for trainings in the working directory; their models are ``NAME/model``."""
 
@@ -243,7 +245,7 @@ def as_zip(folder: Path) -> bytes:
     """Return a ZIP archive of a model's folder, to be unpacked in a folder of models."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in (CARD, WEIGHTS, TABLE, FRONTS, DRIFT):
+        for file in (CARD, WEIGHTS, TABLE, FRONTS, DRIFT, LIKENESS):
             if (folder / file).is_file():
                 archive.write(folder / file, f"{folder.name}/{file}")
     return content.getvalue()

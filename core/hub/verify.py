@@ -12,6 +12,7 @@ from core.foundation.errors import UserError
 from core.hub.card import Card, SplitFigures, read_card
 from core.hub.drift import load_drift
 from core.hub.figures import split_figures
+from core.hub.likeness import load_likeness
 from core.hub.registry import CARD, DRIFT, TABLE, WEIGHTS, card_of, plain_table
 from core.hub.storage import read_weights
 from core.networks.build import build
@@ -32,7 +33,12 @@ def faults(folder: Path) -> list[str]:
         return [str(error)]
     if card is None:
         return [f"{folder / CARD}: {fault}." for fault in found]
-    return [*_of_network(folder, card), *_of_tables(folder, card), *_of_plain(card)]
+    found = [*_of_network(folder, card), *_of_tables(folder, card), *_of_plain(card)]
+    try:
+        load_likeness(folder, card)
+    except UserError as error:
+        found.append(str(error))
+    return found
 
 
 def _of_network(folder: Path, card: Card) -> Iterator[str]:

@@ -172,6 +172,8 @@ class Recipe(Settings):
     def _keeps_what_is_frozen(self) -> Self:
         if self.views and self.frozen is None:
             raise ValueError("expected `frozen` with `views`, as other blocks' features change")
+        if self.frozen is not None and any(phase.average for phase in self.phases):
+            raise ValueError("expected no `average` with `frozen`: it measures all statistics anew")
         if self.resize is not None and self.resize < self.network.image_size:
             raise ValueError("expected `resize` to be at least `image_size`")
         return self
