@@ -97,9 +97,9 @@ def predict(
     runs_with = chosen if held is None else held.start()
     loaded = load(model, device).optimised()
     result = loaded.predict(np.stack(pixels), runs_with)
-    for path, sentence in zip(intact, unlike(loaded, pixels), strict=True):
-        if sentence:
-            note(f"{path}: {sentence}")
+    for path, hint in zip(intact, unlike(loaded, pixels), strict=True):
+        if hint:
+            note(f"{path}: {hint}")
     answers = [
         {
             "image": str(path),

@@ -71,8 +71,9 @@ class Likeness:
         )
 
     def _units(self, features: FloatArray) -> FloatArray:
-        along: FloatArray = (features - self.mean) @ self.directions
-        return along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
+        along = (features - self.mean) @ self.directions
+        units: FloatArray = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
+        return units
 
 
 def unlike(model: "Model", pictures: Sequence[NDArray[np.uint8]]) -> list[str | None]:
