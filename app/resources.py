@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from core.edge_cloud.plan import TrainingTimes
     from core.foundation.jobs import Job, OnProgress
     from core.hub.model import Model
+    from core.hub.own_splits import OwnSplits
     from core.hub.scoring import Scored
     from core.networks.cut import CutPoint
     from core.networks.outline import StageOutline
@@ -185,6 +186,35 @@ def scoring(name: str, collection: Collection) -> "Job[Scored]":
         "Scoring the images broke off, and the reason has been written to the log: try fewer, or "
         "other ones.",
     )
+
+
+def splitting(
+    name: str, scored: "Scored", folder: Path, share: float, seed: int
+) -> "Job[OwnSplits]":
+    """Begin to make a model of a visitor's own labelled images, in turns with other work.
+
+    Args:
+        name: of the model that scored them.
+        scored: the images.
+        folder: for the model.
+        share: of the images that choose thresholds.
+        seed: of the draw.
+    """
+    from core.foundation.jobs import Job
+    from core.hub.own_splits import split_own
+
+    plain_name = card_of(name).plain
+    known = plain_name is not None and plain_name.name in model_names()
+    scorer, plain = model(name), model(plain_name.name) if plain_name and known else None
+
+    def work(on_progress: "OnProgress") -> "OwnSplits":
+        turn = taking_turns().in_background
+        with scoring_queue().place(on_progress):
+            return split_own(
+                scorer, plain, scored, folder, on_progress, share=share, seed=seed, turn=turn
+            )
+
+    return Job(work, "Dividing the images broke off, and the reason has been written to the log.")
 
 
 @cache

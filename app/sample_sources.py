@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import resources
-from app.session import kept, own_pictures
+from app.session import kept, own_models, own_pictures
 from core.analysis.samples import belongs
 from core.data.prepared import ImageSet
 from core.data.sources import can_download
-from core.data.uploads import Collection
+from core.data.uploads import Collection, OwnFile, shown
 from core.exits.table import ExitTable
 from core.foundation.errors import UserError
 from core.foundation.public import is_public
@@ -23,6 +23,7 @@ from core.hub.card import Card
 
 if TYPE_CHECKING:
     from core.foundation.jobs import Job
+    from core.hub.own_splits import OwnSplits
     from core.hub.scoring import Scored
 
 TEST, CALIBRATION, SAMPLES, OWN = "test", "calibration", "samples", "own"
@@ -40,6 +41,7 @@ class SampleSource:
         table: what the exits answered.
         images: their pictures (…, H, W, C), or None where they are not at hand.
         names: of the files that a visitor brought, else None.
+        files: those, as they came.
     """
 
     name: str
@@ -48,6 +50,7 @@ class SampleSource:
     table: ExitTable
     images: NDArray[np.uint8] | None
     names: tuple[str, ...] | None = None
+    files: tuple[OwnFile, ...] | None = None
 
     @property
     def labelled(self) -> bool:
@@ -160,6 +163,9 @@ class OwnImages:
         self.mistake = ""
         self.job: Job[Scored] | None = None
         self.model = ""  # that scores them now
+        self.splitting: Job[OwnSplits] | None = None
+        self.split = ""  # the model that came of it, or is to
+        self.notes: tuple[str, ...] = ()
         self.round = 0  # a new one empties the uploaders
         self._scored: dict[str, Scored] = {}
 
@@ -179,8 +185,29 @@ class OwnImages:
         self.mistake, self.model = "", model
         self.job = resources.scoring(model, self.collection)
 
+    def divide(self, model: str, share: float, seed: int) -> None:
+        """Begin to make a model whose thresholds are chosen and tested on them.
+
+        Args:
+            model: that has scored them.
+            share: of the labelled images that choose.
+            seed: of the draw.
+        """
+        scored = self.scored_by(model)
+        assert scored is not None
+        own = own_models()
+        self.mistake, self.notes, self.split = "", (), own.next_name("tuned-here")
+        folder = own.folder / self.split
+        self.splitting = resources.splitting(model, scored, folder, share, seed)
+
     def settle(self) -> None:
         """Take note of a job that is done."""
+        if self.splitting is not None and not self.splitting.running:
+            made = self.splitting.result
+            if made is not None:
+                own_models().pictures[self.split] = made.pictures
+                self.notes = made.notes
+            self.mistake, self.splitting = self.splitting.mistake, None
         if self.job is None or self.job.running:
             return
         if self.job.result is not None:
@@ -196,9 +223,11 @@ class OwnImages:
 
     def forget(self) -> None:
         """Let go of everything."""
-        if self.job is not None:
-            self.job.stop()
+        for job in (self.job, self.splitting):
+            if job is not None:
+                job.stop()
         self.collection, self.job, self.mistake, self._scored = None, None, "", {}
+        self.splitting, self.split = None, ""
         self.round += 1
 
     def source(self, model: str) -> SampleSource | None:
@@ -206,8 +235,11 @@ class OwnImages:
         scored = self.scored_by(model)
         if scored is None:
             return None
+        assert self.collection is not None
         pixels, names = scored.pictures.pixels, scored.pictures.names
-        return SampleSource(OWN, "Your own images", "Image", scored.table, pixels, names)
+        came = {shown(file.name): file for file in self.collection.files}
+        files = tuple(came[name] for name in names)
+        return SampleSource(OWN, "Your own images", "Image", scored.table, pixels, names, files)
 
 
 def own_images() -> OwnImages:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MODELS = "own-models"
 _RUN = "run"  # in a link
-_NAMES = "trained-here-"
+_NAMES = "trained-here", "tuned-here"
 MOST_MODELS = 6
 T = TypeVar("T")
 
@@ -78,10 +78,11 @@ class OwnModels:
         run = all_runs().begin(lesson, self.trained, place, self)
         self.runs = [*self.runs[-MOST_MODELS + 1 :], run]
 
-    def next_name(self) -> str:
+    def next_name(self, how: str = _NAMES[0]) -> str:
         """Return the name of the next model in the session's folder, and make room for it."""
+        assert how in _NAMES
         self._make_room()
-        return f"{_NAMES}{self.trained}"
+        return f"{how}-{self.trained}"
 
     def _make_room(self) -> None:
         for name in list(self.folders)[: -MOST_MODELS + 1]:
@@ -94,7 +95,7 @@ class OwnModels:
 
 
 def _number(name: str) -> int:
-    return int(name.removeprefix(_NAMES).partition("-")[0])
+    return int(name.split("-")[2])
 
 
 def own_models() -> OwnModels:

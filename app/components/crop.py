@@ -53,6 +53,10 @@ class Crop:
         x, y = (min(max(place, 0.0), 1.0) for place in (x, y))
         return cls(x, y, min(max(side, SMALLEST), 1.0))
 
+    def covers(self, width: int, height: int) -> bool:
+        """Return whether it is the whole of a picture."""
+        return width == height and self.side == 1
+
     def box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom in pixels, inside the picture."""
         side = self.side * min(width, height)
@@ -76,6 +80,20 @@ class Whole:
     size: tuple[int, int]
     crop: Crop
     usual: Crop
+
+
+def framed(whole: Whole) -> str:
+    """Return a whole picture with the frame, to look at."""
+    width, height = whole.size
+    left, top, right, bottom = whole.crop.box(width, height)
+    place = (
+        f"left:{left / width:.2%};top:{top / height:.2%};"
+        f"width:{(right - left) / width:.2%};height:{(bottom - top) / height:.2%}"
+    )
+    return (
+        f'<div class="ee-whole"><img src="{whole.image}" alt="The whole picture">'
+        f'<i style="{place}"></i></div><p>The network sees what is inside the frame.</p>'
+    )
 
 
 def frame(whole: Whole, on_crop: Callable[[Crop], None]) -> None:

@@ -26,7 +26,9 @@ def leaderboard(dataset: str, names: Sequence[str]) -> None:
     cards = [
         card
         for card in map(resources.card_of, names)
-        if card.dataset == dataset and {"calibration", "test"} <= card.per_exit_accuracy.keys()
+        if card.dataset == dataset
+        and {"calibration", "test"} <= card.per_exit_accuracy.keys()
+        and not card.weights_of
     ]
     rivals = [card for card in cards if card.num_exits > 1]
     sizes = size_curve(cards, dataset)

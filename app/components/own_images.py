@@ -9,7 +9,9 @@ from app import resources, text
 from app.components.background import waiting
 from app.components.errors import show_mistake
 from app.components.html import box, section
+from app.components.model_choice import open_buttons
 from app.sample_sources import OwnImages, readable_folder
+from app.session import own_model_names
 from core.data.archives import files_in_zip
 from core.data.images import MAX_BYTES
 from core.data.uploads import (
@@ -24,6 +26,7 @@ from core.hub.card import Card
 
 _MEGABYTES = MOST_BYTES // 2**20
 _MOST_REASONS = 200
+MOST_SEED = 9999
 _KINDS = {"zip": "A zip", "folder": "A folder", "path": "A path on the server"}
 
 
@@ -38,12 +41,17 @@ def own_images_panel(model: str, card: Card, mine: OwnImages) -> None:
     if mine.job is not None:
         _under_way(mine)
         return
+    if mine.mistake:
+        show_mistake(mine.mistake)
     scored = mine.scored_by(model)
     if scored is not None:
         _summary(mine, scored.pictures)
+        with st.container(horizontal=True):
+            _others(mine)
+            if card.num_exits > 1 and mine.splitting is None:
+                _divide(model, mine, scored.pictures.labelled)
+        _divided(mine)
         return
-    if mine.mistake:
-        show_mistake(mine.mistake)
     if mine.collection is not None:
         _again(model, card, mine)
         return
@@ -205,10 +213,70 @@ def _summary(mine: OwnImages, pictures: OwnPictures) -> None:
         notes.append(f"{text.plural(len(pictures.skipped), 'file')} skipped, see below.")
     title = f"{text.plural(len(pictures), 'image')} of {mine.collection.called}"
     st.html(box(title, " ".join(notes), icon="▣"))
-    with st.container(horizontal=True):
-        _others(mine)
     if pictures.skipped:
         _skipped(pictures)
+
+
+def _divide(model: str, mine: OwnImages, labelled: int) -> None:
+    """Offer to choose thresholds on some of the images and to test them on the others."""
+    from core.hub.own_splits import LEAST  # brings torch, as scoring did
+
+    def divide() -> None:
+        share, seed = st.session_state["own-share"] / 100, st.session_state["own-seed"]
+        mine.divide(model, share, seed)
+
+    with st.popover("Tune thresholds on them", icon=":material/tune:"):
+        if labelled < 2 * LEAST:
+            st.caption(
+                f"It takes at least {2 * LEAST} images with a label, and hundreds to prove a small "
+                f"loss; here are {labelled:,}."
+            )
+            return
+        st.caption(
+            f"The {labelled:,} labelled images are divided in two, of every class in the same "
+            "proportion: **calibration** chooses the thresholds, **test** measures them. More for "
+            "calibration proves a smaller loss, more for test measures it better."
+        )
+        st.slider(
+            "For calibration",
+            20,
+            80,
+            50,
+            10,
+            format="%d %%",
+            key="own-share",
+            help="Of the labelled images; the others are for test.",
+        )
+        st.number_input(
+            "Seed",
+            0,
+            MOST_SEED,
+            key="own-seed",
+            help="Of the draw: the same seed divides the same images alike.",
+        )
+        st.button(
+            "Divide them",
+            icon=":material/call_split:",
+            type="primary",
+            on_click=divide,
+            help="In the background: also scores them by the plain network, the yardstick.",
+        )
+
+
+def _divided(mine: OwnImages) -> None:
+    if mine.splitting is not None:
+        waiting(mine.splitting, "Cancel", "Leave it; the images stay as they are.")
+    elif mine.split in own_model_names():
+        made = resources.card_of(mine.split)
+        note = (
+            f"{escape(made.title)}: a model in the picker of every page, in this session. Open "
+            "Thresholds and press <b>Find</b>: calibration chooses, test has no part in it, and "
+            "the receipt says what was found, promised and measured."
+        )
+        st.html(box("Divided", note, icon="✓"))
+        for warning in mine.notes:
+            st.caption(warning)
+        open_buttons(mine.split, ("thresholds", "samples", "compare"))
 
 
 def _labels(labelled: int, count: int) -> str:

@@ -87,7 +87,8 @@ def open_in_playground(source: SampleSource, position: int, card: Card) -> None:
         label = int(source.table.labels[position])
         known = label if label >= 0 else None
         name = source.called(position)
-        _take([Own(name, png(pixels), label=known, dataset=card.dataset)])
+        content = png(pixels) if source.files is None else source.files[position].read()
+        _take([Own(name, content, label=known, dataset=card.dataset)])
     state.change(corruption="", severity=0.0)
     st.switch_page(views.page("playground"))
 
@@ -353,7 +354,14 @@ def _beside_the_whole(picture: Picture) -> DeltaGenerator:
     return right
 
 
-def _whole(picture: Image.Image, card: Card, crop: Crop | None) -> Whole | None:
+def whole_picture(picture: Image.Image, card: Card, crop: Crop | None = None) -> Whole | None:
+    """Return a picture with the part of it that a network sees; None where it is distorted.
+
+    Args:
+        picture: before it is cropped.
+        card: of the network.
+        crop: that was chosen; None: what the network sees by itself.
+    """
     usual = Crop.usual(card.evaluation_transform, *picture.size)
     if usual is None:
         return None
@@ -364,7 +372,7 @@ def _opened(own: Own, number: int, card: Card, turn: str | None, crop: Crop | No
     opened = open_image(own.content, own.name)
     spec = card.spec
     notes = opened.notes
-    whole = None if own.drawn or own.label is not None else _whole(opened.image, card, crop)
+    whole = None if own.drawn else whole_picture(opened.image, card, crop)
     if whole is not None and crop is not None:
         box = crop.box(*opened.image.size)
         pixels = card.evaluation_transform.pixels_in(opened.image, box)
@@ -375,14 +383,14 @@ def _opened(own: Own, number: int, card: Card, turn: str | None, crop: Crop | No
     elif turn == "exchanged" or (turn == "as needed" and has_light_edge(pixels)):
         pixels = 255 - pixels
         notes += ("Light and dark were exchanged, as this network reads white on black.",)
-    if own.label is not None and own.dataset == card.dataset:
-        return Picture(pixels, own.name, label=own.label, notes=notes, uploaded=True)
+    known = own.label if own.dataset == card.dataset else None
     return Picture(
         pixels,
         own.name,
+        label=known,
         notes=notes,
         uploaded=True,
-        warning=None if own.drawn else resources.unlike(card, pixels),
+        warning=None if own.drawn or known is not None else resources.unlike(card, pixels),
         whole=whole,
         number=number,
     )

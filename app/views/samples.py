@@ -8,16 +8,18 @@ import streamlit as st
 from app import state, text
 from app.charts.network import cards, rungs_of
 from app.components.background import download
+from app.components.crop import framed
 from app.components.exit_counts import ExitCount, exit_counts
 from app.components.html import heading, section
 from app.components.model_choice import choices, split_note
 from app.components.own_images import own_images_panel
-from app.components.picture_choice import open_in_playground
+from app.components.picture_choice import open_in_playground, whole_picture
 from app.components.picture_grid import Group, Tile, picture_grid
 from app.components.pictures import data_uri, thumbnail
 from app.components.sample_filters import FILTERS, choose, clear, filter_row, score_filter
 from app.components.widgets import bound, page_turner, save_button
 from app.sample_sources import OWN, SampleSource, own_images, sample_sources
+from app.session import latest
 from core.analysis.samples import (
     ExitGroup,
     Selection,
@@ -28,6 +30,7 @@ from core.analysis.samples import (
     select,
     to_csv,
 )
+from core.data.images import open_image
 from core.exits.criteria import CRITERIA
 from core.exits.routing import Routing, route
 from core.exits.table import IntArray
@@ -306,13 +309,27 @@ def _portrait(card: Card, source: SampleSource, routing: Routing, position: int)
     pixels = source.picture(position)
     flip = routing.flip(position)
     image = "" if pixels is None else f'<img src="{data_uri(pixels)}" alt="">'
+    seen = _seen(card, source, position)
     truth = f"It is <b>{escape(card.classes[label])}</b>." if label >= 0 else "It has no label."
     cost = text.percent(float(routing.costs[position]))
     told = f'<p class="ee-{flip}">{_FLIPPED[flip]}</p>' if flip else ""
     return (
         f'<figure class="ee-portrait">{image}<figcaption><h2>{escape(source.called(position))}</h2>'
-        f"<p>{truth}</p><p>Relative cost {cost}.</p>{told}</figcaption></figure>"
+        f"<p>{truth}</p><p>Relative cost {cost}.</p>{told}{seen}</figcaption></figure>"
     )
+
+
+def _seen(card: Card, source: SampleSource, position: int) -> str:
+    """Return a file that a visitor brought with the part that the network sees, where it is one."""
+    if source.files is None:
+        return ""
+    file = source.files[position]
+
+    def draw() -> str:
+        whole = whole_picture(open_image(file.read(), source.called(position)).image, card)
+        return "" if whole is None or whole.usual.covers(*whole.size) else framed(whole)
+
+    return latest("opened-file", (file, card.sha256), draw)
 
 
 def _considered(card: Card, routing: Routing, position: int) -> str:

@@ -1,9 +1,10 @@
-"""A calibration split held out from training images."""
+"""Images held apart: for calibration from those for training, or from those for test."""
 
 from dataclasses import replace
 from typing import Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from core.data.prepared import ImageSet
@@ -58,3 +59,25 @@ def hold_out(train: Any, seed: int = 0) -> tuple[Any, Any]:
     if isinstance(train, ImageSet):
         return train.select(rest), replace(train.select(held_out), split="calibration")
     return Subset(train, rest.tolist()), Subset(train, held_out.tolist())
+
+
+def by_class(
+    labels: NDArray[np.int64], share: float, seed: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide labelled images in two, of every class in the same proportion.
+
+    Args:
+        labels: (N,); images with -1, which have no label, are in neither part.
+        share: of the images that the first part gets, in [0, 1]; of each class it gets that share
+            to less than one image.
+        seed: of the draw; the same seed draws the same images.
+
+    Returns:
+        Rising positions of the first part and of the second.
+    """
+    random = np.random.default_rng(seed)
+    order = random.permutation(np.flatnonzero(labels >= 0))
+    order = order[np.argsort(labels[order], kind="stable")]
+    steps = np.floor(np.arange(len(order) + 1) * share + random.random())
+    first = np.diff(steps) > 0
+    return np.sort(order[first]), np.sort(order[~first])

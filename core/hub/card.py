@@ -179,6 +179,8 @@ class Card(_Strict):
     """None for weights that were not trained by this project."""
     command: str = ""
     """Command that trains the model again; empty where no recipe did."""
+    weights_of: str = ""
+    """Name of the model that has these weights, where the tables here are of a user's images."""
     sha256: str = Field(default="", pattern="^([0-9a-f]{64})?$")
     """Of the file with the weights; empty until they are saved."""
     versions: dict[str, str] = Field(default_factory=dict)

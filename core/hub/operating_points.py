@@ -31,19 +31,28 @@ CHOSEN = "chosen"
 """Name of the operating point that the owner chose."""
 
 
-def with_figures(card: Card, tables: Mapping[str, ExitTable], policy: Policy | None = None) -> Card:
+def with_figures(
+    card: Card,
+    tables: Mapping[str, ExitTable],
+    policy: Policy | None = None,
+    plains: Mapping[str, ExitTable] | None = None,
+) -> Card:
     """Return the card with accuracies and operating points from the model's tables.
 
     Args:
         card: of the model.
         tables: by split, "calibration" and "test", with `as_stored` values; may be missing.
         policy: the model's default policy; None: that of one of the `operating_points`.
+        plains: by split, the plain network's table of the same images; None: as it is stored.
     """
-    plains = {split: plain_table(card, split, table) for split, table in tables.items()}
-    points = operating_points(card, tables, plains)
+    reference = {
+        split: plain_table(card, split, table) if plains is None else plains.get(split)
+        for split, table in tables.items()
+    }
+    points = operating_points(card, tables, reference)
     if policy is not None:
         chosen = OperatingPoint(name=CHOSEN, policy=policy.to_dict())
-        points = (_measured(chosen, tables, plains), *points)
+        points = (_measured(chosen, tables, reference), *points)
     accuracy = {
         split: tuple(table.accuracy_per_exit.tolist())
         for split, table in tables.items()

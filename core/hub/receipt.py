@@ -117,13 +117,15 @@ class Receipt:
         if isinstance(risk, Sequence):
             risk = max((one for one in risk if one is not None), default=0.0)
         kept = goal.kept(figures["test"], risk) if "test" in figures else None
-        return cls(card.name, card.title, card.sha256, policy, goal, promised, figures, kept)
+        name = card.weights_of or card.name
+        return cls(name, card.title, card.sha256, policy, goal, promised, figures, kept)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the policy's fields, and the rest beside them, as JSON types."""
         return self.policy.to_dict() | {
             RECEIPT: {
                 "model": self.model,
+                "title": self.title,
                 "sha256": self.sha256,
                 "chosen_on": "calibration",
                 "goal": {"text": str(self.goal)} | asdict(self.goal),

@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -59,6 +60,24 @@ def write_model(
         card = card.model_copy(update={"sha256": checksum, "versions": versions})
         write_json(partial / CARD, card.model_dump(mode="json"))
     return card
+
+
+def write_other_tables(
+    folder: Path, source: Path, card: Card, tables: Mapping[str, ExitTable]
+) -> None:
+    """Write a model's folder with the weights of another, to the byte, and tables of its own.
+
+    Args:
+        folder: for the model, new.
+        source: folder of the model that has the weights.
+        card: with their checksum.
+        tables: by split, "calibration" and "test".
+    """
+    with atomic_folder(folder) as partial:
+        shutil.copyfile(source / WEIGHTS, partial / WEIGHTS)
+        save_tables(partial / TABLE, tables)
+        write_fronts(partial, card, tables)
+        write_json(partial / CARD, card.model_dump(mode="json"))
 
 
 def write_fronts(folder: Path, card: Card, tables: Mapping[str, ExitTable]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -99,6 +100,16 @@ def reading(app: AppTest, title: str) -> str:
 def button(app: AppTest, label: str) -> Any:
     """The first button whose label begins so."""
     return next(one for one in app.button if one.label.startswith(label))
+
+
+def receipt(app: AppTest) -> dict[str, str]:
+    """What the receipt says, by its names; empty without one."""
+    shown = html(app).split('class="ee-receipt"')[1:]
+    return {
+        unescape(name): unescape(value)
+        for part in shown
+        for name, value in re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", part)
+    }
 
 
 def percent(fraction: float, digits: int) -> str:

@@ -1,6 +1,7 @@
 """A visitor's own images on the Samples page."""
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.components.pictures import png
+from app.kept_pictures import Own, kept_pictures
 from core.data.samples import load_samples
 from core.exits.policy import Policy
 from core.exits.routing import route
 from core.foundation.jobs import OnProgress
 from core.hub import scoring
 from core.hub.model import load
+from core.hub.registry import tables_of
 from tests.app.pages import (
     button,
     components,
@@ -25,6 +28,7 @@ from tests.app.pages import (
     link,
     opened_page,
     percent,
+    receipt,
     tiles,
 )
 from tests.core.data.pictures import packed
@@ -285,3 +289,76 @@ def test_somebody_else_sees_none_of_it() -> None:
     other = opened_page("samples", QUERY)
     assert not tiles(other)
     assert "Bring your own images" in html(other)
+
+
+def test_the_part_that_the_network_sees_is_framed_and_stays_so_in_the_playground() -> None:
+    digit = load_samples("mnist").images[3000]
+    wide = np.concatenate([np.zeros_like(digit), digit, np.zeros_like(digit)], axis=1)
+    app = brought({"6/wide.png": png(wide), "6/whole.png": png(digit)}, f"{QUERY}&open=2")
+    assert errors(app) == []
+    assert "<h2>6/wide.png</h2>" in html(app)
+    assert "The network sees what is inside the frame." in html(app)
+    assert "left:33.33%;top:0.00%;width:33.33%;height:100.00%" in html(app)
+    whole = opened_page("samples", f"{QUERY}&open=1")
+    whole.session_state["own-collection"] = app.session_state["own-collection"]
+    whole.run()
+    assert "<h2>6/whole.png</h2>" in html(whole)
+    assert "ee-whole" not in html(whole)
+
+    source = app.session_state["own-collection"].source(MODEL)
+    came = Own("6/wide.png", source.files[1].read(), label=6, dataset="mnist")
+    playground = opened_page("playground", f"model={MODEL}&own={kept_pictures().keep([came])}")
+    assert errors(playground) == []
+    assert any(data.get("crop") for data in components(playground))
+    assert "<b>6</b><br>6/wide.png" in html(playground)
+
+
+def many() -> dict[str, bytes]:
+    """160 of them."""
+    samples = load_samples("mnist")
+    return {
+        f"{samples.labels[index]}/{index:04}.png": png(samples.images[index])
+        for index in range(0, 4960, 31)
+    }
+
+
+def test_labelled_images_choose_thresholds_and_end_in_a_receipt() -> None:
+    app = brought({**many(), "holiday/a.png": digits()["0/0000.png"]})
+    app.slider(key="own-share").set_value(70)
+    app.number_input(key="own-seed").set_value(3)
+    button(app, "Divide them").click().run()
+    job = app.session_state["own-collection"].splitting
+    assert job.wait(PATIENCE)
+    app.run()
+    assert errors(app) == []
+    name = app.session_state["own-collection"].split
+    made = app.session_state["own-models"].folder / name
+    tables = tables_of(made)
+    assert {split: len(table) for split, table in tables.items()} == {
+        "calibration": 112,
+        "test": 48,
+    }
+    assert "112 for calibration and 48 for test" in html(app)
+    assert any("112 calibration images" in note.value for note in app.caption)
+    card = load(made).card
+    assert (card.weights_of, card.sha256) == (MODEL, load(MODEL).card.sha256)
+    assert card.plain is not None
+
+    thresholds = opened_page("thresholds")  # with this session's models
+    thresholds.session_state["own-models"] = app.session_state["own-models"]
+    thresholds.run()
+    thresholds.selectbox(key="model").set_value(name).run()
+    thresholds.slider(key="drop").set_value(5.0)
+    thresholds.select_slider(key="confidence").set_value(50)
+    button(thresholds, "Find").click().run()
+    assert errors(thresholds) == []
+    said = receipt(thresholds)
+    assert "against the plain network, proven with 50" in said["Wanted"]
+    assert re.search(r"right \([0-9.]+ % to [0-9.]+ %\)", said["On test"])
+    assert said["Kept on test"]
+
+
+def test_few_labels_cannot_choose() -> None:
+    app = brought({**digits("holiday"), "0/a.png": digits()["0/0000.png"]})
+    assert any("here are 1" in note.value for note in app.caption)
+    assert all(one.label != "Divide them" for one in app.button)

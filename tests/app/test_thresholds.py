@@ -1,13 +1,10 @@
 import json
-import re
 from dataclasses import replace
-from html import unescape
 from pathlib import Path
 from shutil import copytree
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from app import text
 from core.exits.certainty import certainty
@@ -43,6 +40,7 @@ from tests.app.pages import (
     percent,
     policy,
     reading,
+    receipt,
 )
 
 MODEL = "eenet8-mnist"
@@ -60,16 +58,6 @@ def test_every_model_shows_its_figures_on_test(name: str) -> None:
     assert html(app).count('<figure class="ee-histogram">') == card.num_exits - 1
     for share in report.exit_share:
         assert f"<b>{percent(share, 1)}</b>" in html(app)
-
-
-def receipt(app: AppTest) -> dict[str, str]:
-    """What the receipt says, by its names; empty without one."""
-    shown = html(app).split('class="ee-receipt"')[1:]
-    return {
-        unescape(name): unescape(value)
-        for part in shown
-        for name, value in re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", part)
-    }
 
 
 def test_the_figures_are_those_of_the_thresholds() -> None:

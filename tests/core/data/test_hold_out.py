@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from core.data.hold_out import hold_out
+from core.data.hold_out import by_class, hold_out
 from core.foundation.errors import UserError
 from tests.core.training.tiny import bars
 
@@ -36,3 +36,16 @@ def test_what_cannot_be_divided_is_a_sentence() -> None:
         hold_out(DataLoader(images))
     with pytest.raises(UserError, match="at least 2 training images"):
         hold_out(images)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.7])
+def test_every_class_is_divided_in_the_same_proportion(share: float) -> None:
+    labels = np.repeat([0, 1, 2, -1], [40, 7, 1, 12])
+    first, second = by_class(labels, share, seed=1)
+    assert sorted([*first, *second]) == list(range(48))  # none without a label
+    assert abs(len(first) - 48 * share) < 1
+    for label, count in enumerate((40, 7, 1)):
+        assert abs(np.count_nonzero(labels[first] == label) - count * share) < 1
+    np.testing.assert_array_equal(by_class(labels, share, seed=1)[0], first)
+    assert by_class(labels, share, seed=2)[0].tolist() != first.tolist()
+    assert all(np.all(np.diff(part) > 0) for part in (first, second))
