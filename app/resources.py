@@ -15,7 +15,7 @@ from app.saliency_maps import SaliencyMaps
 from app.session import latest, own_model, own_model_names, own_pictures
 from app.shared import SharedResults
 from app.turns import Turns
-from app.wall_times import WallTimes
+from app.wall_times import WallTime, WallTimes
 from core.analysis.compare import Comparison, compare
 from core.analysis.drift import Drifted, UnderDrift
 from core.analysis.drift import under_drift as analyse_drift
@@ -722,7 +722,7 @@ def _wall_times() -> WallTimes:
 
 def wall_time(
     name: str, pixels: NDArray[np.uint8], policy: Policy, exit_index: int
-) -> "Job[tuple[float, float]]":
+) -> "Job[WallTime]":
     """Return the job that measures a single image: with early exits, and without.
 
     It is measured once for all images that leave at an exit: the thresholds do not matter then.

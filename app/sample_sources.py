@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app import resources
+from app import resources, text
 from app.session import kept, own_models, own_pictures
 from core.analysis.samples import belongs
 from core.data.prepared import ImageSet
@@ -121,7 +121,7 @@ def split_source(name: str, card: Card) -> tuple[SampleSource, str]:
     try:
         images = own_pictures(name) or resources.test_images(card)
     except UserError as error:
-        missing = f"The test images cannot be shown: {error}"
+        missing = text.told(f"The test images cannot be shown: {error}")
     else:
         if images is None:
             missing = (

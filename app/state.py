@@ -231,7 +231,7 @@ def read_view(
             policy = _policy(link, model, card, retune)
         except UserError as error:
             instead = (
-                f"The link’s thresholds are not for {card.title}: {error} "
+                f"The link’s thresholds are not for {card.title}: {text.told(str(error))} "
                 "Shown instead: those that its card recommends."
             )
     return View(model, policy, link.sample, link.corruption, link.severity), instead

@@ -1,6 +1,7 @@
 """Numbers as people read them."""
 
 import math
+import re
 
 MISSING = "–"
 MINUS = "−"
@@ -176,3 +177,18 @@ def patience(seconds: float) -> str:
 def shape(channels: int, height: int, width: int) -> str:
     """Return the shape of features as "16 × 14 × 14"."""
     return f"{channels} × {height} × {width}"
+
+
+def told(mistake: str) -> str:
+    """Return the sentence of a `UserError` as visitors read it.
+
+    "expected 2 thresholds, but got 3; add one." becomes "This needs 2 thresholds, not 3. Add one."
+    """
+    sentence = re.sub(r"(^|: )expected ", lambda found: f"{found[1]}This needs ", mistake)
+    if sentence == mistake:
+        return mistake
+    sentence = sentence.replace(", but got none", ", and there is none")
+    sentence = sentence.replace(", but got ", ", not ")
+    first, *advice = sentence.split("; ")
+    parts = [first, *(part[:1].upper() + part[1:] for part in advice)]
+    return ". ".join(part.rstrip(".") for part in parts) + "."

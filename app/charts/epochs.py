@@ -43,8 +43,8 @@ def epoch_figures(
     _line(cost, 1, "right", done, right, "%{y:.1%}")
     _line(loss, 0, "loss", done, [report.loss for report in reports], "%{y:.3f}")
     drawn = {
-        "Accuracy of each exit, had all left there": (accuracy, _share(1.03)),
-        "Who leaves where, at thresholds of 0.5": (shares, _share(1)),
+        "Accuracy of each exit if every image stopped there": (accuracy, _share(1.03)),
+        "Where images leave, at thresholds of 0.5": (shares, _share(1)),
         "Cost of that, and how many are right": (cost, _share(1.1)),
         "Loss on the training images": (loss, {"rangemode": "tozero"}),
     }

@@ -17,7 +17,7 @@ _TICKS = 6
 def histogram(
     right: IntArray, wrong: IntArray, threshold: float, enabled: bool, exit_index: int, name: str
 ) -> str:
-    """Return who scores what at one exit: right answers upwards, wrong ones downwards.
+    """Return the scores at one exit: right answers upwards, wrong ones downwards.
 
     Each half has its own scale, as right answers are many and wrong ones few.
 

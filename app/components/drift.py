@@ -139,7 +139,7 @@ def _controls(corruptions: list[str], severities: tuple[float, ...]) -> None:
             DRIFT,
             "drop",
             st.number_input,
-            "Promise: points below plain",
+            "Guarantee: points below plain",
             0.0,
             50.0,
             step=0.5,
@@ -332,7 +332,7 @@ def _words(a: Configuration) -> str:
     cost = resources.held_cost(a.view.model, a.view.policy)
     return (
         "Fixed thresholds stand where clean images put them. As images get worse, other shares of "
-        "them leave early, so the compute drifts, and a promise that was made on clean images says "
+        "them leave early, so the compute drifts, and a guarantee from clean images says "
         "nothing any more. The controller keeps the recent scores of the images that reach each "
         "exit, and sets the threshold so that the share leaves that left on calibration. It reads "
         f"no labels; a score counts half after {cost.half_life} images. <b>So it holds the "

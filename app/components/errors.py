@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from app import text
 from app.public import shown
 from core.foundation.errors import UserError
 
@@ -14,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 def show_mistake(sentence: str) -> None:
     """Show what went wrong, without paths of this machine where strangers visit."""
-    st.error(shown(sentence), icon=":material/error:")
+    st.error(text.told(shown(sentence)), icon=":material/error:")
 
 
 @contextmanager

@@ -88,9 +88,9 @@ def _table(entries: Sequence[Entry]) -> str:
             for budget in BUDGETS
         ),
         Column(
-            "AUROC",
-            "How well its score tells right answers from wrong ones, exit by exit: 1 always, "
-            "½ never",
+            "Tells right from wrong (AUROC)",
+            "How well its score tells right answers from wrong ones, exit by exit: the area under "
+            "the ROC curve (AUROC), 1 for always, ½ for a coin toss",
         ),
     ]
     rows = [

@@ -192,7 +192,7 @@ def allows(point: OperatingPoint) -> str:
     """Return what a policy of an operating point may lose or spend."""
     if point.max_cost is not None:
         return f"spend {text.percent(point.max_cost, 0)}"
-    return f"lose {text.points(point.max_drop)}" if point.max_drop else "lose nothing"
+    return f"lose {text.points(point.max_drop)}" if point.max_drop else "lose no accuracy"
 
 
 _KEPT = (

@@ -126,7 +126,7 @@ def _bring(model: str, card: Card, mine: OwnImages) -> None:
     st.html(
         box(
             "Labels, if you have them",
-            "Pictures in folders that are called like classes of this network "
+            "Pictures in folders with the names of this network's classes "
             f"({few}, …; upper or lower case does not matter) get that label, and are right or "
             "wrong. All others have none: then you see where they leave, with which score, and "
             "whether the last exit agrees. The images stay in this session and are stored nowhere.",
@@ -200,7 +200,7 @@ def _summary(mine: OwnImages, pictures: OwnPictures) -> None:
             f"{escape(name)} ({count:,})" for name, count in pictures.strange_folders[:6]
         )
         more = ", …" if len(pictures.strange_folders) > 6 else ""
-        notes.append(f"Folders called like no class of this network: {named}{more}.")
+        notes.append(f"Folders whose names are no class of this network: {named}{more}.")
     if pictures.exchanged:
         notes.append(
             f"Light and dark were exchanged in {pictures.exchanged:,}, as this network reads white "
@@ -271,7 +271,7 @@ def _divided(mine: OwnImages) -> None:
         note = (
             f"{escape(made.title)}: a model in the picker of every page, in this session. Open "
             "Thresholds and press <b>Find</b>: calibration chooses, test has no part in it, and "
-            "the receipt says what was found, promised and measured."
+            "the receipt says what was found, guaranteed and measured."
         )
         st.html(box("Divided", note, icon="✓"))
         for warning in mine.notes:

@@ -199,8 +199,8 @@ def _network(busy: bool) -> None:
             list(counts),
             disabled=busy,
             format_func=title,
-            help="A classifier of torchvision's; type to search. Whoever runs the server can offer "
-            "a module of their own with `early-exit app --factory FILE.py:FUNCTION`.",
+            help="A classifier of torchvision's; type to search. The operator of the server can "
+            "offer a module of their own with `early-exit app --factory FILE.py:FUNCTION`.",
         )
     with classes:
         setting(
@@ -410,7 +410,7 @@ def _training(draft: Draft, exits: tuple[str, ...], busy: bool) -> None:
         "The weights have learned from these pictures",
         key="own-network-seen",
         disabled=busy,
-        help="Then the thresholds would promise too much, and the outcome says so. Bring other "
+        help="Then the guarantees would be too good, and the outcome says so. Bring other "
         "pictures in a folder val.",
     )
     missing = (

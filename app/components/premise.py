@@ -88,11 +88,11 @@ def with_earlier(model: str, question: tuple[object, ...], confidence: float) ->
         return "To find the same again takes nothing from it."
     together = confidence_of_all(questions.values())
     return (
-        f"It is one of {len(questions)} different promises that these images had to carry in "
+        f"It is one of {len(questions)} different guarantees that these images had to prove in "
         "this session. Each holds with its own confidence; that all of them hold, and so whichever "
         f"you keep, is sure with {text.percent(together, 0)} only."
         if together
-        else f"It is one of {len(questions)} different promises that these images had to carry "
+        else f"It is one of {len(questions)} different guarantees that these images had to prove "
         "in this session. Each holds with its own confidence; for the best of so many, nothing is "
         "sure any more: decide what you need, and keep to that one."
     )

@@ -36,6 +36,7 @@ WORDS = {
     "wipe": "Line at",
     "share": "reaches {share} % of the scale",
     "pending": "being computed …",
+    "stale": "Maps of the method before; those of the new one are being computed …",
     "empty": "nothing speaks for it",
     "failed": "could not be computed",
     "enlarge": "Enlarge",

@@ -188,7 +188,7 @@ def score_filter(card: Card, source: SampleSource, routing: Routing) -> None:
     up, down, by_label = score_bars(routing, positions, BINS)
     names = ("right", "wrong") if by_label else ("agrees with the last exit", "differs")
     histogram = Histogram(
-        title=f"{criterion.title} where it left",
+        title=f"{criterion.title}: score at the exit it used",
         help=f"{criterion.title} at the exit where the image left. {last} Drag over the bars "
         "to choose a range, drag the range to move it, click beside it to have all again; the "
         "handles also move with the arrow keys. Heights grow with the logarithm of the count.",

@@ -15,7 +15,7 @@ from core.exits.table import ExitTable
 from core.hub.card import Card
 
 BINS = 25
-MACS = "{spent} of {whole} MACs per image"
+MACS = "{spent} of {whole} multiply-adds (MACs) per image"
 
 
 def sure(view: state.View) -> str:
@@ -31,8 +31,8 @@ def sure(view: state.View) -> str:
         f"{certain.samples:,} {split} images, and others like these would give slightly others. "
         f"Accuracy is compared with {compared} image by image: what both find hard cancels out, so "
         "the difference is known better than either accuracy. The ranges are true of thresholds "
-        "that were not chosen by these images. Whoever tries many and keeps those that look best "
-        "here sees figures that are too good, and ranges that are too narrow. (Wilson’s interval "
+        "that were not chosen by these images. Trying many and keeping those that look best "
+        "here gives figures that are too good, and ranges that are too narrow. (Wilson’s interval "
         "of an accuracy, Tango’s of a paired difference, 1.96 standard errors of the mean "
         "compute.)",
     )

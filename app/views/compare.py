@@ -474,7 +474,7 @@ def _move(count: int, share: float) -> Cell:
 def _chance(comparison: Comparison) -> str:
     apart = comparison.to_right + comparison.to_wrong
     if not apart:
-        return "Both are right on the same images, so there is nothing that chance could explain."
+        return "Both are right on the same images: there is no difference to explain."
     told = (
         f"On {text.plural(apart, 'image')} just one of the two is right: "
         f"B {comparison.to_right:,} times, A {comparison.to_wrong:,} times. If both were equally "

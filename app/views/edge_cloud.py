@@ -132,7 +132,7 @@ def _settings(card: Card) -> Plans:
         split.selectbox,
         "Split at",
         exits,
-        format_func=lambda name: f"{_exit(card, name)}, {name}",
+        format_func=lambda name: f"{_exit(card, name)} (after {name})",
         help="The last early exit that the edge owns. Later: fewer features to send, as a rule, "
         "and more work for the edge.",
     )
@@ -352,7 +352,7 @@ _FACTS = (
     Column("Link busy"),
     Column("Cloud busy"),
     Column("Epoch", "Without the look at the calibration split that follows."),
-    Column("Right on test", "At the final exit; of the plain network in brackets."),
+    Column("Accuracy on test", "At the final exit; of the plain network in brackets."),
 )
 
 

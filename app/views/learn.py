@@ -258,7 +258,12 @@ def _of_those_who_leave(card: Card, view: state.View, criterion: str, allowed: f
     if not proven.leaves_early:
         st.caption(f"No early exit is that reliable here: allow more than {limit}.")
         return
-    columns = [Column("Exit"), Column("Leave here"), Column("Wrong, of those"), Column("Allowed")]
+    columns = [
+        Column("Exit"),
+        Column("Leave here"),
+        Column("Wrong answers among them"),
+        Column("Allowed"),
+    ]
     rows = [
         Row(
             [

@@ -105,12 +105,12 @@ def _parts(card: Card, stages: tuple["StageOutline", ...]) -> list[Part]:
     return [
         Part(
             stage=f"Stage {index + 1}",
-            blocks=_blocks(stage),
+            blocks=_blocks(stages, index),
             cost=float(card.costs.stages[index]),
             macs=text.macs(card.stage_macs[index]),
             output=text.shape(*stage.shape),
             head=text.exit_name(index, card.num_exits),
-            place=f"after {stage.blocks[-1]}",
+            place=f"after block {_last_block(stages, index)} ({stage.blocks[-1]})",
             head_size=f"{text.macs(card.head_macs[index])} MACs, "
             f"{text.plural(card.head_parameters[index], 'parameter')}",
             accuracy=text.percent(accuracies[index], 2) if accuracies else text.MISSING,
@@ -120,15 +120,16 @@ def _parts(card: Card, stages: tuple["StageOutline", ...]) -> list[Part]:
     ]
 
 
-def _blocks(stage: "StageOutline") -> str:
-    first, last = stage.blocks[0], stage.blocks[-1]
-    match len(stage.blocks):
-        case 1:
-            return first
-        case 2:
-            return f"{first}, {last}"
-        case count:
-            return f"{first} … {last} ({count} blocks)"
+def _last_block(stages: tuple["StageOutline", ...], index: int) -> int:
+    return sum(len(stage.blocks) for stage in stages[: index + 1])
+
+
+def _blocks(stages: tuple["StageOutline", ...], index: int) -> str:
+    """Return which blocks a stage has, counted from the input, with their names in the code."""
+    names, last = stages[index].blocks, _last_block(stages, index)
+    if len(names) == 1:
+        return f"block {last} ({names[0]})"
+    return f"blocks {last - len(names) + 1} to {last} ({names[0]} … {names[-1]})"
 
 
 def _costs(name: str, card: Card, stages: tuple["StageOutline", ...]) -> None:
@@ -186,7 +187,7 @@ def _rows(
             for one in times
         ]
         of_stage = [
-            f"Stage {index + 1}: {_blocks(stage)}",
+            f"Stage {index + 1}: {_blocks(stages, index)}",
             text.shape(*stage.shape),
             text.macs(card.stage_macs[index]),
             text.share(float(card.costs.stages[index])),
@@ -291,7 +292,7 @@ def _again(card: Card) -> None:
 
 
 def _accuracies(card: Card) -> None:
-    st.html(section("Accuracy of each exit, had all images left there"))
+    st.html(section("Accuracy of each exit, if every image stopped there"))
     columns = [Column("Split"), *map(Column, text.exit_names(card.num_exits))]
     rows = [
         [split.capitalize(), *(text.percent(value, 2) for value in values)]
@@ -306,7 +307,9 @@ def _accuracies(card: Card) -> None:
 
 _POINT_COLUMNS = (
     Column("Operating point"),
-    Column("May", "Accuracy on new images, with a confidence of 90 %; compute on calibration."),
+    Column(
+        "May", "Of accuracy on new images, with a confidence of 90 %; of compute on calibration."
+    ),
     Column("Criterion", "The score that decides."),
     Column("Thresholds", "An image leaves at the first exit that scores higher."),
     Column("Calibration", "Accuracy at relative cost."),

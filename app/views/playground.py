@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from html import escape
 
 import numpy as np
 import streamlit as st
@@ -12,13 +13,14 @@ from app.charts import exits, plotly
 from app.charts.network import ladder, rungs_of
 from app.components import remaining_classes
 from app.components.background import rerun_when_done
-from app.components.html import Reading, heading, readings, saving, section
+from app.components.html import Reading, heading, readings, saving, section, why
 from app.components.live import STAGES, live, table_here
 from app.components.model_choice import choices
 from app.components.picture_choice import ELSEWHERE, blackboard, pictures
 from app.components.pictures import Picture, picture_card, thumbnail
 from app.components.saliency import exit_by_exit, show_top_classes
 from app.components.widgets import bound, save_button
+from app.wall_times import WallTime
 from core.analysis.corruptions import CORRUPTIONS, corrupt
 from core.exits.criteria import CRITERIA
 from core.exits.routing import Routing, route
@@ -29,7 +31,8 @@ from core.hub.card import Card
 TOP = 5
 SEVERITIES = np.linspace(0, 1, 21).tolist()
 _AS_IT_IS = "nothing"
-_MACS = "{spent} of {whole} MACs"
+_SEVERITY_AT_FIRST = 0.3
+_MACS = "{spent} of {whole} multiply-adds (MACs)"
 
 
 def page() -> None:
@@ -58,6 +61,8 @@ def page() -> None:
     picture = replace(shown[number], pixels=_corrupted(shown[number].pixels, view, view.severity))
     with image:
         picture_card(picture, card.classes, small=drawing)
+        if not drawing:
+            _known_classes(card)
         _corruption(view)
     routing = route(resources.table_of(view.model, picture.pixels[None]), view.policy)
     with beside:
@@ -71,9 +76,21 @@ def page() -> None:
     state.write_url(ELSEWHERE.to_query())
 
 
+def _known_classes(card: Card) -> None:
+    names = ", ".join(map(escape, card.classes))
+    st.html(
+        '<div class="ee-knows">'
+        + why(
+            f"Knows {len(card.classes)} classes",
+            f"This network answers with one of these, whatever a picture shows: {names}.",
+        )
+        + "</div>"
+    )
+
+
 def _corruption(view: state.View) -> None:
     def choose(name: str) -> None:
-        severity = st.session_state.get("severity", 0) / 100
+        severity = view.severity or _SEVERITY_AT_FIRST
         state.change(corruption="" if name == _AS_IT_IS else name, severity=severity)
 
     bound(
@@ -227,7 +244,7 @@ def _answer(card: Card, picture: Picture, answer: int, index: int) -> dict[str, 
 
 
 def _readings(
-    card: Card, routing: Routing, answer: Mapping[str, str], timing: Job[tuple[float, float]]
+    card: Card, routing: Routing, answer: Mapping[str, str], timing: Job[WallTime]
 ) -> list[Reading]:
     stages = STAGES.format(done=int(routing.exits[0]) + 1, all=card.num_exits)
     return [
@@ -238,12 +255,20 @@ def _readings(
     ]
 
 
-def _time(timing: Job[tuple[float, float]]) -> Reading:
+def _time(timing: Job[WallTime]) -> Reading:
     if timing.result is None:
         note = "being measured …" if timing.running else "could not be measured"
         return Reading("time", "Measured here", text.MISSING, note)
-    early, whole = map(text.milliseconds, timing.result)
-    return Reading("time", "Measured here", early, f"{whole} without early exits")
+    measured = timing.result
+    low, high = map(text.milliseconds, measured.middle_half)
+    least, most = measured.ratio_middle_half
+    return Reading(
+        "time",
+        "Measured here",
+        text.milliseconds(measured.seconds),
+        f"{text.times(measured.ratio)} the full network ({least:.2f}–{most:.2f})",
+        interval=f"half of {measured.repeats} runs: {low.removesuffix(' ms')} to {high}",
+    )
 
 
 def _insight(card: Card, view: state.View, picture: Picture, routing: Routing) -> None:
@@ -253,7 +278,7 @@ def _insight(card: Card, view: state.View, picture: Picture, routing: Routing) -
     st.html(
         section(
             "Where each exit looked",
-            'Little <i class="ee-scale"></i> much that spoke for its answer. '
+            'Dark: little, <i class="ee-scale"></i> bright: much that spoke for its answer. '
             "Faded exits were never reached.",
         )
     )

@@ -249,8 +249,8 @@ def _extremes(card: Card, source: SampleSource, routing: Routing) -> None:
     st.html(
         section(
             "The surest and the least sure of each exit",
-            "Those that left with the highest scores, and those that just made it. No filter "
-            "applies.",
+            "Those that left with the highest scores, and those barely above the threshold. No "
+            "filter applies.",
         )
     )
     picture_grid(

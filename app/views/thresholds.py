@@ -79,8 +79,8 @@ def _figures(card: Card, view: state.View) -> None:
         + sure(view)
         + section(
             "Scores at each exit",
-            f"{many} by {CRITERIA[view.policy.criterion].title.lower()}. Images right of a "
-            "threshold leave there, unless they left earlier. Drag the lines.",
+            f"{many} by {CRITERIA[view.policy.criterion].title.lower()}. Images right of the line "
+            "stop here, if they get here. Drag the lines.",
         )
         + histograms(card, view.policy, table),
         section(
@@ -150,7 +150,7 @@ def _probabilities(card: Card, view: state.View) -> None:
         section(
             "Calibrated probabilities",
             f"Temperatures were fitted on a quarter of the calibration images; {split} shows what "
-            "they do. No answer changes, but scores do, and with them who leaves where.",
+            "they do. No answer changes, but scores do, and with them where images leave.",
         )
         + html_table(columns, [Row(list(row)) for row in figures])
     )
@@ -208,9 +208,9 @@ _MOST_CLASSES, _FEWER_CLASSES = 20, 12
 _WITHIN_DROP, _WITHIN_COST = "lose at most", "spend at most"
 _VALIDATED, _GUARANTEE = "validated", "guarantee"
 _GOALS = {
-    _WITHIN_DROP: "Drop",
-    _WITHIN_COST: "Budget",
-    _VALIDATED: "Validated",
+    _WITHIN_DROP: "Accuracy loss",
+    _WITHIN_COST: "Compute budget",
+    _VALIDATED: "Right often enough",
     _GUARANTEE: "Guarantee",
 }
 _FOUND, _REFUSED = "found", "calibrate-refused"
@@ -275,12 +275,11 @@ def _tuning(card: Card, view: state.View) -> None:
         key="goal",
         wrap=True,
         format_func=lambda name: _GOALS[name],
-        help="**Drop**: the cheapest thresholds that are proven to lose at most so much accuracy "
-        "against the plain network. **Budget**: "
-        "the most accurate ones that spend at most so much compute. **Validated**: an image leaves "
-        "where images with a similar score were right often enough. **Guarantee**: the cheapest "
-        "ones whose risk on new images is proven. They are chosen on the calibration split, never "
-        "on test.",
+        help="**Accuracy loss**: the cheapest thresholds that are proven to lose at most so much "
+        "accuracy against the plain network. **Compute budget**: the most accurate ones that spend "
+        "at most so much compute. **Right often enough**: an image leaves where images with a "
+        "similar score were right often enough. **Guarantee**: the cheapest ones whose risk on new "
+        "images is proven. They are chosen on the calibration split, never on test.",
     )
     controls_of = {
         _WITHIN_DROP: _drop,
@@ -341,8 +340,8 @@ def _drop(card: Card, view: state.View) -> Find:
         90,
         key="confidence",
         format_func=lambda percent: f"{percent} %" if percent else "optimistic",
-        help="How likely a promise that is found in this way has to hold. The higher, the less "
-        "compute is saved. **Optimistic** promises nothing: the cheapest thresholds that lose no "
+        help="How sure the limit has to be on new images. The surer, the less "
+        "compute is saved. **Optimistic** guarantees nothing: the cheapest thresholds that lose no "
         "more on the calibration images themselves, which usually lose more on new ones.",
     )
     score = score_choice(card, "drop-score", history=True)
@@ -388,8 +387,8 @@ def _how_many(view: state.View, score: Score, max_drop: float, confidence: float
             "How likely the target is to be proven, by number of calibration images",
         )
         st.caption(
-            "An estimate by simulation, no promise: sets of every size were drawn 100 times from "
-            "the calibration images that prove, and this promise was tried on each. A quarter of "
+            "An estimate by simulation, no guarantee: sets of every size were drawn 100 times from "
+            "the calibration images that prove, and this proof was tried on each. A quarter of "
             "a set lays the path of thresholds, the rest proves. The dotted line: the "
             f"{at_hand:,} images at hand."
         )
@@ -397,7 +396,7 @@ def _how_many(view: state.View, score: Score, max_drop: float, confidence: float
 
 def _budget(card: Card, view: state.View) -> Find:
     percent = st.slider(
-        "Spend at most, of the plain network's",
+        "Spend at most, of the plain network's compute",
         1,
         MOST_COST,
         50,
@@ -422,7 +421,8 @@ def _validated(card: Card, view: state.View) -> Find:
         format="%.1f %%",
         key="validated",
         help="The same at every exit, whatever its scores mean: calibration images with a similar "
-        "score were right at least so often (PCEE). An exit that never reaches it is off.",
+        "score were right at least so often (a method called PCEE). An exit that never reaches it "
+        "is off.",
     )
     criterion, temperatures = view.policy.criterion, view.policy.temperatures
 
@@ -549,8 +549,12 @@ def _check(policy: Policy, card: Card) -> None:
 
 
 _COLUMNS = {
-    "accuracy_of_left": Column("Accuracy, of those", "Accuracy of the images that leave here."),
-    "accuracy": Column("Accuracy, had all left", "Accuracy of this exit over the whole split."),
+    "accuracy_of_left": Column(
+        "Accuracy of those that stop here", "Accuracy of the images that leave here."
+    ),
+    "accuracy": Column(
+        "Accuracy if every image stopped here", "Accuracy of this exit over the whole split."
+    ),
     "agreement": Column(
         "Agrees with last",
         "How often this exit gives the last exit's answer, right or wrong, over the whole split.",
@@ -560,7 +564,7 @@ _COLUMNS = {
         "MACs up to this exit, the heads in use included, in units of the plain network.",
     ),
     "auroc": Column(
-        "AUROC",
+        "Tells right from wrong (AUROC)",
         "Probability that a right answer scores higher than a wrong one; 0.5 is a coin toss.",
     ),
     "calibration_error": Column(

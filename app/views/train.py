@@ -398,8 +398,8 @@ def _charts(training: "TrainingJob", reports: Sequence["EpochReport"]) -> None:
 _COLUMNS = (
     Column("Model"),
     Column("Epochs"),
-    Column("Right at each exit", "On test, had all left there."),
-    Column("Right, leaving early", "On test, at the operating point that loses least."),
+    Column("Accuracy of each exit", "On test, if every image stopped there."),
+    Column("Accuracy, leaving early", "On test, at the operating point that loses least accuracy."),
     Column("Relative cost", "Of that, in units of the plain network."),
 )
 
@@ -411,7 +411,7 @@ def _models() -> None:
     st.html(
         section(
             "Trained here",
-            "In the model picker of every page. Keep this page's address: whoever has it finds "
+            "In the model picker of every page. Keep this page's address: anybody who has it finds "
             f"them again, for about {KEPT / 3600:.0f} hours.",
         )
     )

@@ -66,7 +66,7 @@ def evaluation_text(figures: dict[str, Any], card: Card, policy: Policy) -> str:
     if figures["seconds"] is not None:
         speed = f"{figures['images_per_second']:,.0f} images per second on {figures['device']}"
         rows.append(("time", f"{figures['seconds']:.2f} s, {speed}"))
-    shares = [("exit", "leave here", "accuracy had all left here", "agrees with the last exit")]
+    shares = [("exit", "leave here", "accuracy if all stopped here", "agrees with the last exit")]
     for name, share, accuracy, agreement in zip(
         card.exit_names,
         figures["exit_share"],

@@ -49,12 +49,15 @@ Clock = Callable[[], float]
 """Returns the seconds since some moment."""
 
 
-def median_seconds_of_each(
+def seconds_of_each(
     runs: Sequence[Callable[[], object]], repeats: int = 5, clock: Clock = time.perf_counter
-) -> list[float]:
-    """Return the median wall time of each function, called in turns after a warm-up.
+) -> list[list[float]]:
+    """Return the wall times of each function, called in turns after a warm-up.
 
     In turns, other work on the machine slows all functions alike, so that their ratio holds.
+
+    Returns:
+        Of each function, ``repeats`` times in seconds; those of one turn at the same index.
     """
     for run in runs:
         run()
@@ -64,7 +67,14 @@ def median_seconds_of_each(
             start = clock()
             run()
             seconds.append(clock() - start)
-    return [statistics.median(seconds) for seconds in times]
+    return times
+
+
+def median_seconds_of_each(
+    runs: Sequence[Callable[[], object]], repeats: int = 5, clock: Clock = time.perf_counter
+) -> list[float]:
+    """Return the median of `seconds_of_each` function."""
+    return [statistics.median(seconds) for seconds in seconds_of_each(runs, repeats, clock)]
 
 
 @dataclass(frozen=True)

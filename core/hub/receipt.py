@@ -146,7 +146,7 @@ class Receipt:
         rows = [("Wanted", str(self.goal)), ("Found", found)]
         for name, figures in self.figures.items():
             rows.append((f"On {name}", _measured(figures)))
-        rows.append(("Promised", self.promised or "nothing: new images may do worse"))
+        rows.append(("Guaranteed", self.promised or "nothing: new images may do worse"))
         if self.kept is not None:
             rows.append(("Kept on test", "✓ yes" if self.kept else "✗ no"))
         return rows

@@ -327,7 +327,7 @@ def _sentence(max_drop: float, confidence: float, samples: int, against_plain: b
     below = f"at most {points(max_drop)} below" if max_drop else "no lower than"
     return (
         f"On new images like these, accuracy is {below} {reference}. From {samples:,} calibration "
-        "images, a promise that does not hold is made in this way with a probability of at most "
+        "images, a guarantee that does not hold is given in this way with a probability of at most "
         f"{100 * (1 - confidence):.4g} %."
     )
 

@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
@@ -340,6 +341,35 @@ def test_spoiling(name: str) -> None:
     assert reading(app, "Answer") == table.classes[answer]
 
 
+def test_a_corruption_starts_where_it_is_seen() -> None:
+    app = opened(f"model={MODEL}")
+    app.segmented_control(key="corruption").set_value("rotation").run()
+    assert app.slider(key="severity").value > 0
+    app.slider(key="severity").set_value(70).run()
+    app.segmented_control(key="corruption").set_value("blur").run()
+    assert app.slider(key="severity").value == 70
+
+
+def test_the_classes_that_the_network_knows_are_listed() -> None:
+    app = opened("model=eenet20-cifar10")
+    assert (
+        f"one of these, whatever a picture shows: {', '.join(card_of('eenet20-cifar10').classes)}"
+        in html(app)
+    )
+
+
+def test_the_time_is_a_median_with_its_spread_and_a_ratio() -> None:
+    app = opened(f"model={MODEL}")
+    shown = html(app)
+    for _ in range(100):
+        if "being measured" not in shown:
+            break
+        app.run()
+        shown = html(app)
+    assert re.search(r"half of \d+ runs: [\d.]+ to [\d.]+ ms", shown)
+    assert re.search(r"× [\d.]+ the full network \([\d.]+–[\d.]+\)", shown)
+
+
 @pytest.mark.parametrize("name", SALIENCY)
 def test_every_saliency_method(name: str) -> None:
     app = opened(f"model={MODEL}")
@@ -389,7 +419,7 @@ def bad_images() -> dict[str, bytes]:
 def test_a_bad_upload_is_a_sentence_and_the_page_goes_on(name: str) -> None:
     app = with_upload(bad_images()[name], name)
     assert len(errors(app)) == 1
-    assert errors(app)[0].startswith("expected ")
+    assert errors(app)[0].startswith("This needs ")
     assert not app.exception
     assert html(app).count("data-exit=") == 3
 

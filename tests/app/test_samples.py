@@ -347,7 +347,7 @@ def test_a_damaged_data_set_is_a_sentence_and_the_page_goes_on(empty_root: Path)
     (empty_root / "mnist" / "test.npz").write_bytes(b"PK nothing else")
     app = opened(QUERY)
     assert errors(app) == []
-    assert "cannot be shown: expected" in app.info[0].value
+    assert "cannot be shown: This needs" in app.info[0].value
     assert len(tiles(app)) == 48
 
 

@@ -1,5 +1,7 @@
+import ast
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,13 +61,50 @@ def test_chances_are_told_as_odds() -> None:
     assert text.odds(0.0) == "fewer than 1 of a million"
 
 
+@pytest.mark.parametrize(
+    ("mistake", "read"),
+    [
+        ("expected 2 exits, but got 3; add one.", "This needs 2 exits, not 3. Add one."),
+        ("expected a model, but got none.", "This needs a model, and there is none."),
+        ("It failed: expected x, but it is y.", "It failed: This needs x, but it is y."),
+        ("Something went wrong.", "Something went wrong."),
+    ],
+)
+def test_mistakes_are_told_in_plain_words(mistake: str, read: str) -> None:
+    assert text.told(mistake) == read
+
+
 RIDDLES = (
     r"spoil(?!\")|standings?\b|albums?\b|heated|heats|shelf|workshop|riddle|Surety|asked|nobody"
 )
+SEEN_RIDDLES = (
+    r"whoever|had all|who (leaves|scores|does)|just made it|strangest|too dear|called like|"
+    r"where it left|promise|lossless|lose nothing|\bmends\b|\bspoils\b"
+)
+APP = Path(__file__).parents[2] / "app"
 
 
 def test_no_text_of_the_app_speaks_in_riddles() -> None:
     """The field's words instead, see *Plain words* among the rules of style."""
-    for file in sorted((Path(__file__).parents[2] / "app").rglob("*.py")):
+    for file in sorted(APP.rglob("*.py")):
         found = re.search(RIDDLES, file.read_text(encoding="utf-8"))
         assert found is None, f"{file.name}: {found.group() if found else ''}"
+
+
+def test_what_visitors_read_is_in_plain_words() -> None:
+    found = [
+        f"{file.name}: {words}"
+        for file in sorted(APP.rglob("*.py"))
+        for words in visible(ast.parse(file.read_text(encoding="utf-8")))
+        if re.search(SEEN_RIDDLES, words, re.IGNORECASE)
+    ]
+    assert found == []
+
+
+def visible(tree: ast.Module) -> Iterator[str]:
+    """The texts of a module with more than a word, without what explains the code."""
+    explains = {id(one.value) for one in ast.walk(tree) if isinstance(one, ast.Expr)}
+    for one in ast.walk(tree):
+        is_text = isinstance(one, ast.Constant) and isinstance(one.value, str)
+        if is_text and id(one) not in explains and " " in one.value.strip():
+            yield one.value

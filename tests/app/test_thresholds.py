@@ -78,7 +78,7 @@ def test_a_drop_is_promised_with_what_was_fixed_beforehand() -> None:
     found = promise(calibration, own, 0.003, 0.9, plain_table(card, "calibration", calibration))
     assert policy(app) == found.policy
     said = receipt(app)
-    assert said["Promised"] == found.guarantee
+    assert said["Guaranteed"] == found.guarantee
     assert said["Wanted"] == (
         "lose at most 0.3 percentage points of accuracy against the plain network, proven with 90 %"
     )
@@ -121,7 +121,7 @@ def test_an_optimistic_choice_promises_nothing() -> None:
     reference = card_of(MODEL).reference_accuracy("calibration")
     expected = cheapest_within_drop([front(calibration, "confidence")], reference, 0.003)
     assert policy(app) == expected
-    assert receipt(app)["Promised"] == "nothing: new images may do worse"
+    assert receipt(app)["Guaranteed"] == "nothing: new images may do worse"
 
 
 def test_figures_carry_their_ranges() -> None:
@@ -216,7 +216,7 @@ def test_a_guarantee_is_put_into_words_and_goes_when_thresholds_move() -> None:
     assert errors(app) == []
     found = control(shipped_table(MODEL, "calibration"), "margin", 0.01, 0.1)
     assert policy(app).thresholds == found.policy.thresholds
-    assert receipt(app)["Promised"] == found.guarantee
+    assert receipt(app)["Guaranteed"] == found.guarantee
     assert receipt(app)["Kept on test"] == "✓ yes"
     app.selectbox(key="criterion").set_value("entropy").run()
     assert receipt(app) == {}
@@ -274,7 +274,7 @@ def test_a_bad_policy_file_is_a_sentence_and_changes_nothing(content: bytes) -> 
     app.file_uploader[0].upload("bad.json", content, "application/json")
     app.run()
     assert len(errors(app)) == 1
-    assert "expected" in errors(app)[0]
+    assert "This needs" in errors(app)[0]
     assert link(app) == before
 
 
@@ -339,4 +339,4 @@ def test_errors_among_those_that_leave_can_be_promised() -> None:
     assert errors(app) == []
     found = control_selective(shipped_table(MODEL, "calibration"), "confidence", 0.02, 1 - 0.9)
     assert policy(app) == found.policy
-    assert receipt(app)["Promised"] == found.guarantee
+    assert receipt(app)["Guaranteed"] == found.guarantee

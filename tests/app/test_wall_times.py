@@ -3,7 +3,7 @@
 import numpy as np
 
 from app.turns import Turns
-from app.wall_times import WallTimes
+from app.wall_times import WallTime, WallTimes
 from core.exits.policy import Policy
 from core.hub.model import Model, load
 
@@ -15,9 +15,19 @@ def test_a_time_is_measured_once_for_a_key() -> None:
     first = times.of("key", lambda: model, PIXELS, model.card.default_policy)
     assert first.wait(60)
     assert first.result is not None
-    assert min(first.result) > 0
+    assert 0 < first.result.middle_half[0] <= first.result.seconds <= first.result.middle_half[1]
     assert times.of("key", lambda: model, PIXELS, model.card.default_policy) is first
     assert times.of("other", lambda: model, PIXELS, model.card.default_policy) is not first
+
+
+def test_a_ratio_is_of_times_side_by_side() -> None:
+    """While other work slows the machine, both times of a turn are longer, and the ratio holds."""
+    whole = [1.0, 4.0, 2.0, 8.0, 1.0]
+    measured = WallTime.of([one / 2 for one in whole], whole)
+    assert measured.ratio == 0.5
+    assert measured.ratio_middle_half == (0.5, 0.5)
+    assert (measured.seconds, measured.middle_half) == (1.0, (0.5, 2.0))
+    assert measured.repeats == 5
 
 
 def test_a_failure_stays_one() -> None:

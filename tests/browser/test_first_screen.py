@@ -1,5 +1,7 @@
 """What is seen before anybody scrolls, and what the keyboard reaches without many presses."""
 
+from typing import Literal
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -60,3 +62,27 @@ def test_pictures_are_one_stop_of_the_tab_key(page: Page) -> None:
     expect(samples.last).to_be_focused()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('.st-key-walk-p') !== null")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_was_not_reached_can_be_read(page: Page, scheme: Literal["light", "dark"]) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.goto("/?model=eenet20-cifar10&criterion=margin&thresholds=0,0,0")
+    page.locator(".ee-tops").wait_for()
+    card = page.locator('.ee-card[data-state="dark"]').first
+    ground = luminance(page.locator(".stApp"), "backgroundColor")
+    for part in (".ee-chip", ".ee-answer small", ".ee-answer strong", ".ee-verdict"):
+        ink = luminance(card.locator(part), "color")
+        light, dark = max(ink, ground), min(ink, ground)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def luminance(part: Locator, name: str) -> float:
+    """Relative luminance of an opaque colour, as WCAG 2 defines it."""
+    found = part.evaluate(f"part => getComputedStyle(part).{name}")
+    assert found.startswith("rgb(")
+    levels = [int(level) / 255 for level in found[4:-1].split(",")]
+    red, green, blue = (
+        level / 12.92 if level <= 0.04045 else ((level + 0.055) / 1.055) ** 2.4 for level in levels
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

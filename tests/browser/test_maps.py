@@ -42,6 +42,11 @@ def test_maps_are_seen_in_other_ways_and_enlarged(page: Page) -> None:
     maps.get_by_role("button", name="each its own").click()
     assert canvases.nth(faint).evaluate("canvas => canvas.toDataURL()") != shared
 
+    page.get_by_role("radio", name="Occlusion").evaluate("option => option.click()")
+    says = maps.get_by_text("Maps of the method before")
+    assert says.evaluate("says => says.offsetParent !== null")  # before anything is computed
+    expect(says).to_be_hidden()
+
     maps.get_by_role("button", name="Enlarge: Exit 1").press("Enter")
     large = maps.get_by_role("dialog")
     expect(large.locator("figcaption")).to_contain_text("Exit 1")

@@ -72,7 +72,7 @@ def test_brushing_the_histogram_selects_and_outlives_other_choices(page: Page) -
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto(f"/samples?model={MODEL}&of=samples&criterion=margin&thresholds=0.9,0.5")
-    brush = page.get_by_role("group", name="Margin where it left")
+    brush = page.get_by_role("group", name="Margin: score at the exit it used")
     area = brush.locator(".area").bounding_box()
     assert area is not None
     page.mouse.move(area["x"] + 0.3 * area["width"], area["y"] + 30)

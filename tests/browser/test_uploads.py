@@ -47,7 +47,7 @@ def test_a_good_file_is_answered_and_bad_ones_are_sentences(page: Page) -> None:
     complaints = page.get_by_test_id("stAlertContentError")
     expect(complaints).to_have_count(len(BAD))
     for name, complaint in zip(BAD, complaints.all_inner_texts(), strict=True):
-        assert f"expected '{name}'" in complaint
+        assert f"This needs '{name}'" in complaint
     expect(page.get_by_test_id("stException")).to_have_count(0)
     expect(page.get_by_text("Switch the camera on")).to_have_count(0)
     expect(page.locator(".ee-input figcaption")).to_contain_text("digit.png")

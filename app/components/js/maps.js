@@ -106,8 +106,10 @@ class Maps {
     this.chosen = remembered();
     this.tools = make('div', 'tools');
     this.figures = make('div', 'figures');
+    this.says = make('div', 'stale-says');
+    this.says.setAttribute('role', 'status');
     this.large = make('dialog', 'large');
-    root.append(this.tools, this.figures, this.large);
+    root.append(this.tools, this.says, this.figures, this.large);
     this.large.onclick = (event) => {
       if (event.target === this.large) this.large.close();
     };
@@ -120,7 +122,16 @@ class Maps {
     };
   }
 
+  // Until the server has begun with another method, the maps of the one before are still there.
+  outdate(event) {
+    const option = event.target.closest?.('.st-key-saliency button');
+    if (!option || option.getAttribute('aria-checked') === 'true') return;
+    this.says.textContent = this.data.words.stale;
+    this.root.classList.add('stale');
+  }
+
   async show(data) {
+    this.root.classList.remove('stale');
     const told = JSON.stringify(data);
     if (told === this.told) return; // the page ran anew, and the hand may be on a picture
     this.told = told;
@@ -288,5 +299,9 @@ export default function (component) {
     parentElement.append(root);
     parentElement.maps = new Maps(root);
   }
-  parentElement.maps.show(data);
+  const { maps } = parentElement;
+  maps.show(data);
+  const outdate = (event) => maps.outdate(event);
+  document.addEventListener('click', outdate, true);
+  return () => document.removeEventListener('click', outdate, true);
 }
