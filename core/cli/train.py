@@ -142,7 +142,7 @@ def _train(
             )
     except KeyboardInterrupt as error:
         if leads() and (folder / LATEST).exists():
-            note(f"Stopped. {folder} keeps every finished epoch: {again}")
+            note(f"Stopped. {folder} keeps all that was trained: {again}")
         elif leads():
-            note("Stopped before the first epoch was finished: --resume starts from the beginning.")
+            note("Stopped before the first step was done: --resume starts from the beginning.")
         raise typer.Exit(ended_by(error)) from None

@@ -28,6 +28,7 @@ class EdgeTrainer(Trainer):
     (arXiv 2303.02384).
     """
 
+    can_stop_within = False  # the cloud worker's half is not here then
     link: Link
     """This end of the link; set before training."""
 
@@ -44,20 +45,20 @@ class EdgeTrainer(Trainer):
         self.traffic: list[EpochTraffic] = []
         self._state_bytes = 0
 
-    def _pass_over_data(self, phase: Phase, within: int) -> tuple[float, float]:
+    def _pass_over_data(self, phase: Phase, within: int, start: float = 0.0) -> tuple[float, float]:
         link = self.link
         busy, sent = link.busy, link.sent["batches"]
         self._outbox = outbox = Outbox(link)
-        start = time.perf_counter()
+        begun = time.perf_counter()
         try:
-            loss, rate = super()._pass_over_data(phase, within)
+            loss, rate = super()._pass_over_data(phase, within, start)
             waited = outbox.waited
-            computed = time.perf_counter() - start - waited
+            computed = time.perf_counter() - begun - waited
             outbox.close()
         finally:
             outbox.abandon()
         cloud = link.hear()
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - begun
         half = link.receive_state()
         self.network.load_state_dict(self.network.state_dict() | half.part("network"))
         restore_optimizer(self.network, self.optimizer, half.part("optimizer"))

@@ -32,6 +32,15 @@ class OwnGenerator(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.drew = False
         """Whether anything was drawn so far."""
 
+    def state(self) -> Tensor | None:
+        """Return where it stands; None where nothing was drawn."""
+        return self.generator.get_state() if self.drew else None
+
+    def restore(self, state: Tensor) -> None:
+        """Go on from where another stood."""
+        self.generator.set_state(state)
+        self.drew = True
+
     def at_step(self, step: int) -> AbstractContextManager[object]:
         """Return what to enter for one of many alike steps: nothing if the first drew nothing.
 

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from core.data.splits import load_split
 from core.data.transform import EvaluationTransform, Transform
 from core.foundation.costs import Costs
 from core.foundation.errors import UserError
+from core.foundation.interrupts import held_back
 from core.networks.backbones.airbench import Whitening
 from core.networks.build import build
 from core.networks.cost import count
@@ -32,6 +34,7 @@ from core.training.checkpoint import (
     Checkpoint,
     earlier_run,
     load_checkpoint,
+    save_checkpoint,
     save_epoch,
 )
 from core.training.data import Batch, Source, check_images
@@ -88,8 +91,36 @@ class TrainingResult:
     hardware: str
 
 
+@dataclass(frozen=True)
+class Within:
+    """How far an epoch has come.
+
+    Attributes:
+        loss: the sum over its steps so far.
+        steps: that are done.
+        seconds: that they took.
+        drawn: state of the generator of what layers draw; None at the beginning.
+    """
+
+    loss: Tensor
+    steps: int = 0
+    seconds: float = 0.0
+    drawn: Tensor | None = None
+
+
+class StoppedWithinError(Exception):
+    """The training was interrupted within an epoch, between two steps."""
+
+
 class Trainer:
-    """One training run: its network, data, optimiser and how far it has come."""
+    """One training run: its network, data, optimiser and how far it has come.
+
+    Attributes:
+        can_stop_within: whether a checkpoint holds all that goes on within an epoch.
+        interrupted: asked after each step whether to stop there.
+    """
+
+    can_stop_within = True
 
     def __init__(
         self,
@@ -119,6 +150,7 @@ class Trainer:
             frozen: how many blocks of the trunk stay as they are, from the first on.
         """
         self.settings, self.device, self.peers = settings, device, peers or Workers()
+        self.can_stop_within = self.peers.count == 1 and self.can_stop_within
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.model: nn.Module = self.network
         self.parts = costs
@@ -137,7 +169,9 @@ class Trainer:
         self.steps = RecordedSteps() if alone_on_gpu else None
         self.tags: Tensor | None = None  # of all training images, for v4
         self.averaged: AveragedModel | None = None
+        self.interrupted: Callable[[], bool] = lambda: False
         self.epoch = 0
+        self.within = Within(torch.zeros((), device=device))
         self.history: list[EpochReport] = []
         self.best_epoch = 0
         self.seconds = 0.0
@@ -257,21 +291,36 @@ class Trainer:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> ExitNetwork:
         """Train to the end, keeping a checkpoint in ``folder`` after every epoch; see `train`."""
-        for report in self.epochs():
-            if self.peers.leads:
-                save_epoch(folder, self.checkpoint())
-                on_epoch(report)
-            if should_stop():
-                break
+        with held_back() if self.can_stop_within else nullcontext(self.interrupted) as interrupted:
+            self.interrupted = interrupted
+            self.run_epochs(folder, on_epoch, should_stop)
         return self.finished(folder)
+
+    def run_epochs(
+        self,
+        folder: Path,
+        on_epoch: Callable[[EpochReport], None] = lambda report: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Train to the end, or to an interruption, keeping a checkpoint of where it stands."""
+        try:
+            for report in self.epochs():
+                if self.peers.leads:
+                    save_epoch(folder, self.checkpoint())
+                    on_epoch(report)
+                if should_stop() or self.interrupted():
+                    return
+        except StoppedWithinError:
+            save_checkpoint(folder / LATEST, self.checkpoint())
 
     def train_epoch(self) -> EpochReport:
         """Train one epoch and measure it on the calibration split."""
-        start = time.perf_counter()
+        start = time.perf_counter() - self.within.seconds
         phase, within = self.settings.phase_at(self.epoch)
-        if phase.loss == "v4" and (self.tags is None or within == 0):
+        if phase.loss == "v4" and not self.within.steps and (self.tags is None or within == 0):
             self.tags = self._tags(phase)
-        loss, rate = self._pass_over_data(phase, within)
+        loss, rate = self._pass_over_data(phase, within, start)
+        self.within = Within(torch.zeros_like(self.within.loss))
         if phase.average and within == phase.epochs - 1:
             self._average(phase)
         if phase.loss == "v4":
@@ -283,25 +332,33 @@ class Trainer:
         self._note_best()
         return report
 
-    def _pass_over_data(self, phase: Phase, within: int) -> tuple[float, float]:
+    def _pass_over_data(self, phase: Phase, within: int, start: float = 0.0) -> tuple[float, float]:
         # Order and crops depend on seed and epoch alone: a resumed run repeats them.
         seed = self.settings.seed * 1_000_003 + self.epoch
         order = torch.Generator().manual_seed(seed)
         augmentation = torch.Generator().manual_seed(seed * 1009 + self.peers.rank)
-        drops = OwnGenerator(seed)
+        drops, begun = OwnGenerator(seed), self.within
+        if begun.drawn is not None:
+            drops.restore(begun.drawn)
         if self.device.type == "cuda":  # whose layers draw from a generator of the GPU's
             torch.cuda.manual_seed(seed)
         self._prepare(phase)
         steps = self.train.steps
-        total = torch.zeros((), device=self.device)
+        total = begun.loss.clone()
         rate = phase.learning_rate
         batches = self.train.epoch(order, augmentation, phase.cutout, self.peers)
         for step, batch in enumerate(batches):
+            if step < begun.steps:
+                continue
             rate = learning_rate(phase, (within + step / steps) / phase.epochs)
             set_rate(self.optimizer, rate)
             self.optimizer.zero_grad(set_to_none=True)
             with drops.at_step(step):
                 total += self._step(phase, phase.loss_at(within * steps + step), batch)
+            if self.interrupted():
+                seconds = time.perf_counter() - start
+                self.within = Within(total, step + 1, seconds, drops.state())
+                raise StoppedWithinError
         return float(self.peers.sum(total)) / steps / self.peers.count, rate
 
     def _step(self, phase: Phase, loss_name: str, batch: Batch) -> Tensor:
@@ -477,11 +534,17 @@ class Trainer:
         tensors |= optimizer_tensors(self.network, self.optimizer)
         if self.tags is not None:
             tensors["tags"] = self.tags
+        if self.within.steps:
+            tensors["within.loss"] = self.within.loss
+            if self.within.drawn is not None:
+                tensors["within.drawn"] = self.within.drawn
         if self.averaged is not None:
             tensors |= {f"averaged.{name}": t for name, t in self.averaged.state_dict().items()}
         facts = {
             "recipe": self.settings.model_dump(mode="json"),
             "epoch": self.epoch,
+            "steps_within": self.within.steps,
+            "seconds_within": self.within.seconds,
             "best_epoch": self.best_epoch,
             "seconds": self.seconds,
             "history": [asdict(report) for report in self.history],
@@ -516,6 +579,10 @@ class Trainer:
             self.averaged = AveragedModel(self.network)
             self.averaged.load_state_dict(averaged)
         self.epoch = checkpoint.facts["epoch"]
+        if steps := checkpoint.facts.get("steps_within", 0):
+            part = checkpoint.part("within")
+            loss, seconds = part["loss"].to(self.device), checkpoint.facts["seconds_within"]
+            self.within = Within(loss, steps, seconds, part.get("drawn"))
         self.best_epoch = checkpoint.facts["best_epoch"]
         self.seconds = checkpoint.facts["seconds"]
         self.history = [EpochReport.from_dict(row) for row in history]
@@ -551,8 +618,8 @@ def train(
 ) -> ExitNetwork:
     """Train a recipe to its end, keeping a checkpoint after every epoch.
 
-    Under torchrun, all processes train together and the first one writes. An interrupt loses at
-    most the epoch under way.
+    Under torchrun, all processes train together and the first one writes. An interrupt waits for
+    the end of the step under way and loses nothing; under torchrun, it loses the epoch under way.
 
     Args:
         recipe: what to train.

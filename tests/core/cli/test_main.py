@@ -576,7 +576,7 @@ def test_a_signal_ends_a_training_that_can_be_resumed(
         process.send_signal(number)
         last = process.stderr.read().decode().splitlines()[-1]
     assert process.returncode == status
-    assert last == f"Stopped. {run} keeps every finished epoch: add --resume to go on."
+    assert last == f"Stopped. {run} keeps all that was trained: add --resume to go on."
     assert not list(run.rglob("*.partial*"))
     assert load_checkpoint(run / LATEST).facts["epoch"] >= 2
 

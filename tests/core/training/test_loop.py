@@ -11,8 +11,9 @@ import torch
 
 from core.foundation.errors import UserError
 from core.networks.backbones.airbench import airbench
+from core.networks.randomness import OwnGenerator
 from core.networks.trunk import TRUNKS
-from core.training.checkpoint import load_checkpoint, save_checkpoint
+from core.training.checkpoint import LATEST, load_checkpoint, save_checkpoint
 from core.training.loop import Trainer, train
 from core.training.optimizer import set_rate
 from core.training.recipe import Recipe
@@ -74,6 +75,47 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
     figures = [[(r.loss, r.front_accuracy) for r in run] for run in (part.history, reports)]
     assert figures[0] == figures[1]
     assert part.best_epoch == straight.best_epoch
+
+
+@pytest.mark.parametrize("phases", PHASES.values(), ids=PHASES)
+def test_a_run_that_is_stopped_within_epochs_loses_nothing(
+    tmp_path: Path, phases: list[dict[str, object]]
+) -> None:
+    recipe = tiny_recipe(phases)
+    straight = trainer(recipe)
+    list(straight.epochs())
+
+    asked = iter(range(10**6))
+    stops = 0
+    while True:
+        part = trainer(recipe)
+        if (tmp_path / LATEST).exists():
+            part.restore(load_checkpoint(tmp_path / LATEST), "checkpoint")
+        part.interrupted = lambda: next(asked) % 11 == 10
+        part.can_stop_within = False  # its own question is the one above
+        part.run_epochs(tmp_path)
+        if part.epoch == recipe.epochs and not part.within.steps:
+            break
+        stops += 1
+
+    assert stops > 1
+    same_weights(straight.network, part.network)
+    assert [r.loss for r in part.history] == [r.loss for r in straight.history]
+
+
+def test_what_layers_drop_goes_on_where_it_was() -> None:
+    first = OwnGenerator(5)
+    with first:
+        before = torch.rand(3)
+        second = OwnGenerator(0)
+    state = first.state()
+    assert state is not None
+    second.restore(state)
+    with first:
+        expected = torch.rand(3)
+    with second.at_step(4):
+        assert torch.equal(torch.rand(3), expected)
+    assert not torch.equal(before, expected)
 
 
 def test_the_biases_of_batch_norms_learn_at_their_own_rate() -> None:
