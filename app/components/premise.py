@@ -89,8 +89,8 @@ def with_earlier(model: str, question: tuple[object, ...], confidence: float) ->
     together = confidence_of_all(questions.values())
     return (
         f"It is one of {len(questions)} different guarantees that these images had to prove in "
-        "this session. Each holds with its own confidence; that all of them hold, and so whichever "
-        f"you keep, is sure with {text.percent(together, 0)} only."
+        "this session. Each holds with its own confidence; that all of them hold, the one that you "
+        f"keep among them, is sure with {text.percent(together, 0)} only."
         if together
         else f"It is one of {len(questions)} different guarantees that these images had to prove "
         "in this session. Each holds with its own confidence; for the best of so many, nothing is "

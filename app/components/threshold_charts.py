@@ -15,7 +15,7 @@ from core.exits.table import ExitTable
 from core.hub.card import Card
 
 BINS = 25
-MACS = "{spent} of {whole} multiply-adds (MACs) per image"
+MACS = "{spent} of {whole} multiply-adds (MACs)"
 
 
 def sure(view: state.View) -> str:

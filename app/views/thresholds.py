@@ -209,8 +209,8 @@ _WITHIN_DROP, _WITHIN_COST = "lose at most", "spend at most"
 _VALIDATED, _GUARANTEE = "validated", "guarantee"
 _GOALS = {
     _WITHIN_DROP: "Accuracy loss",
-    _WITHIN_COST: "Compute budget",
-    _VALIDATED: "Right often enough",
+    _WITHIN_COST: "Compute",
+    _VALIDATED: "Often right",
     _GUARANTEE: "Guarantee",
 }
 _FOUND, _REFUSED = "found", "calibrate-refused"
@@ -276,8 +276,8 @@ def _tuning(card: Card, view: state.View) -> None:
         wrap=True,
         format_func=lambda name: _GOALS[name],
         help="**Accuracy loss**: the cheapest thresholds that are proven to lose at most so much "
-        "accuracy against the plain network. **Compute budget**: the most accurate ones that spend "
-        "at most so much compute. **Right often enough**: an image leaves where images with a "
+        "accuracy against the plain network. **Compute**: the most accurate ones that spend "
+        "at most so much compute. **Often right**: an image leaves where images with a "
         "similar score were right often enough. **Guarantee**: the cheapest ones whose risk on new "
         "images is proven. They are chosen on the calibration split, never on test.",
     )

@@ -32,6 +32,7 @@ from core.tuning.promise import lay, promise, reference_right
 from core.tuning.selective import SELECTIVE, control_selective
 from tests.app.pages import (
     button,
+    components,
     errors,
     html,
     link,
@@ -99,7 +100,7 @@ def test_a_drop_is_promised_with_what_was_fixed_beforehand() -> None:
     assert "the same again takes nothing" in app.caption[0].value
     app.slider(key="drop").set_value(0.4)
     button(app, "Find").click().run()
-    assert "one of 2 different promises" in app.caption[0].value
+    assert "one of 2 different guarantees" in app.caption[0].value
     assert "with 80" in app.caption[0].value  # 1 - 2 · 10 %
 
 
@@ -285,10 +286,11 @@ def test_a_plain_network_has_nothing_to_tune() -> None:
     assert "yardstick" in app.info[0].value
 
 
-def test_the_link_is_a_whole_address() -> None:
+def test_a_link_to_copy_has_all_that_decides() -> None:
     app = opened_thresholds(f"model={MODEL}&thresholds=0.25,0.5&criterion=margin")
-    assert "thresholds=0.25,0.5" in app.code[0].value
-    assert "criterion=margin" in app.code[0].value
+    (copied,) = [data["query"] for data in components(app) if "query" in data]
+    assert "thresholds=0.25,0.5" in copied
+    assert "criterion=margin" in copied
 
 
 def test_how_many_images_a_promise_takes() -> None:

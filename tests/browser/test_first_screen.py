@@ -16,10 +16,12 @@ def open_playground(page: Page, model: str, width: int, height: int) -> None:
 
 def box(part: Locator) -> tuple[float, float, float, float]:
     """Left, top, right and bottom in the window."""
-    found = part.bounding_box()
-    assert found is not None
-    x, y = found["x"], found["y"]
-    return x, y, x + found["width"], y + found["height"]
+    expect(part).to_be_visible()
+    left, top, right, bottom = part.evaluate(
+        "part => (({ left, top, right, bottom }) => [left, top, right, bottom])"
+        "(part.getBoundingClientRect())"
+    )
+    return left, top, right, bottom
 
 
 @pytest.mark.parametrize(

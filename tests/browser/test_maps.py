@@ -24,7 +24,9 @@ def test_maps_are_seen_in_other_ways_and_enlarged(page: Page) -> None:
 
     maps.get_by_role("button", name="Wipe").click()
     line = maps.locator(".slider input")
-    box = maps.locator(".figures .picture").first.bounding_box()
+    picture = maps.locator(".figures .picture").first
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
@@ -42,7 +44,8 @@ def test_maps_are_seen_in_other_ways_and_enlarged(page: Page) -> None:
     maps.get_by_role("button", name="each its own").click()
     assert canvases.nth(faint).evaluate("canvas => canvas.toDataURL()") != shared
 
-    page.get_by_role("radio", name="Occlusion").evaluate("option => option.click()")
+    methods = page.locator(".st-key-saliency")
+    methods.get_by_role("radio", name="Occlusion").evaluate("option => option.click()")
     says = maps.get_by_text("Maps of the method before")
     assert says.evaluate("says => says.offsetParent !== null")  # before anything is computed
     expect(says).to_be_hidden()

@@ -22,7 +22,8 @@ export default function (component) {
     root = make('div', 'copy');
     parentElement.append(root);
   }
-  const button = make('button', '', `🔗 ${data.label}`);
+  const label = make('span', '', data.label);
+  const button = make('button', '', make('i', '', 'link'), label);
   button.type = 'button';
   button.title = data.help;
   const says = make('span', '');
@@ -31,8 +32,8 @@ export default function (component) {
   button.onclick = async () => {
     const link = address(data.query);
     if (await copy(link)) {
-      button.textContent = `✓ ${data.copied}`;
-      setTimeout(() => { button.textContent = `🔗 ${data.label}`; }, 2500);
+      label.textContent = data.copied;
+      setTimeout(() => { label.textContent = data.label; }, 2500);
       return;
     }
     const field = make('input');
