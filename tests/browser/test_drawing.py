@@ -3,6 +3,8 @@
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.steps import settled
+
 pytestmark = pytest.mark.browser
 
 
@@ -11,6 +13,7 @@ def test_a_drawn_one_is_answered(page: Page) -> None:
     page.locator(".ee-tops").wait_for()
     page.get_by_role("button", name="Draw").click()
     canvas = page.get_by_role("img", name="Draw a digit here")
+    settled(page)
     canvas.hover()  # waits until it stands still
     board = canvas.bounding_box()
     assert board is not None

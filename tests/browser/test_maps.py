@@ -3,6 +3,8 @@
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.steps import settled
+
 pytestmark = pytest.mark.browser
 
 
@@ -11,6 +13,7 @@ def test_maps_are_seen_in_other_ways_and_enlarged(page: Page) -> None:
     maps = page.locator(".maps")
     canvases = maps.locator(".figures canvas")
     expect(canvases).to_have_count(3)
+    settled(page)
 
     def drawn() -> str:
         return str(canvases.first.evaluate("canvas => canvas.toDataURL()"))
@@ -25,7 +28,7 @@ def test_maps_are_seen_in_other_ways_and_enlarged(page: Page) -> None:
     maps.get_by_role("button", name="Wipe").click()
     line = maps.locator(".slider input")
     picture = maps.locator(".figures .picture").first
-    picture.scroll_into_view_if_needed()
+    picture.hover()  # brings it into view, and waits until it stands still
     box = picture.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -39,6 +42,7 @@ def test_maps_are_seen_in_other_ways_and_enlarged(page: Page) -> None:
     assert any("100 % of the scale" in text for text in reached)
     page.reload()
     expect(canvases).to_have_count(3)
+    settled(page)
     faint = next(i for i, text in enumerate(reached) if "100 %" not in text)
     shared = canvases.nth(faint).evaluate("canvas => canvas.toDataURL()")
     maps.get_by_role("button", name="each its own").click()

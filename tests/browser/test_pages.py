@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.steps import wait_for_url
+from tests.browser.steps import settled, wait_for_url
 
 pytestmark = pytest.mark.browser
 
@@ -15,11 +15,6 @@ LAST = {  # of some pages, what only a whole one has
     "Learn": ".ee-lesson",
     "Model": ".ee-facts",
 }
-
-
-def settled(page: Page) -> None:
-    """Wait until the script has run to its end."""
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
 
 def no_complaint(page: Page) -> None:
