@@ -49,9 +49,12 @@ def test_maps_are_seen_in_other_ways_and_enlarged(page: Page) -> None:
     assert canvases.nth(faint).evaluate("canvas => canvas.toDataURL()") != shared
 
     methods = page.locator(".st-key-saliency")
-    methods.get_by_role("radio", name="Occlusion").evaluate("option => option.click()")
-    says = maps.get_by_text("Maps of the method before")
-    assert says.evaluate("says => says.offsetParent !== null")  # before anything is computed
+    says = maps.locator(".stale-says")
+    at_once = methods.get_by_role("radio", name="Occlusion").evaluate(
+        "(option, says) => { option.click(); return says.offsetParent && says.innerText; }",
+        says.element_handle(),
+    )
+    assert "Maps of the method before" in at_once  # before anything is computed
     expect(says).to_be_hidden()
 
     maps.get_by_role("button", name="Enlarge: Exit 1").press("Enter")
