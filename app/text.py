@@ -188,7 +188,7 @@ def told(mistake: str) -> str:
     if sentence == mistake:
         return mistake
     sentence = sentence.replace(", but got none", ", and there is none")
-    sentence = sentence.replace(", but got ", ", not ")
+    sentence = sentence.replace(", but got: ", ", but: ").replace(", but got ", ", not ")
     first, *advice = sentence.split("; ")
     parts = [first, *(part[:1].upper() + part[1:] for part in advice)]
     return ". ".join(part.rstrip(".") for part in parts) + "."

@@ -287,7 +287,7 @@ def test_a_download_that_fails_is_a_sentence_and_may_be_tried_again(source: Sour
     app = download(opened(QUERY))
     arrived()
     app.run()
-    assert errors(app) == [source.mistake]
+    assert errors(app) == [text.told(source.mistake)]
     assert len(tiles(app)) == 48
     source.mistake = ""
     app = download(app)

@@ -84,7 +84,7 @@ def test_without_a_plain_network_the_last_exit_stands_in_and_never_fails() -> No
     assert not found.against_plain
     assert found.guarantee == (
         "On new images like these, accuracy is no lower than that of the network's own last exit. "
-        "From 300 calibration images, a promise that does not hold is made in this way with a "
+        "From 300 calibration images, a guarantee that does not hold is given in this way with a "
         "probability of at most 10 %."
     )
     assert promise(table, "margin", 0.2).leaves_early
