@@ -103,7 +103,7 @@ def _catalogue() -> Catalogue:
 
 
 def model_names() -> list[str]:
-    """Return the models to choose from: EENets, other early-exit models, plain ones.
+    """Return the models to choose from: of the largest pictures first, plain ones last.
 
     Looks for models that came or changed since; other functions rely on what it found.
     """
@@ -111,12 +111,12 @@ def model_names() -> list[str]:
     own = own_model_names()
     shared = [name for name in _catalogue().models if name not in own]
 
-    def rank(name: str) -> tuple[bool, bool]:
+    def rank(name: str) -> tuple[bool, int, bool]:
         try:
             card = card_of(name)
         except UserError:  # shown when it is chosen
-            return True, True
-        return card.num_exits == 1, card.method != "eenet"
+            return True, 0, True
+        return card.num_exits == 1, -card.spec.image_size, card.method != "eenet"
 
     return sorted([*shared, *own], key=rank)
 

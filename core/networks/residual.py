@@ -94,8 +94,8 @@ class SamePad(nn.Module):
 class Depthwise(nn.Conv2d):
     """A convolution of each channel apart, (B, C, H, W) to the same C.
 
-    What it learns is computed in float32 on a CPU: oneDNN takes three times as long for the
-    gradient of its weights in bfloat16, which doubles a training's time.
+    What it learns is computed in float32 on a CPU, where the gradient of its weights takes several
+    times as long in bfloat16.
     """
 
     def __init__(self, channels: int, kernel: int, stride: int, padding: int) -> None:
