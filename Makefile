@@ -18,9 +18,18 @@ help:
 app: $(VENV)/.app-ready
 	$(BIN)/python -m core app $(ARGS)
 
+# What drives a browser or Streamlit runs in processes of its own.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile \
+    --max-worker-restart 0
+PAGES := tests/app tests/browser
+
 test: $(VENV)/.test-ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile \
-	    --max-worker-restart 0 $(ARGS)
+ifeq ($(ARGS),)
+	$(PYTEST) $(PAGES:%=--ignore=%)
+	$(PYTEST) $(PAGES)
+else
+	$(PYTEST) $(ARGS)
+endif
 
 lint: $(VENV)/.test-ready
 	$(BIN)/python -m ruff check .

@@ -45,6 +45,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         faulthandler.enable(os.open(trace, os.O_CREAT | os.O_WRONLY))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Note with which status the process of a worker that died has ended."""
+    process = getattr(getattr(node.gateway, "_io", None), "popen", None)
+    if error and process is not None:
+        status = process.wait(timeout=10)
+        with Path(node.workerinput["trace"]).open("a") as trace:
+            trace.write(f"Ended with {status} while {error}.\n")
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:

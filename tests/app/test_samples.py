@@ -55,7 +55,9 @@ def test_every_model_shows_its_samples_without_any_data_set(name: str) -> None:
     assert f"python -m core data prepare {card.dataset}" in app.info[0].value
     shown = tiles(app)
     ships = card.dataset in sample_names()
-    assert len(shown) == min(48, len(load_samples(card.dataset)) if ships else 10_000)
+    transform = card.evaluation_transform
+    count = len(load_samples(card.dataset, transform=transform)) if ships else 10_000
+    assert len(shown) == min(48, count)
     assert all(bool(tile["image"]) == ships for tile in shown)
 
 

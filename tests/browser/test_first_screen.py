@@ -5,6 +5,8 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.steps import settled
+
 pytestmark = pytest.mark.browser
 
 
@@ -71,17 +73,21 @@ def test_what_was_not_reached_can_be_read(page: Page, scheme: Literal["light", "
     page.emulate_media(color_scheme=scheme)
     page.goto("/?model=eenet20-cifar10&criterion=margin&thresholds=0,0,0")
     page.locator(".ee-tops").wait_for()
-    card = page.locator('.ee-card[data-state="dark"]').first
-    ground = luminance(page.locator(".stApp"), "backgroundColor")
+    settled(page)
+    ground = luminance(page, ".stApp", "backgroundColor")
     for part in (".ee-chip", ".ee-answer small", ".ee-answer strong", ".ee-verdict"):
-        ink = luminance(card.locator(part), "color")
+        ink = luminance(page, f'.ee-card[data-state="dark"] {part}', "color")
         light, dark = max(ink, ground), min(ink, ground)
         assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
-def luminance(part: Locator, name: str) -> float:
-    """Relative luminance of an opaque colour, as WCAG 2 defines it."""
-    found = part.evaluate(f"part => getComputedStyle(part).{name}")
+def luminance(page: Page, selector: str, name: str) -> float:
+    """Relative luminance of an opaque colour of the first such element, as WCAG 2 defines it."""
+    look = """([selector, name]) => {
+        const part = document.querySelector(selector);
+        return part && getComputedStyle(part)[name];
+    }"""
+    found = page.wait_for_function(look, arg=[selector, name]).json_value()
     assert found.startswith("rgb(")
     levels = [int(level) / 255 for level in found[4:-1].split(",")]
     red, green, blue = (
