@@ -4,8 +4,7 @@
 
 With --features, the models' files `likeness.npz` are made anew, of training images; thresholds are
 chosen on calibration images. Printed, and put into a file: the share of test images that are called
-unlike, of the model's own data set and of others, whose pictures are resized as uploads are; and
-beside it what brightness, contrast and colour alone would tell, as for models without such a file.
+unlike, of the model's own data set and of others, whose pictures are resized as uploads are.
 """
 
 import argparse
@@ -16,9 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.report import add_update, publish
-from core.data.likeness import hint
 from core.data.pictures import PictureSet
-from core.data.samples import load_samples
 from core.data.splits import load_split
 from core.foundation.markdown import markdown_table
 from core.hub.likeness import load_likeness, make_likeness, save_likeness
@@ -54,13 +51,11 @@ def row(name: str, root: Path | None) -> list[str]:
     likeness = load_likeness(model_folder(name), model.card)
     assert likeness is not None
     dataset = model.card.dataset
-    samples = load_samples(dataset, transform=model.card.evaluation_transform).images
     cells = [f"`{name}`"]
     for other in (dataset, *(each for each in OTHERS if each != dataset)):
         images = pictures(other, model, root)
         unlike = (likeness.distances(model.features(images)) > likeness.threshold).mean()
-        by_traits = np.mean([hint(image, samples) is not None for image in images])
-        cells.append(f"{other}: {unlike:.0%} ({by_traits:.0%})")
+        cells.append(f"{other}: {unlike:.0%}")
     return cells
 
 

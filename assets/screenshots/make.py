@@ -15,7 +15,7 @@ from tests.running_app import running_app
 FOLDER = Path(__file__).parent
 WIDTH = 1440
 PAGES = {
-    "playground": ("/?model=ptee-lite0-photos&sample=3", ".ee-tops"),
+    "playground": ("/?model=ptee-lite0-photos&sample=5", ".ee-tops"),
     "thresholds": ("/thresholds?model=eenet-airbench-large-cifar10", ".ee-table"),
 }
 PATIENCE = 120_000  # milliseconds
@@ -41,6 +41,8 @@ def picture(browser: Browser, url: str, last: str, scheme: str, file: Path) -> N
     )
     page.goto(url)
     page.locator(last).wait_for(timeout=PATIENCE)
+    for busy in ("being computed", "being measured"):
+        page.get_by_text(busy).last.wait_for(state="hidden", timeout=PATIENCE)
     page.wait_for_load_state("networkidle")
     height = page.get_by_test_id("stMain").evaluate("element => element.scrollHeight")
     page.set_viewport_size({"width": WIDTH, "height": height})
