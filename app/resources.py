@@ -152,6 +152,14 @@ def _loaded(folder: Path, version: str) -> "Model":
     return load(folder).optimised()
 
 
+def title_of(name: str) -> str:
+    """Return a model's title; its name where it cannot be read, which is said when it is chosen."""
+    try:
+        return card_of(name).title
+    except UserError:
+        return name
+
+
 @_of_model()
 def archive(name: str) -> bytes:
     """Return a model's folder as a ZIP archive."""

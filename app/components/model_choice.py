@@ -132,7 +132,6 @@ def model_choice(
         policy = resources.card_of(name).default_policy
         now.choose(replace(now.view, model=name, policy=policy))
 
-    titles = {name: resources.card_of(name).title for name in names}
     bound(
         st.selectbox,
         "Model",
@@ -140,7 +139,7 @@ def model_choice(
         key=now.key("model"),
         value=now.view.model,
         choose=choose,
-        format_func=titles.__getitem__,
+        format_func=resources.title_of,
         help=help,
     )
 
