@@ -1,5 +1,6 @@
 """Runtimes: what runs a model with a policy, torch or a bundle's stages by another library."""
 
+import functools
 import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -52,18 +53,29 @@ def _onnx_stage(path: Path, facts: dict[str, Any], precision: str, threads: int)
     return router.onnx_stage(path, facts, threads)
 
 
+@functools.cache
+def _openvino_core() -> Any:
+    """Return the one `openvino.Core` of this process.
+
+    Each gives its thread a stack for signal handlers and brings back the one before when it goes.
+    Where two go in the order they came, the thread is left with the freed stack of the first, and
+    the next signal ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 def _openvino_stage(
     path: Path, facts: dict[str, Any], precision: str, threads: int
 ) -> router.Stage:
-    import openvino
-
     settings = {
         "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
         "ENABLE_CPU_PINNING": False,  # else it waits for a core on which other work runs
     }
-    compiled = openvino.Core().compile_model(path, "CPU", settings)
+    compiled = _openvino_core().compile_model(path, "CPU", settings)
     names = list(facts["outputs"])
 
     def run(features: NDArray[Any]) -> dict[str, NDArray[Any]]:

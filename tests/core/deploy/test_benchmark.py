@@ -1,4 +1,7 @@
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -178,3 +181,27 @@ def test_runtimes_and_precisions_that_are_not_there_are_refused(
     monkeypatch.setitem(EXTRA, "openvino", ("no_such_package",))
     with pytest.raises(UserError, match="pip install no_such_package"):
         configurations(["openvino"], ["float32"])
+
+
+SIGNAL_AFTER_TWO_STAGES = """
+import signal, sys
+import numpy as np
+import openvino
+from openvino import opset13
+from core.deploy.runtimes import RUNTIMES
+picture = opset13.parameter([1, 4], np.float32)
+openvino.save_model(openvino.Model([opset13.relu(picture)], [picture]), sys.argv[1])
+open_stage = RUNTIMES["openvino"].stage
+stages = [open_stage(sys.argv[1], {"outputs": {"it": {}}}, "float32", 1) for _ in range(2)]
+while stages:
+    stages.pop(0)
+signal.signal(signal.SIGUSR1, lambda number, frame: print("handled"))
+signal.raise_signal(signal.SIGUSR1)
+"""
+
+
+def test_a_signal_after_stages_of_openvino_were_closed_is_handled(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    command = [sys.executable, "-X", "faulthandler", "-c", SIGNAL_AFTER_TWO_STAGES]
+    ended = subprocess.run([*command, tmp_path / "relu.xml"], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr
