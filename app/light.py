@@ -1,11 +1,15 @@
 """What browsers load, made small: Streamlit's own files are compressed once, and kept."""
 
 import gzip
+import hashlib
 import re
 import threading
 from typing import TYPE_CHECKING
 
 import anyio
+from starlette.responses import Response
+
+from app import icons
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,7 +25,10 @@ _UNUSED_FONT = re.compile(
 
 
 class Light:
-    """Middleware that compresses files with a name of their own version, and Streamlit's page."""
+    """Middleware that compresses files with a name of their own version, and Streamlit's page.
+
+    The font of icons is replaced by a small one.
+    """
 
     def __init__(self, app: "ASGIApp") -> None:
         self._app = app
@@ -30,6 +37,11 @@ class Light:
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Serve a request."""
+        if scope["type"] == "http" and f"/{icons.NAME}" in scope["path"]:
+            font = await anyio.to_thread.run_sync(icons.small_font)
+            if font is not None:
+                await _unless_known(scope, font)(scope, receive, send)
+                return
         if scope["type"] != "http" or scope["method"] != "GET" or not _accepts_gzip(scope):
             await self._app(scope, receive, send)
             return
@@ -72,6 +84,15 @@ class Light:
             if versioned and sum(map(len, self._kept.values())) + len(small) <= MOST:
                 self._kept[path] = small
         return small
+
+
+def _unless_known(scope: "Scope", font: bytes) -> Response:
+    """Another version of the explorer has other icons under the same address."""
+    tag = f'"{hashlib.sha256(font).hexdigest()}"'
+    headers = {"etag": tag, "cache-control": "no-cache"}
+    if dict(scope["headers"]).get(b"if-none-match", b"").decode("latin-1") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(font, media_type="font/woff2", headers=headers)
 
 
 def _accepts_gzip(scope: "Scope") -> bool:

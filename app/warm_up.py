@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 
-from app import resources
+from app import icons, resources
 from app.charts import plotly
 from app.views import PAGES
 from core.foundation.errors import UserError
@@ -48,6 +48,7 @@ def load_for_all() -> None:
 
 
 def _load_for_all() -> None:
+    icons.small_font()
     _for_each_model(_load_clicks, pause=4.0)
     # What start-up made lives as long as the server: collections need not walk over it. How often
     # Python collects hangs on how much the last collection left, so one follows.

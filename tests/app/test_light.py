@@ -2,11 +2,13 @@
 
 import gzip
 import re
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
+from app import icons
 from tests.running_app import running_app
 
 
@@ -53,3 +55,16 @@ def test_pictures_and_parts_of_files_come_as_they_are(address: str) -> None:
     css = gzip.decompress(fetched(url, **{"Accept-Encoding": "gzip"})[0])
     assert b"SourceSans" not in css
     assert b"Material" in css
+
+
+def test_the_icons_are_a_small_font_that_a_browser_keeps(address: str) -> None:
+    page = gzip.decompress(fetched(address, **{"Accept-Encoding": "gzip"})[0])
+    (style,) = re.findall(rb'href="\./(static/css/index[^"]+\.css)"', page)
+    css, _ = fetched(f"{address}/{style.decode()}")
+    (name,) = re.findall(rf"{icons.NAME}[^)]+woff2".encode(), css)
+    url = f"{address}/static/media/{name.decode()}"
+    font, headers = fetched(url)
+    assert font[:4] == b"wOF2"
+    assert len(font) < 100_000
+    with pytest.raises(urllib.error.HTTPError, match="304"):
+        fetched(url, **{"If-None-Match": headers["etag"]})

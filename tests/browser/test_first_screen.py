@@ -1,11 +1,13 @@
 """What is seen before anybody scrolls, and what the keyboard reaches without many presses."""
 
+import re
 from typing import Literal
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.steps import settled
+from tests.running_app import ROOT
 
 pytestmark = pytest.mark.browser
 
@@ -94,3 +96,21 @@ def luminance(page: Page, selector: str, name: str) -> float:
         level / 12.92 if level <= 0.04045 else ((level + 0.055) / 1.055) ** 2.4 for level in levels
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+WIDTHS = """names => Object.fromEntries(names.map(name => {
+  const icon = document.createElement('span');
+  icon.style.font = '20px "Material Symbols Rounded"';
+  icon.textContent = name;
+  document.body.append(icon);
+  return [name, Math.round(icon.getBoundingClientRect().width)];
+}))"""
+
+
+def test_every_icon_that_is_named_is_drawn(page: Page) -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "app").rglob("*.py"))
+    names = set(re.findall(r":material/(\w+):", sources)) | {"keyboard_arrow_down", "close"}
+    open_playground(page, "eenet20-cifar10", 1280, 720)
+    page.evaluate("document.fonts.load('20px \"Material Symbols Rounded\"')")
+    assert page.evaluate(WIDTHS, sorted(names)) == dict.fromkeys(names, 20)
+    assert page.evaluate(WIDTHS, ["wifi_calling_bar_3"]) != {"wifi_calling_bar_3": 20}
