@@ -15,7 +15,9 @@ import pytest
 import torch
 
 from core.data.prepared import write_prepared
+from core.data.samples import load_samples
 from core.data.sources import prepare
+from core.deploy.export import export
 from core.exits.policy import Policy
 from core.exits.table_file import save_tables
 from core.foundation.errors import UserError
@@ -96,6 +98,11 @@ def write_model(folder: Path, version: int) -> None:
     )
 
 
+def write_bundle(folder: Path, version: int) -> None:
+    policy, images = Policy("margin", [0.5, version / 2]), load_samples("mnist").images[:4]
+    export(load("eenet8-mnist"), policy, folder / "bundle", images, triton=True)
+
+
 def prepare_folder(folder: Path, version: int) -> None:
     source = folder.parent / "source"
     if not source.exists():
@@ -104,7 +111,8 @@ def prepare_folder(folder: Path, version: int) -> None:
 
 
 WRITES: tuple[Write, ...] = (
-    *(write_policy, write_table, write_data, write_checkpoint, write_model, prepare_folder),
+    *(write_policy, write_table, write_data, write_checkpoint, write_model, write_bundle),
+    prepare_folder,
 )
 
 
@@ -122,7 +130,7 @@ def each_is_old_or_new(
     now = content(folder)
     assert now.keys() <= old.keys() | new.keys(), "something stale lies about"
     assert now.keys() >= old.keys() & new.keys(), "something is neither old nor new"
-    if write is write_model:  # as a whole
+    if write in (write_model, write_bundle):  # as a whole
         assert now in (old, new)
     for name, body in now.items():
         assert body in (old.get(name), new.get(name)), name
