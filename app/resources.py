@@ -1,7 +1,8 @@
 """Models, tables and samples: loaded once, and shared by all visitors."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -20,7 +21,6 @@ from core.analysis.compare import Comparison, compare
 from core.analysis.drift import Drifted, UnderDrift
 from core.analysis.drift import under_drift as analyse_drift
 from core.data.downloads import Downloads
-from core.data.likeness import hint
 from core.data.prepared import ImageSet, load_prepared, prepared_path
 from core.data.samples import load_samples, sample_names
 from core.data.splits import SAMPLES_ONLY
@@ -40,7 +40,8 @@ from core.hub.card import Card
 from core.hub.drift import corrupted_tables, load_drift, undrifted
 from core.hub.leaderboard import Entry
 from core.hub.leaderboard import leaderboard_entry as entry_of
-from core.hub.likeness import Likeness, load_likeness
+from core.hub.likeness import Likeness, likeness_of
+from core.hub.likeness import unlike as told_unlike
 from core.hub.methods import own_criterion
 from core.hub.registry import DRIFT, Catalogue, FoundModel, as_zip, tables_of
 from core.hub.registry import front_of as search_front
@@ -111,14 +112,27 @@ def model_names() -> list[str]:
     own = own_model_names()
     shared = [name for name in _catalogue().models if name not in own]
 
+    cards = cards_of([*shared, *own])
+
     def rank(name: str) -> tuple[bool, int, bool]:
-        try:
-            card = card_of(name)
-        except UserError:  # shown when it is chosen
+        card = cards.get(name)
+        if card is None:
             return True, 0, True
         return card.num_exits == 1, -card.spec.image_size, card.method != "eenet"
 
     return sorted([*shared, *own], key=rank)
+
+
+def cards_of(names: Iterable[str]) -> dict[str, Card]:
+    """Return the cards of models, by name, without those that cannot be read.
+
+    What is wrong with them is said when they are chosen.
+    """
+    cards = {}
+    for name in names:
+        with suppress(UserError):
+            cards[name] = card_of(name)
+    return cards
 
 
 def found(name: str) -> FoundModel:
@@ -153,11 +167,9 @@ def _loaded(folder: Path, version: str) -> "Model":
 
 
 def title_of(name: str) -> str:
-    """Return a model's title; its name where it cannot be read, which is said when it is chosen."""
-    try:
-        return card_of(name).title
-    except UserError:
-        return name
+    """Return a model's title; its name where its card cannot be read."""
+    cards = cards_of([name])
+    return cards[name].title if cards else name
 
 
 @_of_model()
@@ -656,17 +668,15 @@ def unlike(card: Card, pixels: NDArray[np.uint8]) -> str | None:
         card: of the model.
         pixels: (H, W, C), as the network reads them.
     """
-    likeness = _likeness(card.name)
-    if likeness is not None:
-        with taking_turns()():
-            return likeness.hint(model(card.name).features(pixels[None]))
-    known = examples(card)
-    return None if known is None else hint(pixels, known.images)
+    likeness, known = _likeness(card.name), examples(card)
+    with taking_turns()():
+        runner = model(card.name)
+        return told_unlike(runner, pixels, likeness, None if known is None else known.images)
 
 
 @_of_model()
 def _likeness(name: str) -> Likeness | None:
-    return load_likeness(folder_of(name), card_of(name))
+    return likeness_of(folder_of(name), card_of(name))
 
 
 @_of_model("Running the network on the samples …")

@@ -26,6 +26,7 @@ SHIPPED = (
     "eenet20-cifar10",
     "eenet-airbench-large-cifar10",
     "ptee-lite0-photos",
+    "eenet-lite0-photos",
 )
 OTHERS = ("cifar10", "photos", "tiny-imagenet", "mnist")
 SOME = 400

@@ -101,8 +101,8 @@ def _drift(a: Configuration) -> None:
 
 def _nothing(missing: str) -> str:
     models = [
-        resources.card_of(name).title
-        for name in resources.model_names()
+        card.title
+        for name, card in resources.cards_of(resources.model_names()).items()
         if resources.ships_drift(name)
     ]
     ready = f" Tables of corrupted images ship with {' and '.join(models)}." if models else ""

@@ -25,7 +25,7 @@ def leaderboard(dataset: str, names: Sequence[str]) -> None:
     """
     cards = [
         card
-        for card in map(resources.card_of, names)
+        for card in resources.cards_of(names).values()
         if card.dataset == dataset
         and {"calibration", "test"} <= card.per_exit_accuracy.keys()
         and not card.weights_of

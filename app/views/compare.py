@@ -67,7 +67,8 @@ def page() -> None:
     )
     names = models_to_choose()
     a = open_configuration(names, "A")
-    peers = [name for name in names if _comparable(resources.card_of(name), a.card)]
+    cards = resources.cards_of(names)
+    peers = [name for name, card in cards.items() if _comparable(card, a.card)]
     other, note = _other(a, peers)
     b = Configuration(other, resources.card_of(other.model), _choose_other, "B")
     clicked = picked(a, b)

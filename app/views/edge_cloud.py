@@ -330,8 +330,7 @@ def _again(times: TrainingTimes) -> None:
 
 
 def _measured(card: Card) -> None:
-    names = resources.model_names()
-    cards = [resources.card_of(name) for name in names]
+    cards = resources.cards_of(resources.model_names()).values()
     pairs = [(card, card.training.edge_cloud) for card in cards if card.training is not None]
     measured = [(card, facts) for card, facts in pairs if facts is not None]
     st.html(

@@ -90,14 +90,14 @@ def predict(
     for sentence in notes:
         note(sentence)
 
-    from core.hub.likeness import unlike
+    from core.hub.likeness import hints
     from core.hub.model import load
 
     use_threads(threads)
     runs_with = chosen if held is None else held.start()
     loaded = load(model, device).optimised()
     result = loaded.predict(np.stack(pixels), runs_with)
-    for path, hint in zip(intact, unlike(loaded, pixels), strict=True):
+    for path, hint in zip(intact, hints(loaded, pixels), strict=True):
         if hint:
             note(f"{path}: {hint}")
     answers = [

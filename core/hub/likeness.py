@@ -6,6 +6,7 @@ the nearest of them tells whether the network has seen anything like it. Made by
 Nearest Neighbors" (arXiv 2204.06507).
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,25 +77,33 @@ class Likeness:
         return units
 
 
-def unlike(model: "Model", pictures: Sequence[NDArray[np.uint8]]) -> list[str | None]:
-    """Return a sentence for each picture that is unlike what a model learned from.
-
-    By what the network sees in it, where features of training images ship with the model; else by
-    brightness, contrast and colour, where samples of its data set ship.
+def unlike(
+    model: "Model",
+    picture: NDArray[np.uint8],
+    likeness: Likeness | None,
+    samples: NDArray[np.uint8] | None,
+) -> str | None:
+    """Return a sentence where a picture is unlike what a model learned from; else None.
 
     Args:
-        model: that classifies them.
-        pictures: (H, W, C) each, as the network reads them.
+        model: that classifies it.
+        picture: (H, W, C), as the network reads it.
+        likeness: of the model; tells by what the network sees in the picture.
+        samples: (N, H, W, C) of its data set; without ``likeness``, tell by brightness, contrast
+            and colour.
     """
-    card = model.card
-    likeness = None if model.folder is None else load_likeness(model.folder, card)
     if likeness is not None:
-        features = [model.features(picture[None]) for picture in pictures]
-        return [likeness.hint(feature) for feature in features]
-    if card.dataset not in sample_names():
-        return [None] * len(pictures)
-    samples = load_samples(card.dataset, transform=card.evaluation_transform).images
-    return [hint(picture, samples) for picture in pictures]
+        return likeness.hint(model.features(picture[None]))
+    return None if samples is None else hint(picture, samples)
+
+
+def hints(model: "Model", pictures: Sequence[NDArray[np.uint8]]) -> list[str | None]:
+    """Return what `unlike` says of each picture, by what ships with a model."""
+    card, samples = model.card, None
+    likeness = likeness_of(model.folder, card)
+    if likeness is None and card.dataset in sample_names():
+        samples = load_samples(card.dataset, transform=card.evaluation_transform).images
+    return [unlike(model, picture, likeness, samples) for picture in pictures]
 
 
 def make_likeness(
@@ -128,6 +137,15 @@ def save_likeness(folder: Path, card: Card, likeness: Likeness) -> None:
             known=likeness.known,
             threshold=np.array(likeness.threshold),
         )
+
+
+def likeness_of(folder: Path | None, card: Card) -> Likeness | None:
+    """Return what ships with a model, or None; of a damaged file, which costs a hint only, warn."""
+    try:
+        return None if folder is None else load_likeness(folder, card)
+    except UserError as error:
+        warnings.warn(str(error), stacklevel=2)
+        return None
 
 
 def load_likeness(folder: Path, card: Card) -> Likeness | None:

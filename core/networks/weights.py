@@ -77,6 +77,7 @@ def save_tensors(
     """
     try:
         save_file(dict(tensors), path, None if metadata is None else dict(metadata))
+        path.chmod(0o644)  # safetensors lets only the owner read it
     except SafetensorError as error:
         number = re.search(r"\(os error (\d+)\)", str(error))
         if number is None:

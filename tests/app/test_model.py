@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from app.views import PAGES
 from core.deploy.onnx_file import EXTRA
 from core.foundation.places import PRETRAINED
 from core.hub.registry import card_of, shipped_models
@@ -87,3 +88,18 @@ def test_markup_in_a_card_stays_text(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert errors(app) == []
     assert "<script>" not in html(app)
     assert "<img src=x>" not in html(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_models_that_cannot_be_read_keep_no_other_from_being_seen(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, card in (("broken", "{}"), (MODEL, (PRETRAINED / MODEL / "card.json").read_text())):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "card.json").write_text(card)
+    monkeypatch.setenv("EENET_MODELS", str(tmp_path))
+    app = opened_page(page, "model=branchy8-mnist")
+    assert errors(app) == []
+    for picker in app.selectbox:
+        if picker.key == "model":
+            assert {"broken", MODEL} <= set(picker.options)

@@ -490,14 +490,3 @@ def test_images_beyond_the_limit_are_left_out_and_that_is_said(
     app.run()
     assert errors(app) == []
     assert any(one.value.startswith("3 images left out") for one in app.info)
-
-
-def test_a_model_that_cannot_be_read_keeps_no_other_from_being_chosen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "card.json").write_text("{}")
-    monkeypatch.setenv("EENET_MODELS", str(tmp_path))
-    app = opened()
-    assert errors(app) == []
-    assert "broken" in app.selectbox(key="model").options

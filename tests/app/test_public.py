@@ -5,8 +5,8 @@ import shutil
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.testing.v1 import AppTest
 from websockets import Origin, Subprotocol
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from app import public, resources, sample_sources, turns
 from app.public import shown
@@ -116,17 +116,28 @@ def test_below_a_path_it_answers_with_its_headers_and_without_metrics(server: st
 @contextmanager
 def session(server: str) -> Iterator[str]:
     """A visitor's session, by its identifier."""
-    with connect(
+    with connection(server) as socket:
+        socket.send(BackMsg(rerun_script=ClientState()).SerializeToString())
+        message = awaited(socket, lambda message: message.HasField("new_session"))
+        yield message.new_session.initialize.session_id
+
+
+def connection(server: str) -> ClientConnection:
+    """A visitor's browser, before it says which page it is on."""
+    return connect(
         f"{server.replace('http', 'ws')}/_stcore/stream",
         origin=Origin(f"http://{urlsplit(server).netloc}"),
         subprotocols=[Subprotocol("streamlit")],
         max_size=None,
-    ) as socket:
-        socket.send(BackMsg(rerun_script=ClientState()).SerializeToString())
-        message = ForwardMsg()
-        while message.WhichOneof("type") != "new_session":
-            message.ParseFromString(bytes(socket.recv(timeout=60, decode=False)))
-        yield message.new_session.initialize.session_id
+    )
+
+
+def awaited(socket: ClientConnection, wanted: Callable[[ForwardMsg], bool]) -> ForwardMsg:
+    """The next message that is wanted."""
+    while True:
+        message = ForwardMsg.FromString(bytes(socket.recv(timeout=60, decode=False)))
+        if wanted(message):
+            return message
 
 
 def put(server: str, session: str, size: int) -> int:
@@ -257,19 +268,36 @@ def test_names_of_exits_and_titles_are_text(
     assert page in ("model", "playground") or not errors(app)  # these build the network
 
 
-def test_a_server_that_is_stopped_amid_visits_and_uploads_leaves_nothing(tmp_path: Path) -> None:
+def train(socket: ClientConnection, has_begun: Callable[[], bool]) -> None:
+    """Open the page Train, press its button, and look at it until the training has begun."""
+    client = ClientState(page_name="train", query_string="epochs=30")
+    socket.send(BackMsg(rerun_script=client).SerializeToString())
+    start = awaited(socket, lambda message: message.delta.new_element.button.label == "Start")
+    pressed = ClientState(page_name="train", query_string="epochs=30")
+    pressed.widget_states.widgets.add(id=start.delta.new_element.button.id, trigger_value=True)
+    socket.send(BackMsg(rerun_script=pressed).SerializeToString())
+    while not has_begun():
+        awaited(socket, lambda message: message.HasField("script_finished"))
+        socket.send(BackMsg(rerun_script=client).SerializeToString())
+
+
+def test_a_server_that_is_stopped_amid_visits_uploads_and_trainings_leaves_nothing(
+    tmp_path: Path,
+) -> None:
     scratch, data = tmp_path / "scratch", tmp_path / "data"
     scratch.mkdir()
     data.mkdir()
-    with running_app(TMPDIR=str(scratch), EENET_DATA=str(data)) as address:  # waits for its end
-        visit = session(address)
-        mine = visit.__enter__()
+    with (
+        ExitStack() as visitors,
+        running_app(TMPDIR=str(scratch), EENET_DATA=str(data)) as address,  # waits for its end
+    ):
+        mine = visitors.enter_context(session(address))
         uploading = HTTPConnection(urlsplit(address).netloc, timeout=30)
         uploading.putrequest("PUT", f"/_stcore/upload_file/{mine}/1")
         uploading.putheader("Content-Length", "1000000")
         uploading.endheaders()
         uploading.send(bytes(1000))
-    with suppress(Exception):
-        visit.__exit__(None, None, None)
+        student = visitors.enter_context(connection(address))
+        train(student, lambda: any(scratch.rglob("checkpoint.safetensors")))
     assert list(scratch.iterdir()) == []
     assert list(data.iterdir()) == []

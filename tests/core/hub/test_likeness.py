@@ -10,10 +10,10 @@ from core.foundation.errors import UserError
 from core.hub.likeness import (
     LIKE,
     Likeness,
+    hints,
     load_likeness,
     make_likeness,
     save_likeness,
-    unlike,
 )
 from core.hub.model import Model
 from core.hub.registry import LIKENESS
@@ -74,9 +74,9 @@ def test_other_pictures_are_called_unlike_and_new_ones_of_the_kind_are_not(
 ) -> None:
     assert model.folder is not None
     save_likeness(model.folder, model.card, likeness)
-    told = unlike(model, others(3).images)
+    told = hints(model, others(3).images)
     assert all(sentence and "99%" in sentence for sentence in told)
-    new = unlike(model, bars(100, 7).images)
+    new = hints(model, bars(100, 7).images)
     assert sum(sentence is not None for sentence in new) <= 5
 
 
@@ -102,5 +102,7 @@ def test_a_damaged_file_is_a_sentence_and_a_fault(model: Model, likeness: Likene
     with pytest.raises(UserError, match=r"features of training images in .* damaged"):
         load_likeness(model.folder, model.card)
     assert any("features of training images" in fault for fault in faults(model.folder))
+    with pytest.warns(UserWarning, match="damaged"):
+        assert hints(model, others(1).images) == [None]
     path.write_bytes(whole)
     assert not any("features of training images" in fault for fault in faults(model.folder))

@@ -128,6 +128,7 @@ def test_a_saved_model_is_the_same_again(tmp_path: Path) -> None:
     assert again.card.model_dump(mode="json") == made.card.model_dump(mode="json")
     assert (again.name, again.card.title) == ("mine", "mine")
     assert set(tables_of(tmp_path / "mine")) == {"calibration", "test"}
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "mine").iterdir()} == {0o644}
     pictures = [picture(index) for index in range(20)]
     np.testing.assert_array_equal(
         again.predict(pictures).probabilities, made.predict(pictures).probabilities
