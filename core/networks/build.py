@@ -13,7 +13,8 @@ from core.networks.backbones import (  # noqa: F401  (they register)
 from core.networks.constructors import FACTORY, TIMM, TORCHVISION, Factory, Weightless, make
 from core.networks.cost import trunk_macs
 from core.networks.cut import cut
-from core.networks.heads import Head
+from core.networks.heads import REST, Head, Reader, rest
+from core.networks.layout import MAP
 from core.networks.network import ExitNetwork, exit_indices
 from core.networks.placement import place
 from core.networks.randomness import OwnGenerator
@@ -77,11 +78,23 @@ def assemble(trunk: Trunk, spec: NetworkSpec) -> ExitNetwork:
         )
     confidence = spec.confidence_input if spec.confidence else None
     heads = [
-        Head(kind, shapes[i], spec.num_classes, confidence, spec.sigmoid)
+        Head(_reader(kind, trunk, i), shapes[i], spec.num_classes, confidence, spec.sigmoid)
         for kind, i in zip(kinds, exits, strict=True)
     ]
     final = trunk.final_head(shapes[-1], spec.num_classes)
     return ExitNetwork(trunk, exits, heads, final, spec)
+
+
+def _reader(kind: str, trunk: Trunk, position: int) -> str | Reader:
+    match = REST.fullmatch(kind)
+    if match is None:
+        return kind
+    if any(layout != MAP for layout in trunk.layouts[position:]):
+        raise UserError(
+            f"expected a network of maps for a head {kind}, whose features can be pooled, but this "
+            "one has tokens: choose another head."
+        )
+    return rest(int(match[1]), trunk.blocks[position + 1 :])
 
 
 def _positions(

@@ -5,14 +5,17 @@ and confidence branch read: the flattened features, their global average, or the
 batch norm and ReLU.
 """
 
+import copy
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.foundation.errors import UserError
 from core.foundation.registry import Registry
 from core.networks.confidence import CONFIDENCE_INPUTS
 from core.networks.residual import InvertedResidual, ResidualPair, thin, unit
@@ -176,6 +179,45 @@ def reader(kind: str) -> Reader:
     return HEADS[kind]
 
 
+REST = re.compile(r"rest(2|4|8)")
+"""A head that goes on as the trunk does, at a half, a quarter or an eighth of the resolution."""
+
+
+def rest(factor: int, blocks: nn.Sequential) -> Reader:
+    """Return what makes a reader of the rest of a trunk, at a fraction of the resolution.
+
+    It begins with the trunk's weights, and learns on its own. The answer of a whole network, for a
+    quarter of the compute (factor 2) or a sixteenth (4). After RANet (Yang et al., arXiv
+    2003.07326), where easy pictures are answered at a low resolution.
+
+    Args:
+        factor: that features are pooled by on each side.
+        blocks: of the trunk, from the one after the exit to the last; map maps to maps.
+    """
+
+    def read(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
+        reader = nn.Sequential(
+            OrderedDict(
+                pool=nn.AvgPool2d(factor, ceil_mode=True),
+                rest=copy.deepcopy(blocks),
+                average=nn.AdaptiveAvgPool2d(1),
+                flatten=nn.Flatten(),
+            )
+        )
+        device = next((tensor.device for tensor in blocks.parameters()), None)
+        try:
+            with torch.no_grad():
+                width = reader.eval()(torch.zeros(1, *shape, device=device)).shape[1]
+        except RuntimeError:
+            raise UserError(
+                f"expected features that are large enough for a head rest{factor}, but got "
+                f"{shape[1]} × {shape[2]}: choose an earlier exit, larger images or another head."
+            ) from None
+        return reader.train(), width
+
+    return read
+
+
 class Head(nn.Module):
     """A classifier and, for an early exit that learns when to stop, a confidence branch.
 
@@ -185,7 +227,7 @@ class Head(nn.Module):
 
     def __init__(
         self,
-        kind: str,
+        kind: str | Reader,
         shape: tuple[int, int, int],
         num_classes: int,
         confidence: str | None = None,
@@ -194,7 +236,8 @@ class Head(nn.Module):
         """Make a head of a registered ``kind`` for features of ``shape`` (C, H, W).
 
         Args:
-            kind: a name in `HEADS`, or one with the widths of its layers, see `reader`.
+            kind: a name in `HEADS`, or one with the widths of its layers, see `reader`; or what
+                makes the reader.
             shape: of the features.
             num_classes: K.
             confidence: the `CONFIDENCE_INPUTS` of the confidence branch; None for no such branch.
@@ -202,7 +245,7 @@ class Head(nn.Module):
                 ln σ(s), so that their softmax, σ(s) / Σ σ(s), keeps all ratios.
         """
         super().__init__()
-        self.reader, width = reader(kind)(shape)
+        self.reader, width = (reader(kind) if isinstance(kind, str) else kind)(shape)
         self.softmax_branch = nn.Linear(width, num_classes)
         self.sigmoid = sigmoid
         self.confidence_input = None if confidence is None else CONFIDENCE_INPUTS[confidence]

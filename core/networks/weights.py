@@ -4,7 +4,7 @@ import argparse
 import os
 import pickle
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Container, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ NESTED = ("state_dict", "model_state_dict", "state_dict_ema", "model", "model_em
 """Under which names training scripts keep a network's weights beside other things."""
 WRAPPERS = ("module.", "model.", "_orig_mod.", "backbone.", "net.", "network.", "encoder.")
 """What DataParallel, Lightning, torch.compile and others put before every tensor's name."""
+_REST = re.compile(r"heads\.([^.]+)\.reader\.rest\.")
 SHARED = ("trunk.", "heads.final.")
 """What a plain network and its early-exit version have in common."""
 OLD_DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
@@ -148,7 +149,22 @@ def fill(
     given = {name: tensor for name, tensor in given.items() if name not in fresh}
     _check_names(given, [name for name in names if name not in fresh], source, _called(target))
     _check_tensors({n: (t, ours[names[n]]) for n, t in given.items()}, source, _called(target))
-    target.load_state_dict(ours | fitting | {names[n]: tensor for n, tensor in given.items()})
+    filled = ours | fitting | {names[n]: tensor for n, tensor in given.items()}
+    target.load_state_dict(filled | _begun(filled, fitting))
+
+
+def _begun(filled: Mapping[str, Tensor], learned: Container[str]) -> dict[str, Tensor]:
+    """What heads that go on as the trunk does, see `heads.rest`, begin with: its weights."""
+    begun = {}
+    for name in filled:
+        match = _REST.match(name)
+        if match and name not in learned:
+            begun[name] = filled[f"trunk.blocks.{name[match.end():]}"]
+            for one in ("weight", "bias"):
+                ours, whole = (f"heads.{head}.softmax_branch.{one}" for head in (match[1], "final"))
+                if whole in filled and filled[whole].shape == filled[ours].shape:
+                    begun[ours] = filled[whole]
+    return begun
 
 
 def _other_classes(tensor: Tensor, ours: Tensor) -> bool:
