@@ -46,6 +46,8 @@ _HEADS = {
     "conv1": "One layer of its own",
     "conv2": "Two layers of its own",
     "conv3": "Three layers of its own",
+    "rest2": "The rest of the network, at half the resolution",
+    "rest4": "The rest of the network, at a quarter",
 }
 
 

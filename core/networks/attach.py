@@ -44,7 +44,8 @@ def attach(
         exits: the places where early exits stand, see `cut_points`; or how many, placed by a
             rule. By default three.
         placement: the rule: linear, pareto, fine or golden.
-        head: the kind of all early exits' heads, see `core.networks.heads.HEADS`.
+        head: the kind of all early exits' heads, see `HEADS`, `reader` and `rest` in
+            `core.networks.heads`.
         heads: the kind of each, where they differ.
         confidence: whether early exits have a confidence branch.
         confidence_input: what it reads, see `core.networks.confidence.CONFIDENCE_INPUTS`.

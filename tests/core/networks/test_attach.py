@@ -39,6 +39,7 @@ from core.networks.cost import count, counted
 from core.networks.heads import HEADS
 from core.networks.placement import place
 from core.networks.spec import NetworkSpec
+from core.networks.trunk import key
 from tests.core.exits.test_inference import assert_equal_to_table, mixed_policy, table_of
 from tests.core.networks.small import filled, noise, torchvision_module
 
@@ -355,6 +356,18 @@ def test_every_head_reads_every_layout(name: str, head: str) -> None:
     assert outputs.logits.shape == (2, 3, 10)
     assert outputs.confidence_logits is not None
     assert outputs.confidence_logits.shape == (2, 2)
+
+
+def test_an_exit_goes_on_as_the_network_does_where_that_reads_maps() -> None:
+    network = attach(module_of("resnet18"), images(1, 32), exits=2, head="rest2")
+    for exit_name in network.exit_names[:-1]:
+        own = network.heads[key(exit_name)].reader.rest.state_dict()
+        assert own
+        whole = network.trunk.blocks.state_dict()
+        assert all(torch.equal(tensor, whole[name]) for name, tensor in own.items())
+    assert network(images(2, 32)).logits.shape == (2, 3, 10)
+    with pytest.raises(UserError, match="has tokens: choose another head"):
+        attach(module_of("vit"), images(1, 32), exits=2, head="rest2")
 
 
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "vit", "googlenet"])

@@ -1,15 +1,17 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from core.foundation.errors import UserError
 from core.networks.build import assemble, build
 from core.networks.confidence import answer_summary
 from core.networks.cost import count
-from core.networks.heads import HEADS, Head
+from core.networks.heads import HEADS, Head, rest
 from core.networks.placement import PLACEMENTS, place
 from core.networks.spec import NetworkSpec
 from core.networks.trunk import TRUNKS
+from core.networks.weights import fill
 from tests.core.networks.small import network, spec
 
 
@@ -101,7 +103,47 @@ def test_a_maxpool_head_reads_a_ninth_of_the_maxima() -> None:
     assert torch.allclose(read, features.amax(dim=(2, 3)) / 9)
 
 
-@pytest.mark.parametrize("kind", ["deep", "deep-8", "deep8-", "strided", "tail"])
+def resting(**changes: object) -> NetworkSpec:
+    return plain_spec("resnet20", exits=("stage1_1", "stage2_1"), **changes)
+
+
+def test_a_head_of_the_rest_begins_as_the_whole_network_at_a_lower_resolution() -> None:
+    plain = network(backbone="resnet20", exits=(), in_channels=3, image_size=32)
+    made = build(resting(heads=("rest4", "rest2"))).eval()
+    fill(made, plain.state_dict(), "it")
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    outputs = made(images)
+    for index, (factor, after) in enumerate([(4, "stage1_1"), (2, "stage2_1")]):
+        blocks = plain.trunk.names.index(after) + 1
+        features = F.avg_pool2d(plain.trunk.run(images, 0, blocks), factor)
+        rest = plain.trunk.run(features, blocks, len(plain.trunk.names))
+        assert torch.allclose(outputs.logits[:, index], plain.heads["final"](rest).logits)
+    cost = count(made, 3, 32)
+    rests = [cost.plain_macs - cost.stage_macs[0], sum(cost.stage_macs[2:])]
+    assert cost.head_macs[0] == pytest.approx(rests[0] / 16, rel=0.01)
+    assert cost.head_macs[1] == pytest.approx(rests[1] / 4, rel=0.01)
+
+
+def test_a_head_of_the_rest_learns_on_its_own_and_keeps_that() -> None:
+    made, again = (build(resting(heads=("pool", "rest2"))) for _ in range(2))
+    learned = made.heads["stage2_1"].reader.rest
+    assert not {id(one) for one in learned.parameters()} & {id(p) for p in made.trunk.parameters()}
+    with torch.no_grad():
+        for tensor in learned.parameters():
+            tensor.add_(1)
+    fill(again, made.state_dict(), "it")
+    for name, tensor in made.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
+
+
+def test_a_head_of_the_rest_needs_room() -> None:
+    unpadded = nn.Sequential(nn.Conv2d(4, 8, 3))
+    assert Head(rest(2, unpadded), (4, 6, 6), 10)(torch.zeros(1, 4, 6, 6)).logits.shape == (1, 10)
+    with pytest.raises(UserError, match=r"large enough for a head rest4, but got 6 × 6"):
+        Head(rest(4, unpadded), (4, 6, 6), 10)
+
+
+@pytest.mark.parametrize("kind", ["deep", "deep-8", "deep8-", "strided", "rest2", "tail"])
 def test_an_unknown_kind_of_head_is_a_sentence(kind: str) -> None:
     with pytest.raises(UserError, match=f"expected the name of a head, but got '{kind}'"):
         Head(kind, (4, 8, 8), 10)
