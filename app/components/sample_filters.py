@@ -40,6 +40,7 @@ class Filters:
         opened: number of the open sample, as its title has it; -1 for none.
         answer: name of the class that is answered.
         agreement: "agrees" or "differs", with what the last exit answers.
+        why: what is looked at of what goes along with leaving late.
     """
 
     source: str = parameter("of", "")
@@ -54,6 +55,7 @@ class Filters:
     opened: int = parameter("open", -1, whole())
     answer: str = parameter("taken", "")
     agreement: str = parameter("last", "", choice(_AGREEMENTS.keys() - {_ANY}))
+    why: str = parameter("why", "")
 
     def selection(self, card: Card, labelled: bool = True) -> Selection:
         """Return the selection among a model's samples; what it does not have is left open.
@@ -88,14 +90,14 @@ FILTERS = Settings("filters", Filters)
 
 def choose(**changes: Any) -> None:
     """Change some filters. A new filter or order starts at the first page."""
-    first = {} if {"page", "opened"} & changes.keys() else {"page": 1}
+    first = {} if {"page", "opened", "why"} & changes.keys() else {"page": 1}
     FILTERS.change(**first, **changes)
 
 
 def clear() -> None:
     """Leave everything open again, but stay with the same source and order."""
     now = FILTERS.now
-    usual = Filters(source=now.source, order=now.order, opened=now.opened)
+    usual = Filters(source=now.source, order=now.order, opened=now.opened, why=now.why)
     FILTERS.change(**vars(usual))
 
 

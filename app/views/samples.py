@@ -10,6 +10,7 @@ from app.charts.network import cards, rungs_of
 from app.components.background import download
 from app.components.crop import framed
 from app.components.exit_counts import ExitCount, exit_counts
+from app.components.exit_depth import depth_section
 from app.components.html import heading, section
 from app.components.model_choice import choices, split_note
 from app.components.own_images import own_images_panel
@@ -72,6 +73,15 @@ def _browse(card: Card, source: SampleSource, routing: Routing) -> None:
     with grid:
         _selection(card, source, routing)
         _extremes(card, source, routing)
+        if card.num_exits > 1:
+            depth_section(
+                card,
+                source,
+                routing,
+                lambda position: _tile(card, source, routing, position),
+                _opens(source),
+                _PANEL,
+            )
     with panel, st.container(key=_PANEL):
         _opened(card, source, routing)
 

@@ -159,7 +159,7 @@ def _begun(filled: Mapping[str, Tensor], learned: Container[str]) -> dict[str, T
     for name in filled:
         match = _REST.match(name)
         if match and name not in learned:
-            begun[name] = filled[f"trunk.blocks.{name[match.end():]}"]
+            begun[name] = filled[f"trunk.blocks.{name[match.end() :]}"]
             for one in ("weight", "bias"):
                 ours, whole = (f"heads.{head}.softmax_branch.{one}" for head in (match[1], "final"))
                 if whole in filled and filled[whole].shape == filled[ours].shape:

@@ -379,3 +379,41 @@ def test_temperatures_count() -> None:
     app = opened(f"{QUERY}&temperatures=2,3,1")
     expected = exit_groups(route(table, policy))
     assert [card["count"] for card in exit_cards(app)[1:]] == [f"{one.count:,}" for one in expected]
+
+
+def test_what_goes_along_with_leaving_late_is_told_with_its_pictures() -> None:
+    app = opened(QUERY)
+    assert errors(app) == []
+    assert "What goes along with leaving late" in html(app)
+    shipped = load_samples("mnist")
+    routing = samples()
+    why = app.selectbox(key="why")
+    assert set(why.options) >= {"Brightness", "Fine detail", "Even the last exit is wrong"}
+    assert "Colour" not in why.options  # of grey pictures
+    why.select("brightness").run()
+    shown = [tile["number"] for tile in tiles(app, "Pictures by Brightness")]
+    least, most = shown[:6], shown[6:]
+    brightness = shipped.images.mean(axis=(1, 2, 3))
+    assert brightness[least].max() < np.median(brightness) < brightness[most].min()
+    assert link(app)["why"] == "brightness"
+    label = next(name for name in why.options if name.startswith("Class ")).removeprefix("Class ")
+    number = shipped.classes.index(label)
+    app.selectbox(key="why").select(f"class:{number}").run()
+    shown = [tile["number"] for tile in tiles(app, f"Pictures by Class {label}")]
+    first, last = shown[:6], shown[6:]
+    assert set(shipped.labels[first + last]) == {number}
+    assert routing.exits[first].max() <= routing.exits[last].min()
+
+
+def test_where_all_leave_together_nothing_goes_along_and_that_is_said() -> None:
+    app = opened(f"model={MODEL}&criterion=max_probability&thresholds=1,1")
+    assert errors(app) == []
+    assert any("leave at the same exit" in one.value for one in app.info)
+
+
+def test_without_pictures_classes_and_answers_are_still_compared() -> None:
+    app = opened(f"{QUERY}&of=test")
+    assert errors(app) == []
+    options = app.selectbox(key="why").options
+    assert "Even the last exit is wrong" in options
+    assert "Brightness" not in options
