@@ -1,6 +1,7 @@
-"""What goes along with leaving late: properties of the pictures, classes, doubtful labels."""
+"""What goes along with leaving late: properties of the pictures, classes, wrong last exits."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 from app.charts import plotly
 from app.charts.depth import effects_chart
 from app.components.html import section
-from app.components.picture_grid import Group, Tile, picture_grid
 from app.components.sample_filters import FILTERS, choose
 from app.components.widgets import bound, save_button
 from app.sample_sources import SampleSource
@@ -26,7 +26,7 @@ MOST_PICTURES, MOST_PIXELS = 2000, 2**25
 FEWEST = 10
 """Images of a class of which something is said."""
 MOST_CLASSES = 6
-_SHOWN = 6
+SHOWN = 6
 _WRONG = "last-wrong"
 _CLASS = "class:"
 
@@ -35,27 +35,23 @@ def depth_section(
     card: Card,
     source: SampleSource,
     routing: Routing,
-    tile: Callable[[int], Tile],
-    opens: Callable[[int], None],
-    shown_in: str,
+    show: Callable[[list[tuple[str, IntArray]], str], None],
 ) -> None:
-    """Show what goes along with leaving late, and the pictures that have most and least of it.
+    """Show what goes along with leaving late, and the pictures that have least and most of it.
 
     Args:
         card: of the model.
         source: of the samples.
         routing: of them.
-        tile: shows a sample by its position.
-        opens: is told the position of one that is clicked.
-        shown_in: key of the container that a click fills.
+        show: shows samples by their positions, in groups with titles, under a label.
     """
     st.html(
         section(
             "What goes along with leaving late",
             "Of two images that leave at different exits, how much more often does the later one "
-            "have more of it? +1: always, 0: no more often than less, −1: never. The lines are "
-            "95 % confidence intervals that hold for all rows together. It is not said that the "
-            "one makes the other.",
+            "have more of it? +1: always; 0: as often more as less; −1: never. The lines are "
+            "95 % confidence intervals that hold for all rows together. That both go together "
+            "does not say that one makes the other.",
         )
     )
     if len(np.unique(routing.exits)) < 2:
@@ -64,23 +60,32 @@ def depth_section(
             icon=":material/tune:",
         )
         return
-    positions, found = _measured(card, source)
+    pictures = _measured(card, source)
     key = (card.sha256, source.name, len(source.table), routing.policy)
-    rows = latest("depth-effects", key, lambda: _effects(card, source, routing, positions, found))
+    rows = latest("depth-effects", key, lambda: _rows(card, source, routing, pictures))
     titles = {one.name: _title(card, one.name) for one in rows}
     plotly.show(
         effects_chart([(titles[one.name], one) for one in rows]),
         "depth",
         "How strongly properties of the images go along with leaving late",
     )
-    _note(source, positions, rows, titles, card)
-    _look(rows, titles, found, positions, routing, tile, opens, shown_in)
+    _below(card, source, pictures, rows, titles)
+    chosen = _choice(rows, titles, pictures)
+    groups = _groups(chosen, routing, pictures)
+    show(groups, f"Pictures by {titles[chosen]}")
 
 
-def _measured(card: Card, source: SampleSource) -> tuple[IntArray, dict[str, FloatArray]]:
-    """Return the positions of the pictures that were measured, and their properties."""
+@dataclass(frozen=True, eq=False)
+class _Pictures:
+    """Positions of the pictures that were measured, and by name what was found of each."""
+
+    positions: IntArray
+    properties: dict[str, FloatArray]
+
+
+def _measured(card: Card, source: SampleSource) -> _Pictures:
     if source.images is None:
-        return np.empty(0, np.int64), {}
+        return _Pictures(np.empty(0, np.int64), {})
     size = card.spec.image_size**2
     count = min(len(source.table), MOST_PICTURES, max(MOST_PIXELS // size, 1))
     positions = np.linspace(0, len(source.table) - 1, count).astype(np.int64)
@@ -90,17 +95,11 @@ def _measured(card: Card, source: SampleSource) -> tuple[IntArray, dict[str, Flo
         return measured(np.stack([one for one in pictures if one is not None]))
 
     key = (card.sha256, source.name, len(source.table), source.names)
-    return positions, latest("picture-properties", key, measure)
+    return _Pictures(positions, latest("picture-properties", key, measure))
 
 
-def _effects(
-    card: Card,
-    source: SampleSource,
-    routing: Routing,
-    positions: IntArray,
-    found: dict[str, FloatArray],
-) -> list[Effect]:
-    """Return the effects of the properties, and of the classes that stand out most."""
+def _rows(card: Card, source: SampleSource, routing: Routing, pictures: _Pictures) -> list[Effect]:
+    """Return the effects of all properties, and of the classes that stand out most."""
     table = routing.table
     everywhere: dict[str, NDArray[np.generic]] = {}
     if source.labelled:
@@ -111,8 +110,8 @@ def _effects(
             everywhere[f"{_CLASS}{label}"] = table.labels == label
     of_all = effects(routing.exits, everywhere)
     classes = [one for one in of_all if one.name.startswith(_CLASS)][:MOST_CLASSES]
-    of_pictures = effects(routing.exits[positions], found) if len(positions) else []
     rest = [one for one in of_all if one.name == _WRONG]
+    of_pictures = effects(routing.exits[pictures.positions], pictures.properties)
     return sorted([*of_pictures, *rest, *classes], key=lambda one: -abs(one.value))
 
 
@@ -124,29 +123,24 @@ def _title(card: Card, name: str) -> str:
     return PROPERTIES[name].title
 
 
-def _note(
+def _below(
+    card: Card,
     source: SampleSource,
-    positions: IntArray,
+    pictures: _Pictures,
     rows: list[Effect],
     titles: dict[str, str],
-    card: Card,
 ) -> None:
-    told = (
-        f"Pictures measured: {len(positions):,} of {len(source.table):,}. "
-        if len(positions)
-        else "The pictures are not at hand, so only classes and answers are compared. "
-    )
+    told = "The pictures are not at hand, so only classes and answers are compared."
+    if pictures.properties:
+        told = f"Measured: {len(pictures.positions):,} of {len(source.table):,} pictures."
     if source.labelled:
-        told += f"Of the classes, the {MOST_CLASSES} that stand out most are shown."
+        told += f" Of the classes, the {MOST_CLASSES} that stand out most."
+    columns = (
+        [titles[one.name] for one in rows],
+        *([f"{getattr(one, field):.4f}" for one in rows] for field in ("value", "low", "high")),
+    )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(told)
-        columns = [
-            [titles[one.name] for one in rows],
-            *(
-                [f"{value:.4f}" for value in ends]
-                for ends in zip(*((one.value, one.low, one.high) for one in rows), strict=True)
-            ),
-        ]
         save_button(
             "Save as CSV",
             csv_text(("what", "somers_d", "low", "high"), columns),
@@ -155,16 +149,7 @@ def _note(
         )
 
 
-def _look(
-    rows: list[Effect],
-    titles: dict[str, str],
-    found: dict[str, FloatArray],
-    positions: IntArray,
-    routing: Routing,
-    tile: Callable[[int], Tile],
-    opens: Callable[[int], None],
-    shown_in: str,
-) -> None:
+def _choice(rows: list[Effect], titles: dict[str, str], pictures: _Pictures) -> str:
     names = [one.name for one in rows]
     chosen = FILTERS.now.why if FILTERS.now.why in names else names[0]
     bound(
@@ -176,34 +161,27 @@ def _look(
         choose=lambda name: choose(why=name),
         format_func=titles.__getitem__,
         help=" ".join(
-            f"**{PROPERTIES[name].title}**: {PROPERTIES[name].description}" for name in found
-        ),
-    )
-    if chosen in found:
-        order = positions[np.argsort(found[chosen], kind="stable")]
-        groups = [("Least", order[:_SHOWN]), ("Most", order[::-1][:_SHOWN])]
-    else:
-        table = routing.table
-        inside = (
-            table.labelled & ~table.right[:, -1]
-            if chosen == _WRONG
-            else table.labels == int(chosen.removeprefix(_CLASS))
+            f"**{PROPERTIES[name].title}**: {PROPERTIES[name].description}"
+            for name in pictures.properties
         )
-        members = np.flatnonzero(inside)
-        order = members[np.argsort(routing.exits[members], kind="stable")]
-        groups = [
-            ("First to leave", order[:_SHOWN]),
-            ("Last to leave", order[::-1][:_SHOWN][: max(len(order) - _SHOWN, 0)]),
-        ]
-    picture_grid(
-        [
-            Group([tile(position) for position in shown.tolist()], name)
-            for name, shown in groups
-            if len(shown)
-        ],
-        f"Pictures by {titles[chosen]}",
-        opens,
-        key="depth-pictures",
-        shown_in=shown_in,
-        layout="pairs",
+        or "The images of a class, the first to leave and the last.",
     )
+    return chosen
+
+
+def _groups(chosen: str, routing: Routing, pictures: _Pictures) -> list[tuple[str, IntArray]]:
+    """Return the positions of the pictures at both ends, with titles."""
+    table, ends = routing.table, ("Least", "Most")
+    if chosen in pictures.properties:
+        by, members = pictures.properties[chosen], pictures.positions
+    else:
+        wrong = table.labelled & ~table.right[:, -1]
+        inside = wrong if chosen == _WRONG else table.labels == int(chosen.removeprefix(_CLASS))
+        members, ends = np.flatnonzero(inside).astype(np.int64), ("First to leave", "Last to leave")
+        by = routing.exits[members].astype(np.float32)
+    order = members[np.argsort(by, kind="stable")]
+    few = min(SHOWN, len(order) // 2)
+    return [
+        (ends[0], order[: len(order) - few][:SHOWN]),
+        (ends[1], order[len(order) - few :][::-1]),
+    ]

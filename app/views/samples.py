@@ -1,6 +1,7 @@
 """Samples: which image leaves where, and why."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 
 import streamlit as st
@@ -74,14 +75,7 @@ def _browse(card: Card, source: SampleSource, routing: Routing) -> None:
         _selection(card, source, routing)
         _extremes(card, source, routing)
         if card.num_exits > 1:
-            depth_section(
-                card,
-                source,
-                routing,
-                lambda position: _tile(card, source, routing, position),
-                _opens(source),
-                _PANEL,
-            )
+            depth_section(card, source, routing, partial(_groups, card, source, routing))
     with panel, st.container(key=_PANEL):
         _opened(card, source, routing)
 
@@ -268,6 +262,26 @@ def _extremes(card: Card, source: SampleSource, routing: Routing) -> None:
         "Extremes of each exit",
         _opens(source),
         key="extremes",
+        shown_in=_PANEL,
+        layout="pairs",
+    )
+
+
+def _groups(
+    card: Card,
+    source: SampleSource,
+    routing: Routing,
+    groups: Sequence[tuple[str, IntArray]],
+    label: str,
+) -> None:
+    picture_grid(
+        [
+            Group([_tile(card, source, routing, position) for position in shown.tolist()], title)
+            for title, shown in groups
+        ],
+        label,
+        _opens(source),
+        key="depth-pictures",
         shown_in=_PANEL,
         layout="pairs",
     )
