@@ -16,7 +16,9 @@ from torch import Tensor
 
 from core.foundation.errors import UserError
 from core.foundation.registry import Registry
+from core.networks.heads import Head, RestReader
 from core.networks.network import ExitNetwork
+from core.networks.trunk import key
 
 Map = Callable[[ExitNetwork, Tensor, int, int], NDArray[np.float32]]
 
@@ -54,7 +56,8 @@ def grad_cam(
 ) -> NDArray[np.float32]:
     """Return Grad-CAM of an exit: the parts of the image that raise the logit of a class there.
 
-    ReLU(Σ_c α_c A_c), with A the features that the exit's head reads and α_c the gradient of the
+    ReLU(Σ_c α_c A_c), with A the features that the exit's head reads, or, where that goes on as the
+    trunk does, the last that it makes; and α_c the gradient of the
     class's logit with respect to channel c (Selvaraju et al., 2017), summed over its places and not
     averaged, so that maps of exits with finer and coarser features are on one scale.
 
@@ -72,10 +75,17 @@ def grad_cam(
     """
     _check_exit(network, exit_index)
     stop = network.stage_ranges[exit_index][1]
+    head = network.heads[key(network.exit_names[exit_index])]
+    if isinstance(head, Head) and isinstance(head.reader, RestReader):
+        return _of_maps(*_inside_head(network, image, exit_index, target, head, head.reader), image)
     features, gradient = _with_gradient(network, image, exit_index, target, stop)
     if stop > 1 and not gradient.any():
         # The exit reads the class token alone, which has read the picture in the last block.
         features, gradient = _with_gradient(network, image, exit_index, target, stop - 1)
+    return _of_maps(features, gradient, image)
+
+
+def _of_maps(features: Tensor, gradient: Tensor, image: Tensor) -> NDArray[np.float32]:
     weights = gradient.sum(dim=(2, 3), keepdim=True)
     relevance = (weights * features).sum(dim=1, keepdim=True).relu()
     size = (image.shape[2], image.shape[3])
@@ -166,6 +176,26 @@ def _with_gradient(
         _check_target(logits, target)
         (gradient,) = torch.autograd.grad(logits[0, target], features)
     return to_map(features.detach()), to_map(gradient)
+
+
+def _inside_head(
+    network: ExitNetwork,
+    image: Tensor,
+    exit_index: int,
+    target: int,
+    head: Head,
+    reader: RestReader,
+) -> tuple[Tensor, Tensor]:
+    """Return the last maps that a head makes, and the gradient there of its logit."""
+    features = network.trunk.run(image, 0, network.stage_ranges[exit_index][1])
+    with torch.no_grad():
+        maps = reader.maps(network.to_map(exit_index, features))
+    with torch.enable_grad():
+        maps = maps.detach().requires_grad_()
+        logits = head.answer(reader.averaged(maps)).logits
+        _check_target(logits, target)
+        (gradient,) = torch.autograd.grad(logits[0, target], maps)
+    return maps.detach(), gradient
 
 
 def _forward(

@@ -183,6 +183,22 @@ REST = re.compile(r"rest(2|4|8)")
 """A head that goes on as the trunk does, at a half, a quarter or an eighth of the resolution."""
 
 
+class RestReader(nn.Sequential):
+    """What `rest` makes: pooling, the rest of the trunk, and the average of its maps."""
+
+    def maps(self, features: Tensor) -> Tensor:
+        """Return the last maps (B, D, H', W') of features (B, C, H, W): what is averaged."""
+        pool, rest, _, _ = self
+        maps: Tensor = rest(pool(features))
+        return maps
+
+    def averaged(self, maps: Tensor) -> Tensor:
+        """Return the averages (B, D) of the last maps."""
+        _, _, average, flatten = self
+        averages: Tensor = flatten(average(maps))
+        return averages
+
+
 def rest(factor: int, blocks: nn.Sequential) -> Reader:
     """Return what makes a reader of the rest of a trunk, at a fraction of the resolution.
 
@@ -196,7 +212,7 @@ def rest(factor: int, blocks: nn.Sequential) -> Reader:
     """
 
     def read(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
-        reader = nn.Sequential(
+        reader = RestReader(
             OrderedDict(
                 pool=nn.AvgPool2d(factor, ceil_mode=True),
                 rest=copy.deepcopy(blocks),
@@ -257,7 +273,10 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor) -> HeadOutput:
         """Map a stage's features (B, C, H, W) to logits (B, K) and a confidence logit (B,)."""
-        read = self.reader(features)
+        return self.answer(self.reader(features))
+
+    def answer(self, read: Tensor) -> HeadOutput:
+        """Map what the reader made of a stage's features, (B, D), to the same."""
         logits = self.softmax_branch(read)
         if self.sigmoid:
             logits = -F.softplus(-logits.float())  # ln σ(s), as ONNX computes it without infinities

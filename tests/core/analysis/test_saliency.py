@@ -58,6 +58,19 @@ def test_grad_cam_equals_captums(exit_index: int) -> None:
         np.testing.assert_allclose(got, places * maps.numpy(), atol=1e-5)
 
 
+def test_grad_cam_of_a_head_that_goes_on_is_of_its_last_maps() -> None:
+    made = network(heads=("rest4", "rest2")).requires_grad_(False)
+    image = torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(2))
+    for exit_index, name in enumerate(made.exit_names[:-1]):
+        rest = made.heads[name].reader.rest
+        reference = LayerGradCam(lambda x, at=exit_index: made(x).logits[:, at], rest)
+        maps = reference.attribute(image.requires_grad_(), 3, relu_attributions=True)
+        places = maps.shape[2] * maps.shape[3]
+        large = torch.nn.functional.interpolate(maps, (28, 28), mode="bilinear")[0, 0].detach()
+        got = grad_cam(made, image.detach(), exit_index, 3)
+        np.testing.assert_allclose(got, places * large.numpy(), atol=1e-5)
+
+
 @pytest.mark.parametrize("name", SALIENCY)
 @pytest.mark.parametrize("exit_index", range(3))
 def test_every_method_gives_the_same_map_every_time(name: str, exit_index: int) -> None:
