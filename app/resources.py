@@ -106,6 +106,8 @@ def _catalogue() -> Catalogue:
 def model_names() -> list[str]:
     """Return the models to choose from: of the largest pictures first, plain ones last.
 
+    Of these, those with thresholds that keep a promise come first.
+
     Looks for models that came or changed since; other functions rely on what it found.
     """
     _catalogue().refresh()
@@ -114,11 +116,12 @@ def model_names() -> list[str]:
 
     cards = cards_of([*shared, *own])
 
-    def rank(name: str) -> tuple[bool, int, bool]:
+    def rank(name: str) -> tuple[bool, int, bool, bool]:
         card = cards.get(name)
         if card is None:
-            return True, 0, True
-        return card.num_exits == 1, -card.spec.image_size, card.method != "eenet"
+            return True, 0, True, True
+        size, is_eenet = card.spec.image_size, card.method == "eenet"
+        return card.num_exits == 1, -size, card.default_point is None, not is_eenet
 
     return sorted([*shared, *own], key=rank)
 
