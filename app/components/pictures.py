@@ -1,19 +1,24 @@
 """Pictures on the page: the one that is looked at, and how any of them gets there."""
 
 import base64
+import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from html import escape
+from threading import Lock
 
 import numpy as np
 import streamlit as st
+from cachetools import LRUCache, cached
 from numpy.typing import NDArray
 from PIL import Image
 
 from app.components.crop import Whole
 
 TINY, STAMP, TILE, PREVIEW = 96, 56, 128, 512  # pixels of the longer side
+MOST_KEPT = 4096
+"""Small pictures, of a few kilobytes each, that are kept."""
 # dark violet, red, yellow: rises in lightness, so it also reads without colour
 HEAT = ((45, 11, 89), (229, 92, 48), (252, 236, 133))
 
@@ -59,12 +64,12 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
 
 def thumbnail(pixels: NDArray[np.uint8]) -> str:
     """Return an image (H, W, 1 or 3) inside a URI for a tile."""
-    return data_uri(pixels) if max(pixels.shape[:2]) <= TINY else _small(_picture(pixels), TILE)
+    return data_uri(pixels) if max(pixels.shape[:2]) <= TINY else _kept(pixels, TILE)
 
 
 def stamp(pixels: NDArray[np.uint8]) -> str:
     """Return an image (H, W, 1 or 3) inside a URI to stand beside a word."""
-    return _small(_picture(pixels), STAMP)
+    return _kept(pixels, STAMP)
 
 
 def preview(picture: Image.Image) -> str:
@@ -72,10 +77,21 @@ def preview(picture: Image.Image) -> str:
     return _small(picture, PREVIEW)
 
 
+def _key(pixels: NDArray[np.uint8], side: int) -> Hashable:
+    content = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
+    return content, pixels.shape, side
+
+
+@cached(LRUCache(MOST_KEPT), key=_key, lock=Lock())
+def _kept(pixels: NDArray[np.uint8], side: int) -> str:
+    return _small(_picture(pixels), side)
+
+
 def _small(picture: Image.Image, side: int) -> str:
-    small = picture.convert("RGB")
-    small.thumbnail((side, side))
-    return _uri(_encoded(small, "JPEG", quality=88), "jpeg")
+    scale = min(side / max(picture.size), 1.0)
+    size = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
+    small = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return _uri(_encoded(small.convert("RGB"), "JPEG", quality=88), "jpeg")
 
 
 def _uri(content: bytes, form: str) -> str:
