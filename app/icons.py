@@ -28,6 +28,11 @@ def small_font() -> bytes | None:
         return None
 
 
+def font_if_made() -> bytes | None:
+    """Return the small font once it was made, which takes seconds; None until then."""
+    return small_font() if small_font.cache_info().currsize else None
+
+
 def _words() -> Iterator[str]:
     own = Path(__file__).parent
     for folder, pattern in ((_STATIC / "js", "*.js"), (own, "**/*.py"), (own, "**/*.js")):

@@ -27,7 +27,7 @@ _UNUSED_FONT = re.compile(
 class Light:
     """Middleware that compresses files with a name of their own version, and Streamlit's page.
 
-    The font of icons is replaced by a small one.
+    The font of icons is replaced by a small one as soon as that is made.
     """
 
     def __init__(self, app: "ASGIApp") -> None:
@@ -38,7 +38,7 @@ class Light:
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Serve a request."""
         if scope["type"] == "http" and f"/{icons.NAME}" in scope["path"]:
-            font = await anyio.to_thread.run_sync(icons.small_font)
+            font = icons.font_if_made()
             if font is not None:
                 await _unless_known(scope, font)(scope, receive, send)
                 return

@@ -29,7 +29,7 @@ def effects_chart(effects: Sequence[tuple[str, Effect]]) -> go.Figure:
     figure.add_vline(x=0, line={"color": colours().ink, "width": 1})
     x = {"title": "← earlier · Somers’ D · later →", "tickformat": "+.1f", "zeroline": False}
     y = {"categoryorder": "array", "categoryarray": names[::-1], "title": ""}
-    return styled(figure, 90 + _ROW * len(names), x, y)
+    return styled(figure, 90 + _ROW * len(names), x, y, showlegend=True)
 
 
 def _rows(

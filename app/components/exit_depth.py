@@ -133,7 +133,7 @@ def _below(
     told = "The pictures are not at hand, so only classes and answers are compared."
     if pictures.properties:
         told = f"Measured: {len(pictures.positions):,} of {len(source.table):,} pictures."
-    if source.labelled:
+    if any(one.name.startswith(_CLASS) for one in rows):
         told += f" Of the classes, the {MOST_CLASSES} that stand out most."
     columns = (
         [titles[one.name] for one in rows],

@@ -91,7 +91,7 @@ def _small(picture: Image.Image, side: int) -> str:
     scale = min(side / max(picture.size), 1.0)
     size = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
     small = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return _uri(_encoded(small.convert("RGB"), "JPEG", quality=88), "jpeg")
+    return _uri(_encoded(small.convert("RGB"), "WEBP", quality=85), "webp")
 
 
 def _uri(content: bytes, form: str) -> str:

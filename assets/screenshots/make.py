@@ -15,7 +15,7 @@ from tests.running_app import running_app
 FOLDER = Path(__file__).parent
 WIDTH = 1440
 PAGES = {
-    "playground": ("/?model=ptee-lite0-photos&sample=5", ".ee-tops"),
+    "playground": ("/?model=ptee-lite0-photos&sample=16", ".ee-tops"),
     "thresholds": ("/thresholds?model=eenet-airbench-large-cifar10", ".ee-table"),
 }
 PATIENCE = 120_000  # milliseconds

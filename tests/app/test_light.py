@@ -64,7 +64,9 @@ def test_the_icons_are_a_small_font_that_a_browser_keeps(address: str) -> None:
     (name,) = re.findall(rf"{icons.NAME}[^)]+woff2".encode(), css)
     url = f"{address}/static/media/{name.decode()}"
     font, headers = fetched(url)
+    while len(font) > 100_000:  # the small one is being made
+        assert font[:4] == b"wOF2"
+        font, headers = fetched(url)
     assert font[:4] == b"wOF2"
-    assert len(font) < 100_000
     with pytest.raises(urllib.error.HTTPError, match="304"):
         fetched(url, **{"If-None-Match": headers["etag"]})
