@@ -32,7 +32,7 @@ def app(
     flags = [f"--{name}={_shown(value)}" for name, value in _flat(settings)]
     for name, value in _FREED_AT_ONCE.items():
         os.environ.setdefault(name, value)
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
+    command = [sys.executable, "-m", "app", "run", str(APP), *flags]
     os.execv(sys.executable, command)
 
 

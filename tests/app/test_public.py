@@ -268,16 +268,21 @@ def test_names_of_exits_and_titles_are_text(
     assert page in ("model", "playground") or not errors(app)  # these build the network
 
 
+def finished(message: ForwardMsg) -> bool:
+    return bool(message.HasField("script_finished"))
+
+
 def train(socket: ClientConnection, has_begun: Callable[[], bool]) -> None:
     """Open the page Train, press its button, and look at it until the training has begun."""
     client = ClientState(page_name="train", query_string="epochs=30")
     socket.send(BackMsg(rerun_script=client).SerializeToString())
     start = awaited(socket, lambda message: message.delta.new_element.button.label == "Start")
+    awaited(socket, finished)
     pressed = ClientState(page_name="train", query_string="epochs=30")
     pressed.widget_states.widgets.add(id=start.delta.new_element.button.id, trigger_value=True)
     socket.send(BackMsg(rerun_script=pressed).SerializeToString())
     while not has_begun():
-        awaited(socket, lambda message: message.HasField("script_finished"))
+        awaited(socket, finished)
         socket.send(BackMsg(rerun_script=client).SerializeToString())
 
 
@@ -287,10 +292,11 @@ def test_a_server_that_is_stopped_amid_visits_uploads_and_trainings_leaves_nothi
     scratch, data = tmp_path / "scratch", tmp_path / "data"
     scratch.mkdir()
     data.mkdir()
+    folders = {"TMPDIR": scratch, "EENET_DATA": data, "TORCHINDUCTOR_CACHE_DIR": tmp_path}
     with (
         ExitStack() as visitors,
-        running_app(TMPDIR=str(scratch), EENET_DATA=str(data)) as address,  # waits for its end
-    ):
+        running_app(**{name: str(folder) for name, folder in folders.items()}) as address,
+    ):  # waits for its end
         mine = visitors.enter_context(session(address))
         uploading = HTTPConnection(urlsplit(address).netloc, timeout=30)
         uploading.putrequest("PUT", f"/_stcore/upload_file/{mine}/1")
