@@ -132,6 +132,7 @@ def model_choice(
         policy = resources.card_of(name).default_policy
         now.choose(replace(now.view, model=name, policy=policy))
 
+    titles = {name: resources.title_of(name) for name in names}
     bound(
         st.selectbox,
         "Model",
@@ -139,7 +140,7 @@ def model_choice(
         key=now.key("model"),
         value=now.view.model,
         choose=choose,
-        format_func=resources.title_of,
+        format_func=titles.__getitem__,
         help=help,
     )
 

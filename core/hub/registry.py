@@ -127,7 +127,9 @@ class Catalogue:
         self.models = {
             name: find_model(folders[0], self.models.get(name))
             if len(folders) == 1
-            else FoundModel(folders[0], _version(folders[0]), None, ambiguous(name, folders))
+            else FoundModel(
+                folders[0], " ".join(map(_version, folders)), None, ambiguous(name, folders)
+            )
             for name, folders in model_folders().items()
         }
 

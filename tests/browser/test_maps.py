@@ -56,6 +56,7 @@ def test_maps_are_seen_in_other_ways_and_enlarged(page: Page) -> None:
     )
     assert "Maps of the method before" in at_once  # before anything is computed
     expect(says).to_be_hidden()
+    settled(page)
 
     maps.get_by_role("button", name="Enlarge: Exit 1").press("Enter")
     large = maps.get_by_role("dialog")

@@ -77,6 +77,17 @@ def test_a_name_that_occurs_twice_is_a_sentence(
     assert f"\n{PRETRAINED / MODEL} " in printed.out
 
 
+def test_a_name_that_occurs_twice_is_a_model_again_once_the_other_has_gone(tmp_path: Path) -> None:
+    other = copied(tmp_path / "first" / MODEL)
+    catalogue = Catalogue()
+    catalogue.refresh()
+    with pytest.raises(UserError, match="have this name"):
+        _ = catalogue.model(MODEL).card
+    shutil.rmtree(other)
+    catalogue.refresh()
+    assert catalogue.model(MODEL).card.name == MODEL
+
+
 def test_one_folder_named_twice_is_one_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
