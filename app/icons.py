@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit
 from fontTools import subset
-from fontTools.ttLib import TTFont
+from fontTools.ttLib import TTFont, TTLibError
 
 NAME = "MaterialSymbols"
 """How the font's file name begins."""
@@ -24,7 +24,7 @@ def small_font() -> bytes | None:
         (path,) = _STATIC.glob(f"media/{NAME}*.woff2")
         with TTFont(path) as font:
             return _with_icons(font, set(_words()))
-    except (AttributeError, KeyError, OSError, ValueError):
+    except (AttributeError, KeyError, OSError, TTLibError, ValueError):
         return None
 
 

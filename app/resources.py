@@ -106,7 +106,7 @@ def _catalogue() -> Catalogue:
 def model_names() -> list[str]:
     """Return the models to choose from: of the largest pictures first, plain ones last.
 
-    Of these, those with thresholds that keep a promise come first.
+    Of equally large ones, those whose own thresholds are promised to lose little come first.
 
     Looks for models that came or changed since; other functions rely on what it found.
     """

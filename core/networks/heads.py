@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from core.foundation.errors import UserError
 from core.foundation.registry import Registry
 from core.networks.confidence import CONFIDENCE_INPUTS
-from core.networks.residual import InvertedResidual, ResidualPair, thin, unit
+from core.networks.residual import ResidualPair, unit
 
 
 @dataclass(frozen=True)
@@ -131,30 +131,9 @@ def _deep(widths: Sequence[int]) -> Reader:
     return read
 
 
-EXPANSION, KERNEL, TOP = 3, 5, 4
-
-
-def _mobile(widths: Sequence[int]) -> Reader:
-    def read(shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
-        layers: OrderedDict[str, nn.Module] = OrderedDict()
-        channels = None
-        for number, width in enumerate(widths):
-            stride = 1 if width == channels else 2
-            block = InvertedResidual(channels or shape[0], width, KERNEL, stride, EXPANSION)
-            layers[f"block{number}"] = block
-            channels = width
-        features = TOP * widths[-1]
-        layers["top"] = thin(widths[-1], features)
-        layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
-        return nn.Sequential(layers), features
-
-    return read
-
-
 SIZED: dict[str, Callable[[Sequence[int]], Reader]] = {
     "strided": _strided,
     "deep": _deep,
-    "mobile": _mobile,
 }
 """Heads whose kind names the channels of their layers: "strided128-256", "deep64-64-128"."""
 WIDTHS = re.compile(rf"({'|'.join(SIZED)})(\d+(?:-\d+)*)")
@@ -165,8 +144,6 @@ def reader(kind: str) -> Reader:
 
     "strided128-256" is two 3×3 convolutions of stride 2 with so many channels. In "deep64-64-128"
     a new width is such a convolution, too, and a width repeated is a residual pair of convolutions.
-    "mobile64-128" does the same with inverted residual blocks of kernel 5 and ends with a
-    convolution to four times the channels: deep for a tenth of the compute.
     An exit that reads features of few layers is as good as the layers of its own, and their compute
     counts: depth earns more than width.
 
