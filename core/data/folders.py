@@ -102,7 +102,8 @@ def read_folder(
         progress: whether to draw a bar on stderr.
         skip_broken: whether to go on without the pictures that cannot be read.
         natural: whether to sort classes as people count: 2 before 10.
-        on_note: told of files and folders that are left out, and of classes named by numbers.
+        on_note: told of files and folders that are left out, of pictures that had to be changed
+            (values rescaled, read smaller), and of classes named by numbers.
 
     Raises `UserError` when there is no such folder, when it has fewer than two classes, for
     pictures that cannot be read (names all of them), and for calibration images that are also
@@ -130,7 +131,10 @@ def read_folder(
     present = [split for split in FILES if split in listed]
     paths = [path for split in present for path, _ in listed[split]]
     side = size or _common_side(paths, progress)
-    images, broken = _read(paths, side, name, progress)
+    images, broken, changed = _read(paths, side, name, progress)
+    for sentence, those in changed.items():
+        files = _named([path.relative_to(source).as_posix() for path in those])
+        on_note(f"{sentence} In {source}: {files}.")
     if broken:
         _tell_of_broken(broken, len(paths), source, skip_broken, on_note)
     labels = np.array([label for split in present for _, label in listed[split]], dtype=np.int64)
@@ -362,24 +366,28 @@ def _common_side(paths: Sequence[Path], progress: bool) -> int | None:
 
 def _read(
     paths: Sequence[Path], side: int | None, name: str, progress: bool
-) -> tuple[NDArray[np.uint8] | None, dict[Path, str]]:
-    """Return the pictures, and why some of them cannot be read; there, the pixels mean nothing.
+) -> tuple[NDArray[np.uint8] | None, dict[Path, str], dict[str, list[Path]]]:
+    """Return the pictures, why some cannot be read, and which ones had to be changed, and how.
 
-    Without a ``side``, they are only looked at.
+    Where a picture cannot be read, the pixels mean nothing. Without a ``side``, they are only
+    looked at.
     """
     images = None if side is None else np.zeros((len(paths), side, side, 3), dtype=np.uint8)
     coloured = False
     broken: dict[Path, str] = {}
+    changed: dict[str, list[Path]] = {}
     for index, path in enumerate(tqdm(paths, desc=name, unit="image", disable=not progress)):
         try:
-            picture = open_image(path).image
+            opened = open_image(path)
         except UserError as error:
             broken[path] = str(error)
             continue
-        coloured = coloured or picture.mode != "L"
+        for note in opened.notes:
+            changed.setdefault(note, []).append(path)
+        coloured = coloured or opened.image.mode != "L"
         if images is not None and side is not None:
-            images[index] = fit(picture, side, 3)
-    return images if coloured or images is None else images[..., :1].copy(), broken
+            images[index] = fit(opened.image, side, 3)
+    return images if coloured or images is None else images[..., :1].copy(), broken, changed
 
 
 def _tell_of_broken(

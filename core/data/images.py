@@ -246,7 +246,8 @@ def _read(source: Path | str | bytes | BinaryIO, name: str | None) -> tuple[byte
         path = Path(source)
         called = repr(name or str(path))
         if not path.is_file():
-            raise UserError(f"expected {called} to be an image file, but there is no such file.")
+            what = "it is a folder" if path.is_dir() else "there is no such file"
+            raise UserError(f"expected {called} to be an image file, but {what}.")
         try:
             with path.open("rb") as stream:
                 content = stream.read(MAX_BYTES + 1)

@@ -187,6 +187,18 @@ def test_values_are_scaled_by_the_depth_in_use(bits: int, tmp_path: Path) -> Non
     assert opened.notes
 
 
+def test_a_folder_says_which_values_were_scaled(tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(0, 4095, 64).astype(np.uint16), (64, 1))
+    for name in ("cat", "dog"):
+        written({f"{name}/{number}.jpg": encoded(number) for number in range(2)}, tmp_path)
+        Image.fromarray(ramp).save(tmp_path / name / "deep.png")
+    notes: list[str] = []
+    read_folder("pets", tmp_path, 8, progress=False, on_note=notes.append)
+    assert len(notes) == 1
+    for part in ("12 of 16 bits", "cat/deep.png", "dog/deep.png"):
+        assert part in notes[0]
+
+
 def test_48_megapixels_are_read_at_half_their_size(tmp_path: Path) -> None:
     Image.new("RGB", (8064, 6048), (9, 8, 7)).save(tmp_path / "large.jpg")
     opened = open_image(tmp_path / "large.jpg")

@@ -284,9 +284,11 @@ def test_what_is_no_picture_is_refused(content: bytes, reason: str) -> None:
         open_image(content)
 
 
-@pytest.mark.parametrize("name", ["missing.png", "."])
-def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such file"):
+@pytest.mark.parametrize(
+    ("name", "reason"), [("missing.png", "there is no such file"), (".", "it is a folder")]
+)
+def test_a_missing_file_is_named(name: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=reason):
         open_image(tmp_path / name)
 
 
