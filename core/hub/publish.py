@@ -15,6 +15,7 @@ from core.hub.model import Model
 from core.hub.premise import OnNote
 from core.hub.registry import card_of
 from core.networks.network import ExitNetwork
+from core.networks.packing import pack, unpack
 from core.training.recipe import Recipe
 
 
@@ -46,7 +47,7 @@ def publish(
     """
     recipe = network.training_result.settings
     assert isinstance(recipe, Recipe)
-    round_weights(network)
+    round_weights(network, recipe.weight_bits)
     for name, tensor in network.state_dict().items():
         if not tensor.isfinite().all():
             raise UserError(
@@ -75,8 +76,8 @@ def publish(
 
 
 @torch.no_grad()
-def round_weights(network: nn.Module) -> None:
-    """Round matrices and filters to half precision, in place, for files of half the size.
+def round_weights(network: nn.Module, bits: int = 16) -> None:
+    """Round matrices and filters, in place, to half precision or to what eight bits hold.
 
     This comes before any measurement, so that all figures are those of the weights in the file.
     Vectors (biases, batch statistics) stay: they are small, and the latter's range is too wide.
@@ -84,6 +85,9 @@ def round_weights(network: nn.Module) -> None:
     for parameter in network.parameters():
         if parameter.ndim > 1:
             parameter.copy_(parameter.half())
+            pair = pack(parameter) if bits == 8 else None
+            if pair is not None:
+                parameter.copy_(unpack(*pair))
 
 
 def _plain(recipe: Recipe) -> Plain | None:

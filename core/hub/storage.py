@@ -18,6 +18,7 @@ from core.foundation.files import atomic_folder, write_json
 from core.hub.card import Card
 from core.hub.registry import CARD, FRONTS, TABLE, WEIGHTS
 from core.networks.network import ExitNetwork
+from core.networks.packing import SCALE, pack, unpack, unpack_all
 from core.networks.weights import save_tensors
 from core.tuning.front_file import save_fronts
 
@@ -29,7 +30,8 @@ def write_model(
 
     Args:
         folder: for the model.
-        network: its weights are stored without loss, in half precision where that is exact.
+        network: its weights are stored without loss, in eight bits or in half precision where
+            that is exact.
         card: without the checksum of the weights.
         tables: by split, "calibration" and "test"; may be empty.
 
@@ -51,7 +53,7 @@ def write_model(
     state = network.state_dict()
     _check_numbers(state, network, "the network")
     with atomic_folder(folder) as partial:
-        save_tensors({name: _compact(tensor) for name, tensor in state.items()}, partial / WEIGHTS)
+        save_tensors(_compact(state), partial / WEIGHTS)
         if tables:
             save_tables(partial / TABLE, tables)
         write_fronts(partial, card, tables)
@@ -94,11 +96,17 @@ def write_fronts(folder: Path, card: Card, tables: Mapping[str, ExitTable]) -> N
         save_fronts(folder / FRONTS, calibration, card.criteria)
 
 
-def _compact(tensor: Tensor) -> Tensor:
-    """Return a copy on the CPU, as names may share a tensor; in half precision if lossless."""
-    tensor = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-    half = tensor.half() if tensor.dtype == torch.float32 else tensor
-    return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
+def _compact(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies on the CPU, as names may share a tensor, as small as is lossless."""
+    compact = {}
+    for name, tensor in state.items():
+        tensor = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        half = tensor.half() if tensor.dtype == torch.float32 else tensor
+        compact[name] = half if torch.equal(half.to(tensor.dtype), tensor) else tensor
+        pair = pack(tensor)
+        if pair is not None and torch.equal(unpack(*pair), tensor):
+            compact[name], compact[name + SCALE] = pair
+    return compact
 
 
 def sha256(path: Path) -> str:
@@ -117,7 +125,7 @@ def read_weights(path: Path, card: Card, network: ExitNetwork) -> dict[str, Tens
     if not path.is_file():
         raise UserError(f"expected the weights of {card.name} at {path}, but there is no file.")
     try:
-        weights = load_file(path)
+        weights = unpack_all(load_file(path), str(path))
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
             f"the weights {path} are damaged or not safetensors ({error}): copy them again."

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from core.foundation.errors import UserError
 from core.networks.cut import original_names
 from core.networks.network import ExitNetwork
+from core.networks.packing import unpack_all
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 NESTED = ("state_dict", "model_state_dict", "state_dict_ema", "model", "model_ema", "net")
@@ -47,7 +48,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise UserError(f"expected weights at {path}, but there is no file.")
     try:
         if path.suffix == ".safetensors":
-            content: object = load_file(path)
+            content: object = unpack_all(load_file(path), str(path))
         else:
             with torch.serialization.safe_globals(HARMLESS):
                 content = torch.load(path, map_location="cpu", weights_only=True)

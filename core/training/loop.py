@@ -564,11 +564,13 @@ class Trainer:
                 "the sum over all exits: finish it with that version, or start anew without "
                 "--resume."
             )
-        theirs, ours = checkpoint.facts["recipe"], self.settings.model_dump(mode="json")
+        ours = self.settings.model_dump(mode="json")
+        fields = type(self.settings).model_fields
+        theirs = {name: fields[name].default for name in ours} | checkpoint.facts["recipe"]
         if theirs != ours:
-            fields = ", ".join(name for name in ours if theirs.get(name) != ours[name])
+            differing = ", ".join(name for name in ours if theirs[name] != ours[name])
             raise UserError(
-                f"the checkpoint {source} was made by another recipe (it differs in {fields}): "
+                f"the checkpoint {source} was made by another recipe (it differs in {differing}): "
                 "resume with the recipe it was made by, or start anew without --resume."
             )
         self.network.load_state_dict(checkpoint.part("network"))

@@ -158,6 +158,9 @@ class Recipe(Settings):
     teacher: str | None = None
     """A trained network that all exits learn from, in phases with distillation: a model or its
     folder."""
+    weight_bits: Literal[16, 8] = 16
+    """Of every weight of convolutions and linear layers in the model's file; with 8, see
+    `core.networks.packing`. Measured is the network of the file."""
     edge_cloud: EdgeCloud | None = None
     """For hierarchical training: where the network is split, and the link between its halves."""
 
