@@ -39,13 +39,12 @@ def pack(tensor: Tensor) -> tuple[Tensor, Tensor] | None:
     scales[scales < torch.finfo(torch.float16).tiny] = 0
     steps = scales.float()[..., None] * UNIT
     numbers = torch.where(steps > 0, groups / steps, 0).round().to(torch.int8)
-    return numbers.flatten(1)[:, : tensor[0].numel()].reshape(tensor.shape), scales
+    return _ungrouped(numbers, tensor.shape), scales
 
 
 def unpack(numbers: Tensor, scales: Tensor) -> Tensor:
     """Return the tensor float32 that `pack` made numbers and scales of, or the nearest to it."""
-    values = _grouped(numbers) * (scales.float()[..., None] * UNIT)
-    return values.flatten(1)[:, : numbers[0].numel()].reshape(numbers.shape)
+    return _ungrouped(_grouped(numbers) * (scales.float()[..., None] * UNIT), numbers.shape)
 
 
 def unpack_all(tensors: dict[str, Tensor], source: str) -> dict[str, Tensor]:
@@ -71,3 +70,7 @@ def _grouped(tensor: Tensor) -> Tensor:
     """Return ``(outputs, groups, GROUP)``, the last group filled with zeros."""
     rows = tensor.flatten(1)
     return pad(rows, (0, -rows.shape[1] % GROUP)).unflatten(1, (-1, GROUP))
+
+
+def _ungrouped(groups: Tensor, shape: torch.Size) -> Tensor:
+    return groups.flatten(1)[:, : shape[1:].numel()].reshape(shape).contiguous()
