@@ -13,7 +13,7 @@ setup(
     packages=[*find_namespace_packages(include=["core", "core.*", "app", "app.*"]), *INSIDE],
     package_dir=INSIDE,
     package_data={
-        "": ["*.toml", "*.js", "*.css", "*.html", "py.typed"],
+        "": ["*.toml", "*.js", "*.css", "*.html", "*.md", "py.typed"],
         "core.pretrained": ["*/*"],
         "core.assets": ["icons/*", "samples/**"],
         "core.streamlit": ["*"],

@@ -86,7 +86,9 @@ def version_of(name: str) -> str:
 
 RESULTS = SharedResults()
 """What all visitors share, in one budget."""
-_shared, _of_model = RESULTS, partial(RESULTS, version=version_of)
+_shared = RESULTS
+of_model = partial(RESULTS, version=version_of)
+"""Decorates a function whose first argument names a model: computed once for all visitors."""
 
 
 def threads() -> int:
@@ -175,7 +177,7 @@ def title_of(name: str) -> str:
     return cards[name].title if cards else name
 
 
-@_of_model()
+@of_model()
 def archive(name: str) -> bytes:
     """Return a model's folder as a ZIP archive."""
     return as_zip(folder_of(name))
@@ -261,7 +263,7 @@ def training_queue() -> Queue:
     return Queue(places, WHOLE_CLASS, LESSON)
 
 
-@_of_model("Reading the exits' answers …")
+@of_model("Reading the exits' answers …")
 def tables(name: str) -> dict[str, ExitTable]:
     """Return the tables that a model was saved with, by split; needs no torch."""
     return tables_of(folder_of(name))
@@ -296,13 +298,13 @@ def shown_table(name: str) -> ExitTable:
     return table_on(name, shown_split(name))
 
 
-@_of_model()
+@of_model()
 def report_on(name: str, split: str, policy: Policy) -> Report:
     """Return what a policy achieves on a split."""
     return evaluate(table_on(name, split), policy)
 
 
-@_of_model()
+@of_model()
 def risk_of(name: str, policy: Policy, risk: str) -> float | tuple[float | None, ...] | None:
     """Return a risk of a policy on the test split, exit by exit for `SELECTIVE`; None without."""
     from core.tuning.guarantee import risk_on
@@ -314,7 +316,7 @@ def risk_of(name: str, policy: Policy, risk: str) -> float | tuple[float | None,
     return selective_error(route(table, policy)) if selective else risk_on(table, policy, risk)
 
 
-@_of_model()
+@of_model()
 def reference_on(name: str, split: str) -> BoolArray | None:
     """Return ``(N,)`` whether the plain network is right on each image of a model's split.
 
@@ -335,13 +337,13 @@ def plain_on(name: str, split: str) -> ExitTable | None:
     return table if same else None
 
 
-@_of_model()
+@of_model()
 def certainty_on(name: str, split: str, policy: Policy) -> Certainty | None:
     """Return how sure the figures of a policy on a split are; None without labels."""
     return certainty(table_on(name, split), policy, reference_on(name, split))
 
 
-@_of_model("Fitting temperatures …")
+@of_model("Fitting temperatures …")
 def temperatures_of(name: str) -> tuple[float, ...]:
     """Return the temperatures of a model's exits.
 
@@ -351,7 +353,7 @@ def temperatures_of(name: str) -> tuple[float, ...]:
     return temperatures_for(table_on(name, "calibration"))
 
 
-@_of_model()
+@of_model()
 def quality_on(name: str, split: str, temperatures: tuple[float, ...] | None) -> ProbabilityQuality:
     """Return how well the probabilities of a model's exits match their accuracy on a split."""
     return probability_quality(table_on(name, split), temperatures)
@@ -366,7 +368,7 @@ def comparison(name: str, policy: Policy, other: str, other_policy: Policy) -> C
     return _comparison(name, policy, other, other_policy, version_of(other))
 
 
-@_of_model()
+@of_model()
 def _comparison(
     name: str, policy: Policy, other: str, other_policy: Policy, other_version: str
 ) -> Comparison:
@@ -376,7 +378,7 @@ def _comparison(
     return found
 
 
-@_of_model()
+@of_model()
 def reliability_on(
     name: str, split: str, exit_index: int, temperatures: tuple[float, ...] | None
 ) -> tuple[CostArray, CostArray, IntArray]:
@@ -386,13 +388,13 @@ def reliability_on(
     return reliability(probability, table.right[:, exit_index])
 
 
-@_of_model()
+@of_model()
 def confusion_on(name: str, split: str, exit_index: int) -> IntArray:
     """Return how often an exit answers each label by each class on a split, (K, K)."""
     return confusion(table_on(name, split), exit_index)
 
 
-@_of_model("Searching the best thresholds …")
+@of_model("Searching the best thresholds …")
 def front_of(name: str, criterion: str, temperatures: tuple[float, ...] | None) -> Front:
     """Return the best policies there are on a model's calibration split."""
     calibration = table_on(name, "calibration")
@@ -401,7 +403,7 @@ def front_of(name: str, criterion: str, temperatures: tuple[float, ...] | None) 
     return front(calibration, criterion, temperatures)
 
 
-@_of_model("Searching the best thresholds …")
+@of_model("Searching the best thresholds …")
 def front_on(
     name: str, criterion: str, temperatures: tuple[float, ...] | None, split: str
 ) -> tuple[CostArray, CostArray, IntArray]:
@@ -409,7 +411,7 @@ def front_on(
     return replay(front_of(name, criterion, temperatures), table_on(name, split))
 
 
-@_of_model("Comparing the methods …")
+@of_model("Comparing the methods …")
 def leaderboard_entry(name: str) -> Entry:
     """Return what a model achieves with its method's own score."""
     card = card_of(name)
@@ -417,7 +419,7 @@ def leaderboard_entry(name: str) -> Entry:
     return entry_of(card, best, table_on(name, "test"))
 
 
-@_of_model("Proving …")
+@of_model("Proving …")
 def guaranteed(
     name: str,
     criteria: tuple[str, ...],
@@ -434,7 +436,7 @@ def guaranteed(
     return replace(proven, policy=replace(proven.policy, temperatures=temperatures))
 
 
-@_of_model("Proving …")
+@of_model("Proving …")
 def promised(
     name: str,
     criteria: tuple[str, ...],
@@ -451,14 +453,14 @@ def promised(
     return replace(found, policy=replace(found.policy, temperatures=temperatures))
 
 
-@_of_model("Laying paths of thresholds …")
+@of_model("Laying paths of thresholds …")
 def walks_of(name: str, criterion: str, temperatures: tuple[float, ...] | None) -> list[Walk]:
     """Return paths of policies and what they do on the calibration samples that prove."""
     table = calibrated(table_on(name, "calibration"), temperatures)
     return lay(table, criterion, reference_on(name, "calibration"))
 
 
-@_of_model("Searching the best thresholds on 60 sets of images …")
+@of_model("Searching the best thresholds on 60 sets of images …")
 def naive_sets(name: str, samples: int) -> "NaiveSets":
     """Return simulated calibration sets of a model, and what naive tuning finds on them."""
     from core.tuning.naive import NaiveSets
@@ -468,13 +470,13 @@ def naive_sets(name: str, samples: int) -> "NaiveSets":
         return NaiveSets.of(shown_table(name), criteria, samples)
 
 
-@_of_model()
+@of_model()
 def naive_choices(name: str, samples: int, max_drop: float) -> tuple[CostArray, CostArray]:
     """Return the true drops and relative costs of what naive tuning takes on `naive_sets`."""
     return naive_sets(name, samples).choose(shown_table(name), max_drop)
 
 
-@_of_model("Trying calibration splits of several sizes …")
+@of_model("Trying calibration splits of several sizes …")
 def images_needed(
     name: str,
     criteria: tuple[str, ...],
@@ -490,7 +492,7 @@ def images_needed(
         return how_many(walks, max_drop, confidence, draws=100)
 
 
-@_of_model("Proving …")
+@of_model("Proving …")
 def selective(
     name: str,
     criterion: str,
@@ -506,7 +508,7 @@ def selective(
     return replace(proven, policy=replace(proven.policy, temperatures=temperatures))
 
 
-@_of_model("Choosing thresholds 200 times …")
+@of_model("Choosing thresholds 200 times …")
 def simulated(name: str, criterion: str, epsilon: float, samples: int) -> "Simulation":
     """Return what 200 calibration sets of a model's lead to, with risk control and without."""
     from core.tuning.guarantee import simulate
@@ -516,7 +518,7 @@ def simulated(name: str, criterion: str, epsilon: float, samples: int) -> "Simul
     return simulate(path, shown_table(name), epsilon, samples=samples)
 
 
-@_of_model()
+@of_model()
 def shipped_drift(name: str) -> dict[str, dict[float, Drifted]]:
     """Return the tables of corrupted test images that ship with a model, as `load_drift`."""
     tests = tables(name).get("test")
@@ -576,13 +578,13 @@ def drifting(
     )
 
 
-@_of_model()
+@of_model()
 def held_cost(name: str, policy: Policy) -> HeldCost:
     """Return the cost of a policy on a model's calibration split, to be held."""
     return HeldCost.of(table_on(name, "calibration"), policy)
 
 
-@_of_model("Streaming the corrupted images …")
+@of_model("Streaming the corrupted images …")
 def under_drift(
     name: str, whole: bool, corruption: str, severity: float, policy: Policy
 ) -> UnderDrift:
@@ -677,12 +679,12 @@ def unlike(card: Card, pixels: NDArray[np.uint8]) -> str | None:
         return told_unlike(runner, pixels, likeness, None if known is None else known.images)
 
 
-@_of_model()
+@of_model()
 def _likeness(name: str) -> Likeness | None:
     return likeness_of(folder_of(name), card_of(name))
 
 
-@_of_model("Running the network on the samples …")
+@of_model("Running the network on the samples …")
 def sample_table(name: str) -> ExitTable:
     """Return every exit's answers to the samples that ship for a model's data set."""
     shipped = samples(card_of(name))
@@ -692,12 +694,28 @@ def sample_table(name: str) -> ExitTable:
         return runner.table(shipped.images, shipped.labels)
 
 
-@_of_model()
+@of_model()
 def table_of(name: str, images: NDArray[np.uint8]) -> ExitTable:
     """Return every exit's answers to some images, (N, H, W, C) as the network reads them."""
     runner = model(name)
     with taking_turns()():
         return runner.table(images)
+
+
+@of_model()
+def feature_maps(name: str, pixels: NDArray[np.uint8], most: int) -> list[NDArray[np.float32]]:
+    """Return the channels that every stage of a model makes of an image (H, W, C).
+
+    Args:
+        name: of the model.
+        pixels: as the network reads them.
+        most: channels of a stage, see `core.analysis.feature_maps`.
+    """
+    from core.analysis.feature_maps import feature_maps as maps_of
+
+    runner = model(name)
+    with taking_turns()():
+        return maps_of(runner.network, runner.normalised(pixels[None]), most)
 
 
 def saliency_maps(
@@ -799,7 +817,7 @@ def cut_points(backbone: str, num_classes: int, image_size: int) -> "tuple[CutPo
     return OwnNetwork(backbone, num_classes, image_size).cut_points()
 
 
-@_of_model()
+@of_model()
 def stages_of(name: str) -> "tuple[StageOutline, ...]":
     """Return the blocks and shapes of a model's stages."""
     from core.networks.build import build_hollow
@@ -811,7 +829,7 @@ def stages_of(name: str) -> "tuple[StageOutline, ...]":
         return outline(build_hollow(card_of(name).spec))
 
 
-@_of_model("Training every part for a few batches …")
+@of_model("Training every part for a few batches …")
 def training_times(name: str, renewed: int) -> "TrainingTimes":
     """Return how long every part of a model takes to learn from a batch, measured on this machine.
 
@@ -829,7 +847,7 @@ def training_times(name: str, renewed: int) -> "TrainingTimes":
         return time_training(spec, usual_batch(spec.image_size))
 
 
-@_of_model("Exporting the network …")
+@of_model("Exporting the network …")
 def bundle(name: str, policy: Policy) -> bytes:
     """Return a model with a policy as a bundle that runs without torch, as a ZIP archive.
 

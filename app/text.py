@@ -66,6 +66,17 @@ def score(value: float) -> str:
     return f"{value:.6f}"
 
 
+def against(value: float, threshold: float) -> str:
+    """Return what a score is beside its threshold, "0.659 ≤ 0.986", told apart by their digits."""
+    sign = ">" if value > threshold else "≤"
+    pair = score(value), score(threshold)
+    for digits in range(4, 7):
+        if pair[0] != pair[1] or value == threshold:
+            break
+        pair = f"{value:.{digits}f}", f"{threshold:.{digits}f}"
+    return f"{pair[0]} {sign} {pair[1]}"
+
+
 def exit_name(exit_index: int, num_exits: int) -> str:
     """Return "Exit 1", or "Final exit" for the network's own classifier."""
     return "Final exit" if exit_index == num_exits - 1 else f"Exit {exit_index + 1}"

@@ -178,13 +178,13 @@ def _gauge(rung: Rung, index: int, criterion: str) -> str:
             '<p class="ee-last">The end of the network: every image that gets here leaves here.</p>'
         )
     over = rung.score > rung.threshold
-    score, threshold = text.score(rung.score), text.score(rung.threshold)
+    score, against = text.against(rung.score, rung.threshold).split(" ", 1)
     return (
         f'<div class="ee-gauge" aria-hidden="true">'
         f'<div class="ee-fill" data-over="{str(over).lower()}" style="width:{rung.score:.4%}">'
         f'</div><div class="ee-mark" data-mark="{index}" style="left:{rung.threshold:.4%}"></div>'
         f'</div><p class="ee-verdict"><span>{escape(criterion)}</span>'
-        f"<span><b>{score}</b> <i>{'&gt;' if over else '≤'} {threshold}</i></span></p>"
+        f"<span><b>{score}</b> <i>{escape(against)}</i></span></p>"
     )
 
 

@@ -125,8 +125,10 @@ def model_choice(
     now: Configuration,
     names: Sequence[str],
     help: str = "A trained network. Plain ones have no early exits: they are the yardstick.",
+    *,
+    bare: bool = False,
 ) -> None:
-    """Show the picker of the model."""
+    """Show the picker of the model; ``bare``: without its label above."""
 
     def choose(name: str) -> None:
         policy = resources.card_of(name).default_policy
@@ -142,6 +144,7 @@ def model_choice(
         choose=choose,
         format_func=titles.__getitem__,
         help=help,
+        label_visibility="collapsed" if bare else "visible",
     )
 
 

@@ -8,7 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
@@ -22,6 +24,7 @@ from app.components.pictures import Picture, png, preview, thumbnail
 from app.kept_pictures import Own, kept_pictures
 from app.sample_sources import SAMPLES, TEST, SampleSource, split_source
 from app.state import Settings, counted, from_one, parameter, whole
+from core.analysis.corruptions import corrupt
 from core.data.file_names import composed, distinct
 from core.data.images import FORMATS, MAX_BYTES, centred_digit, open_image
 from core.data.polarity import has_light_edge, light_on_dark
@@ -67,6 +70,14 @@ def show_sample(number: int) -> None:
     ELSEWHERE.change(test=-1, own="", chosen=0)
     st.session_state[_DRAWING] = False
     st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1  # empty uploader and camera
+
+
+def corrupted(
+    pixels: NDArray[np.uint8], view: state.View, severity: float | None = None
+) -> NDArray[np.uint8]:
+    """Return an image (H, W, C) as a view's corruption leaves it, at its severity or another."""
+    severity = view.severity if severity is None else severity
+    return corrupt(pixels, view.corruption, severity) if view.corruption else pixels
 
 
 def open_in_playground(source: SampleSource, position: int, card: Card) -> None:
@@ -121,12 +132,52 @@ def pictures(card: Card) -> tuple[list[Picture], int] | None:
         return [test], 0
     if samples is None:
         return None
-    number = min(state.view().sample, len(samples) - 1)
+    number = _sample_number(samples)
     if not _draws(card):
         with place:
             _strip_of_samples(samples, number)
+    return [_sample(samples, number)], 0
+
+
+def one_picture(card: Card) -> tuple[Picture, Callable[[str], None]] | None:
+    """Return what is looked at, and how to go on to the "next", the "previous" or "any" one.
+
+    Without choosers: what was brought or chosen on the Playground, or a sample. None when there is
+    nothing to look at.
+    """
+    samples = resources.examples(card)
+    own = _own_pictures(card, st.container())
+    test = None if own else _test_image(card)
+    if own:
+        number, count, step, show = min(ELSEWHERE.now.chosen, len(own) - 1), len(own), 1, _look_at
+        picture = own[number]
+    elif samples is not None:
+        number, count, show = _sample_number(samples), len(samples), show_sample
+        step, picture = _stride(count), test or _sample(samples, number)
+    elif test is not None:
+        return test, lambda to: None
+    else:
+        return None
+
+    def go(to: str) -> None:
+        there = {"next": number + step, "previous": number - step}
+        show(there.get(to, random.randrange(count)) % count)
+
+    return picture, go
+
+
+def _stride(count: int) -> int:
+    """Return how far it is to the next sample: they are sorted by class, and all are to be seen."""
+    return math.ceil(count / IN_A_STRIP)
+
+
+def _sample_number(samples: ImageSet) -> int:
+    return min(state.view().sample, len(samples) - 1)
+
+
+def _sample(samples: ImageSet, number: int) -> Picture:
     name = f"Sample {number + 1:,} of {len(samples):,}"
-    return [Picture(samples.images[number], name, label=int(samples.labels[number]))], 0
+    return Picture(samples.images[number], name, label=int(samples.labels[number]))
 
 
 def _test_image(card: Card) -> Picture | None:
@@ -149,8 +200,8 @@ def _test_image(card: Card) -> Picture | None:
 
 def _strip_of_samples(samples: ImageSet, chosen: int | None) -> None:
     number = chosen or 0
-    pages = math.ceil(len(samples) / IN_A_STRIP)
-    tiles = [  # every so-many-th: samples are sorted by class, and all classes are to be seen
+    pages = _stride(len(samples))
+    tiles = [
         Tile(
             index,
             thumbnail(samples.images[index]),
@@ -205,7 +256,7 @@ def _walk(own: Sequence[Picture], chosen: int, count: int) -> None:
     if away:
         _steps("image of yours", _look_at, chosen, len(own), 1)
     else:
-        _steps("sample", show_sample, sample, count, math.ceil(count / IN_A_STRIP))
+        _steps("sample", show_sample, sample, count, _stride(count))
 
 
 def _steps(what: str, show: Callable[[int], None], number: int, count: int, step: int) -> None:

@@ -77,6 +77,11 @@ def preview(picture: Image.Image) -> str:
     return _small(picture, PREVIEW)
 
 
+def sheet(picture: Image.Image, exact: bool) -> str:
+    """Return a picture that holds many, inside a URI: every pixel as it is, or nearly so."""
+    return _uri(_encoded(picture, "WEBP", lossless=exact, quality=80), "webp")
+
+
 def _key(pixels: NDArray[np.uint8], side: int) -> Hashable:
     content = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
     return content, pixels.shape, side

@@ -7,11 +7,24 @@ from app.components.mount import component
 _show = component("shortcuts")
 KEYS = (
     (
-        "Playground: which sample, or which of your images",
+        "Playground and Present: which sample, or which of your images",
         (
             (("N",), "next"),
             (("P",), "previous"),
             (("A",), "any, at random"),
+        ),
+    ),
+    (
+        "Present",
+        (
+            (("Space",), "play, pause"),
+            ((".",), "one step"),
+            (("R",), "reveal what it is"),
+            (("G",), "guess first"),
+            (("+", "−"), "more careful, quicker"),
+            (("M",), "next network"),
+            (("F",), "full screen"),
+            (("Page down", "Page up"), "the tour: on, back"),
         ),
     ),
     (

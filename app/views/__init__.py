@@ -11,6 +11,7 @@ from streamlit.navigation.page import StreamlitPage
 
 PAGES = {
     "playground": ("Playground", "science"),
+    "present": ("Present", "slideshow"),
     "thresholds": ("Thresholds", "tune"),
     "samples": ("Samples", "grid_view"),
     "compare": ("Compare", "compare"),

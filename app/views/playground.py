@@ -6,7 +6,6 @@ from html import escape
 
 import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
 from app import resources, state, text
 from app.charts import exits, plotly
@@ -16,12 +15,12 @@ from app.components.background import rerun_when_done
 from app.components.html import Reading, heading, readings, saving, section, why
 from app.components.live import STAGES, live, table_here
 from app.components.model_choice import choices
-from app.components.picture_choice import ELSEWHERE, blackboard, pictures
+from app.components.picture_choice import ELSEWHERE, blackboard, corrupted, pictures
 from app.components.pictures import Picture, picture_card, thumbnail
 from app.components.saliency import exit_by_exit, show_top_classes
 from app.components.widgets import bound, save_button
 from app.wall_times import WallTime
-from core.analysis.corruptions import CORRUPTIONS, corrupt
+from core.analysis.corruptions import CORRUPTIONS
 from core.exits.criteria import CRITERIA
 from core.exits.routing import Routing, route
 from core.foundation.files import csv_text, no_formula
@@ -58,7 +57,7 @@ def page() -> None:
         state.write_url(ELSEWHERE.to_query())
         return
     shown, number = chosen
-    picture = replace(shown[number], pixels=_corrupted(shown[number].pixels, view, view.severity))
+    picture = replace(shown[number], pixels=corrupted(shown[number].pixels, view))
     with image:
         picture_card(picture, card.classes, small=drawing)
         if not drawing:
@@ -120,12 +119,8 @@ def _corruption(view: state.View) -> None:
         )
 
 
-def _corrupted(pixels: NDArray[np.uint8], view: state.View, severity: float) -> NDArray[np.uint8]:
-    return corrupt(pixels, view.corruption, severity) if view.corruption else pixels
-
-
 def _severities(card: Card, view: state.View, picture: Picture) -> None:
-    images = np.stack([_corrupted(picture.pixels, view, severity) for severity in SEVERITIES])
+    images = np.stack([corrupted(picture.pixels, view, severity) for severity in SEVERITIES])
     routing = route(resources.table_of(view.model, images), view.policy)
     st.html(
         section(
@@ -148,7 +143,7 @@ def _severities(card: Card, view: state.View, picture: Picture) -> None:
 
 
 def _all_images(card: Card, view: state.View, shown: Sequence[Picture]) -> None:
-    images = np.stack([_corrupted(one.pixels, view, view.severity) for one in shown])
+    images = np.stack([corrupted(one.pixels, view) for one in shown])
     routing = route(resources.table_of(view.model, images), view.policy)
     rows = [
         {

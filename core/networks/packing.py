@@ -69,7 +69,7 @@ def unpack_all(tensors: dict[str, Tensor], source: str) -> dict[str, Tensor]:
 def _grouped(tensor: Tensor) -> Tensor:
     """Return ``(outputs, groups, GROUP)``, the last group filled with zeros."""
     rows = tensor.flatten(1)
-    return pad(rows, (0, -rows.shape[1] % GROUP)).unflatten(1, (-1, GROUP))
+    return pad(rows, (0, -rows.shape[1] % GROUP)).reshape(len(rows), -1, GROUP)
 
 
 def _ungrouped(groups: Tensor, shape: torch.Size) -> Tensor:

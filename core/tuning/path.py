@@ -83,11 +83,18 @@ def agreement_path(table: ExitTable, criterion: str) -> Path:
 def accuracy_path(table: ExitTable, criterion: str) -> Path:
     """Return a path along the front of cost and accuracy; it begins with never leaving early.
 
-    For a criterion that looks back at earlier exits it is the front itself, its dearest policy
-    first, since there thresholds cannot be compared from one choice of exits to the next.
+    See `along` for a criterion that looks back at earlier exits.
     """
-    found = front(table, criterion)
-    if CRITERIA[criterion].history:
+    return along(front(table, criterion), table)
+
+
+def along(found: Front, table: ExitTable) -> Path:
+    """Return a path along a front that was searched on a table, the dearest policy first.
+
+    For a criterion that looks back at earlier exits it is the front itself, since there thresholds
+    cannot be compared from one choice of exits to the next.
+    """
+    if CRITERIA[found.criterion].history:
         return Path(found.criterion, found.thresholds[::-1], found.enabled[::-1])
     return _smoothed(found, table)
 

@@ -131,6 +131,14 @@ function score(value) {
   return fixed(value, 6);
 }
 
+function against(value, threshold) {
+  let pair = [score(value), score(threshold)];
+  for (let digits = 4; digits < 7 && pair[0] === pair[1] && value !== threshold; digits++) {
+    pair = [fixed(value, digits), fixed(threshold, digits)];
+  }
+  return pair.join(value > threshold ? ' > ' : ' ≤ ');
+}
+
 function macs(value) {
   for (const [size, unit] of [[1e9, 'G'], [1e6, 'M'], [1e3, 'k']]) {
     if (value >= size) {
@@ -393,11 +401,10 @@ class Live {
         state(e) === 'left' ? words.answers : words.would_answer;
       if (e === early) continue;
       const said = this.data.table.scores[e];
-      const over = said > this.thresholds[e];
-      card.querySelector('.ee-fill').dataset.over = over;
-      card.querySelector('.ee-verdict b').textContent = score(said);
-      card.querySelector('.ee-verdict i').textContent =
-        `${over ? '>' : '≤'} ${score(this.thresholds[e])}`;
+      card.querySelector('.ee-fill').dataset.over = said > this.thresholds[e];
+      const [own, ...beside] = against(said, this.thresholds[e]).split(' ');
+      card.querySelector('.ee-verdict b').textContent = own;
+      card.querySelector('.ee-verdict i').textContent = beside.join(' ');
     }
     const answer = answers[leaves];
     this.reading('answer', answer.text, answer.note);
