@@ -27,9 +27,11 @@ WATCH = """name => {
   const times = window.phone = {};
   const dropped = () => { times.drop = performance.now(); };
   addEventListener('change', dropped, { capture: true, once: true });
-  new MutationObserver((_, observer) => {
+  new MutationObserver((changes, observer) => {
     const caption = document.querySelector('.ee-input figcaption');
-    if (!times.answer && caption?.textContent.includes(name)) times.answer = performance.now();
+    const drawn = changes.some(({ target }) => target.classList?.contains('ee-before'));
+    const there = drawn && caption?.textContent.includes(name);
+    if (there) times.answer ??= performance.now();
     const state = document.querySelector('[data-testid=stApp]')?.dataset.testScriptState;
     if (times.answer && state === 'notRunning') {
       times.maps = performance.now();

@@ -1,23 +1,26 @@
 """One picture on its way through a network, played in the browser, with one slider for it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app import text
+from app import resources, state, text
 from app.components.live import CHIPS
 from app.components.mount import component
+from app.components.picture_choice import corrupted
 from app.components.pictures import TINY, Picture, data_uri, sheet
-from app.levels import Level
+from app.levels import Level, holding
+from app.levels import levels as levels_of
+from core.analysis.corruptions import CORRUPTIONS
 from core.exits.criteria import CRITERIA
-from core.exits.policy import Policy
 from core.exits.routing import route
 from core.exits.table import ExitTable
 from core.foundation.costs import saved
+from core.foundation.errors import UserError
 from core.hub.card import Card
 
 MOST_CHANNELS = 24
@@ -26,7 +29,7 @@ _COLUMNS = 6
 _LARGEST = 96  # pixels of a side
 # dark blue, blue, white: rises in lightness, so it also reads without colour
 _COLD = np.array([[6, 22, 48], [38, 113, 175], [245, 250, 255]], float)
-STEPS = ("next", "previous", "any", "model", "on", "back")
+_TOUR = {"on": 1, "back": -1}
 WORDS = {
     "previous": "The picture before. Press P.",
     "next": "The next picture. Press N.",
@@ -51,7 +54,7 @@ WORDS = {
     "score": "{right} of {all} guessed right.",
     "under_way": "On its way …",
     "what": "What is it? (R)",
-    "unknown": "No label: nobody told us what it shows.",
+    "unknown": "No label: what it shows is not known.",
     "chips": {
         "open": CHIPS["left"],
         "closed": CHIPS["passed"],
@@ -78,55 +81,82 @@ _show = component("journey")
 def journey(
     card: Card,
     picture: Picture,
-    table: ExitTable,
-    maps: Sequence[NDArray[np.float32]],
-    levels: Sequence[Level],
-    level: int,
-    samples: str,
-    on_level: Callable[[Policy], None],
-    on_step: Callable[[str], None],
+    go: Callable[[str], None],
     *,
-    touring: bool = False,
+    guess: bool = False,
+    tour: Callable[[int], None] | None = None,
 ) -> None:
-    """Show a picture's journey.
+    """Show the journey of a picture through the network that all pages look at.
 
     Args:
         card: of the model.
-        picture: that sets out.
-        table: every exit's answers to it, one row.
-        maps: `core.analysis.feature_maps` of every stage.
-        levels: positions of the slider, at least one.
-        level: which it stands at.
-        samples: what the figures of all levels are of, "10,000 test images".
-        on_level: told the policy that the slider is let go at.
-        on_step: told one of `STEPS`.
-        touring: whether Page down and Page up go through a tour.
+        picture: that sets out, before it is corrupted.
+        go: told which picture is wanted: "next", "previous" or "any".
+        guess: whether visitors guess from the beginning on where a picture leaves.
+        tour: told 1 or -1 when Page down or Page up is pressed.
     """
+    view = state.view()
+    pixels = corrupted(picture.pixels, view)
+    name = picture.name
+    if view.corruption:
+        worse = CORRUPTIONS[view.corruption].title.lower()
+        name = f"{name}, {worse} {text.percent(view.severity, 0)}"
+    table = resources.table_of(view.model, pixels[None])
+    maps = resources.feature_maps(view.model, pixels, MOST_CHANNELS)
+    levels, level = _levels(view)
 
     def slid(value: Any) -> None:
         if isinstance(value, int) and 0 <= value < len(levels):  # a browser can send anything
-            on_level(levels[value].policy)
+            state.choose_policy(levels[value].policy)
 
     def stepped(value: Any) -> None:
-        if value in STEPS:
-            on_step(value)
+        if value in _TOUR and tour is not None:
+            tour(_TOUR[value])
+        elif value == "model":
+            _next_model()
+        elif value in ("next", "previous", "any"):
+            go(value)
 
-    height, width = picture.pixels.shape[:2]
+    height, width = pixels.shape[:2]
     data = {
         "model": card.sha256,
-        "image": data_uri(picture.pixels),
+        "image": data_uri(pixels),
         "alt": f"The picture, {width} by {height} pixels, as the network reads it",
-        "name": picture.name,
+        "name": name,
         "truth": None if picture.label is None else card.classes[picture.label],
         "stages": [_stage(card, index, shown) for index, shown in enumerate(maps)],
         "exits": [_exit(card, picture, table, index) for index in range(card.num_exits)],
-        "levels": [_level(card, picture, table, one, samples) for one in levels],
+        "levels": [_level(card, picture, table, one) for one in levels],
         "level": level,
-        "touring": touring,
-        "criterion": CRITERIA[levels[level].policy.criterion].title,
-        "words": WORDS,
+        "touring": tour is not None,
+        "guess": guess,
+        "criterion": CRITERIA[view.policy.criterion].title,
+        "words": WORDS | {"all": _samples(view.model)},
     }
     _show("journey", data, level=slid, go=stepped)
+
+
+def _levels(view: state.View) -> tuple[list[Level], int]:
+    try:
+        return holding(levels_of(view.model, view.policy), view.model, view.policy)
+    except UserError:  # saved without tables
+        return [Level(view.policy)], 0
+
+
+def _samples(model: str) -> str:
+    try:
+        split = resources.shown_split(model)
+        return f"All {len(resources.table_on(model, split)):,} {split} images"
+    except UserError:
+        return ""
+
+
+def _next_model() -> None:
+    cards = resources.cards_of(resources.model_names())
+    early = [name for name, card in cards.items() if card.num_exits > 1]
+    now = state.view().model
+    following = early[(early.index(now) + 1) % len(early)] if now in early else early[0]
+    state.choose_model(following, cards[following])
 
 
 def _stage(card: Card, index: int, maps: NDArray[np.float32]) -> dict[str, Any]:
@@ -179,9 +209,7 @@ def _answer(card: Card, picture: Picture, answer: int, probability: float) -> di
     }
 
 
-def _level(
-    card: Card, picture: Picture, table: ExitTable, level: Level, samples: str
-) -> dict[str, Any]:
+def _level(card: Card, picture: Picture, table: ExitTable, level: Level) -> dict[str, Any]:
     policy = level.policy
     routing = route(table, policy)
     cost = float(routing.costs[0])
@@ -195,8 +223,7 @@ def _level(
         **_answer(card, picture, int(routing.answers[0]), float(routing.probabilities[0])),
         "spent": f"{_compute(cost)}: {text.macs(card.macs(cost))} of "
         f"{text.macs(card.plain_macs)} multiply-adds.",
-        "whole": f"All {samples}: {_compute(level.cost).lower()}, "
-        f"{text.percent(level.accuracy, 2)} right",
+        "whole": f"{_compute(level.cost).lower()}, {text.percent(level.accuracy, 2)} right",
     }
 
 

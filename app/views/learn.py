@@ -1,4 +1,4 @@
-"""Learn: five short steps, each with a figure to play with and something to try."""
+"""Learn: six short steps, each with a figure to play with and something to try."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,11 +7,14 @@ import numpy as np
 import streamlit as st
 
 from app import resources, state, text
+from app.challenge import challenge
 from app.charts import exits, plotly
 from app.components.errors import sentences
 from app.components.html import Column, Reading, Row, heading, readings, section
 from app.components.html import table as html_table
+from app.components.journey import journey
 from app.components.model_choice import choices, split_note
+from app.components.picture_choice import one_picture
 from app.components.saliency import exit_by_exit, show_top_classes
 from app.components.threshold_charts import curve, histograms, live_split, report_readings, sure
 from app.components.widgets import bound
@@ -39,7 +42,7 @@ class Step:
 class Place:
     """Where a visitor is: the step, counted from 1."""
 
-    step: int = parameter("step", 1, whole(1, 5))
+    step: int = parameter("step", 1, whole(1, 6))
 
 
 PLACE = Settings("place", Place)
@@ -47,7 +50,7 @@ PLACE = Settings("place", Place)
 
 def page() -> None:
     """Show the page."""
-    heading("Learn", "Early exits in five short steps, each with something to play with.")
+    heading("Learn", "Early exits in six short steps, each with something to play with.")
     card = choices()
     if card.num_exits == 1:
         st.info(
@@ -108,14 +111,25 @@ def _why(card: Card, view: state.View) -> None:
     )
 
 
+def _watch(card: Card, view: state.View) -> None:
+    chosen = one_picture(card)
+    if chosen is None:
+        _no_images(card)
+    else:
+        journey(card, *chosen, guess=True)
+
+
+def _no_images(card: Card) -> None:
+    st.info(
+        f"No images of {text.dataset(card.dataset)} ship, and the data set is not on this machine.",
+        icon=":material/image:",
+    )
+
+
 def _what(card: Card, view: state.View) -> None:
     samples = resources.examples(card)
     if samples is None:
-        st.info(
-            f"No images of {text.dataset(card.dataset)} ship, and the data set is not on this "
-            "machine.",
-            icon=":material/image:",
-        )
+        _no_images(card)
         return
     table = resources.table_of(view.model, samples.images)
     agree = (table.answers == table.answers[:, -1:]).all(axis=1)
@@ -167,6 +181,41 @@ def _how_much(card: Card, view: state.View) -> None:
     table = resources.shown_table(view.model)
     chart, moving = curve(card, view, table, _report(view))
     live_split(card, view, table, _readings(card, view) + chart, "", "learn-curve", **moving)
+    _challenge(card, view)
+
+
+def _challenge(card: Card, view: state.View) -> None:
+    found = challenge(card, view)
+    if found is None:
+        return
+    limit = text.percent(found.limit, 0)
+    st.html(
+        section(
+            "Beat the line",
+            f"More right answers than the line, for at most {limit} of the compute: set thresholds "
+            "by hand. What counts is where you let go.",
+        )
+    )
+    items = [("own", "Your best", found.own), ("room", "Best of all visitors", found.room)]
+    st.html(
+        readings(
+            [
+                Reading("line", "The line", text.percent(found.line, 2), f"at {limit} or less"),
+                *(
+                    Reading(
+                        name,
+                        title,
+                        text.MISSING if best is None else text.percent(best, 2),
+                        "no thresholds within the limit yet"
+                        if best is None
+                        else f"{text.apart(best - found.line)} points",
+                        strong=best is not None and best > found.line,
+                    )
+                    for name, title, best in items
+                ),
+            ]
+        )
+    )
 
 
 def _readings(card: Card, view: state.View) -> str:
@@ -287,6 +336,15 @@ STEPS = (
         _why,
         "Choose another model above. On digits the first exit is nearly as good as the last; on "
         "photographs each exit adds something.",
+    ),
+    Step(
+        "Watch one go",
+        "An image runs through one stage after the other. After each, an exit says what it sees "
+        "and how sure it is, from 0 to 1. Above a threshold (the orange mark) the gate opens and "
+        "the image leaves; the stages behind are never run.",
+        _watch,
+        "Where will it leave? Choose an exit before the image sets out, then press N for the next. "
+        "After some you will know what this network finds easy.",
     ),
     Step(
         "What an exit sees",

@@ -1,6 +1,6 @@
 """Present: one picture on its way through the network, large enough for a lecture hall."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import streamlit as st
@@ -9,7 +9,7 @@ from app import levels as sureness
 from app import resources, state, text
 from app.components.errors import sentences
 from app.components.html import heading
-from app.components.journey import MOST_CHANNELS, journey
+from app.components.journey import journey
 from app.components.model_choice import (
     at_the_same_cost,
     instead,
@@ -17,14 +17,9 @@ from app.components.model_choice import (
     models_to_choose,
     open_configuration,
 )
-from app.components.picture_choice import ELSEWHERE, corrupted, one_picture, show_sample
-from app.components.pictures import Picture
-from app.levels import Level
+from app.components.picture_choice import ELSEWHERE, one_picture, show_sample
 from app.state import Settings, parameter, whole
 from app.tour import Step, load_tour
-from core.analysis.corruptions import CORRUPTIONS
-from core.foundation.errors import UserError
-from core.hub.card import Card
 
 _ENTERED, _INSTEAD = "tour-entered", "tour-instead"
 LEVEL = "level"
@@ -71,54 +66,12 @@ def page() -> None:
             icon=":material/upload:",
         )
     else:
-        _journey(now.card, names, *chosen)
+        journey(now.card, *chosen, tour=_turn if PLACE.now.tour else None)
     state.write_url(ELSEWHERE.to_query() | PLACE.to_query())
 
 
-def _journey(card: Card, names: Sequence[str], picture: Picture, go: Callable[[str], None]) -> None:
-    view = state.view()
-    picture = replace(picture, pixels=corrupted(picture.pixels, view))
-    if view.corruption:
-        worse = f"{CORRUPTIONS[view.corruption].title.lower()} {text.percent(view.severity, 0)}"
-        picture = replace(picture, name=f"{picture.name}, {worse}")
-    split = resources.shown_split(view.model)
-    samples = f"{len(resources.table_on(view.model, split)):,} {split} images"
-
-    def step(to: str) -> None:
-        if to == "model":
-            _next_model(names)
-        elif to in ("on", "back"):
-            _go_to(PLACE.now.tour + (1 if to == "on" else -1))
-        else:
-            go(to)
-
-    journey(
-        card,
-        picture,
-        resources.table_of(view.model, picture.pixels[None]),
-        resources.feature_maps(view.model, picture.pixels, MOST_CHANNELS),
-        *_levels(view),
-        samples,
-        state.choose_policy,
-        step,
-        touring=PLACE.now.tour > 0,
-    )
-
-
-def _levels(view: state.View) -> tuple[list[Level], int]:
-    try:
-        known = sureness.levels(view.model, view.policy)
-        return sureness.holding(known, view.model, view.policy)
-    except UserError:  # saved without tables
-        return [Level(view.policy)], 0
-
-
-def _next_model(names: Sequence[str]) -> None:
-    cards = resources.cards_of(names)
-    early = [name for name in names if name in cards and cards[name].num_exits > 1]
-    now = state.view().model
-    following = early[(early.index(now) + 1) % len(early)] if now in early else early[0]
-    state.choose_model(following, cards[following])
+def _turn(steps: int) -> None:
+    _go_to(max(PLACE.now.tour + steps, 1))
 
 
 def _go_to(step: int) -> None:

@@ -41,7 +41,7 @@ MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 50_000_000
 MAX_DECODING = 300_000_000
 """Bytes that a decoder may need at once, by what the header says."""
-REDUCED_ABOVE = 16_000_000
+REDUCED_ABOVE = 8_000_000
 """Pixels; a larger picture is read at half its size, or less."""
 BACKGROUND = 255  # white, behind transparent parts
 
@@ -342,7 +342,8 @@ def _bytes_per_pixel(picture: Image.Image) -> int:
 
 
 def _reduction(pixels: int) -> int:
-    return max(math.ceil(math.sqrt(pixels / REDUCED_ABOVE)), 1)
+    """Return by what a picture's sides are divided: a power of two, which JPEG can be read at."""
+    return 1 << max(math.ceil(math.log2(pixels / REDUCED_ABOVE) / 2), 0)
 
 
 def _cleaned(picture: Image.Image) -> OpenedImage:

@@ -40,7 +40,7 @@ class Journey {
   constructor(parent) {
     this.root = make('div', 'journey');
     parent.append(this.root);
-    this.guessing = false;
+    this.guessing = null; // until Python says how it begins
     this.score = remembered();
     this.pressed = (event) => this.key(event);
     addEventListener('keydown', this.pressed);
@@ -60,6 +60,7 @@ class Journey {
     const [before, after] = [this.data, data].map((one) => one && [one.model, one.image, one.name].join());
     const another = before !== after;
     this.data = data;
+    this.guessing ??= data.guess;
     this.level = data.level;
     if (another) {
       this.revealed = false;
@@ -325,7 +326,7 @@ class Journey {
     if (this.slider) {
       this.slider.value = this.level;
       this.slider.setAttribute('aria-valuetext', now.whole);
-      this.whole.textContent = now.whole;
+      this.whole.textContent = `${words.all}: ${now.whole}`;
     }
   }
 
