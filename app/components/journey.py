@@ -83,7 +83,7 @@ def journey(
     picture: Picture,
     go: Callable[[str], None],
     *,
-    guess: bool = False,
+    within: bool = False,
     tour: Callable[[int], None] | None = None,
 ) -> None:
     """Show the journey of a picture through the network that all pages look at.
@@ -92,7 +92,8 @@ def journey(
         card: of the model.
         picture: that sets out, before it is corrupted.
         go: told which picture is wanted: "next", "previous" or "any".
-        guess: whether visitors guess from the beginning on where a picture leaves.
+        within: whether it is a part of a page: then it is smaller, and visitors guess from the
+            beginning on where a picture leaves.
         tour: told 1 or -1 when Page down or Page up is pressed.
     """
     view = state.view()
@@ -129,7 +130,7 @@ def journey(
         "levels": [_level(card, picture, table, one) for one in levels],
         "level": level,
         "touring": tour is not None,
-        "guess": guess,
+        "within": within,
         "criterion": CRITERIA[view.policy.criterion].title,
         "words": WORDS | {"all": _samples(view.model)},
     }
@@ -221,8 +222,8 @@ def _level(card: Card, picture: Picture, table: ExitTable, level: Level) -> dict
         "scores": scores,
         "verdicts": list(map(text.against, scores, policy.thresholds)),
         **_answer(card, picture, int(routing.answers[0]), float(routing.probabilities[0])),
-        "spent": f"{_compute(cost)}: {text.macs(card.macs(cost))} of "
-        f"{text.macs(card.plain_macs)} multiply-adds.",
+        "spent": f"{_compute(cost)}: {text.macs(card.macs(cost))} "
+        f"{'of' if cost <= 1 else 'instead of'} {text.macs(card.plain_macs)} multiply-adds.",
         "whole": f"{_compute(level.cost).lower()}, {text.percent(level.accuracy, 2)} right",
     }
 

@@ -116,7 +116,7 @@ def _watch(card: Card, view: state.View) -> None:
     if chosen is None:
         _no_images(card)
     else:
-        journey(card, *chosen, guess=True)
+        journey(card, *chosen, within=True)
 
 
 def _no_images(card: Card) -> None:
@@ -355,7 +355,7 @@ STEPS = (
         "Look for images on which the exits disagree. Would you have known better?",
     ),
     Step(
-        "Confidence and threshold",
+        "How sure it is",
         "Each exit also says how sure it is, as a score from 0 to 1. An image whose score "
         "is above the threshold leaves. A good score puts the right answers (upwards) to the right "
         "and the wrong ones (downwards) to the left of some line.",
@@ -364,7 +364,7 @@ STEPS = (
         "the criterion above: which one separates best?",
     ),
     Step(
-        "Accuracy against compute",
+        "Accuracy and compute",
         "Every choice of thresholds is one point: how much is computed on average, and how many "
         "answers are right. The line joins the best choices there are; the star is the network "
         "without early exits.",
@@ -373,7 +373,7 @@ STEPS = (
         "move a threshold by hand: can you get above the line?",
     ),
     Step(
-        "Guaranteeing an error rate",
+        "Guarantees",
         "Thresholds that look good on some images may be lucky. Here they are chosen many times, "
         "each time on other images, and then measured on all of them. Naively: of millions of "
         "thresholds and of all scores, the cheapest that lose no more than allowed on the images "

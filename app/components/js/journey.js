@@ -60,7 +60,7 @@ class Journey {
     const [before, after] = [this.data, data].map((one) => one && [one.model, one.image, one.name].join());
     const another = before !== after;
     this.data = data;
-    this.guessing ??= data.guess;
+    this.guessing ??= data.within;
     this.level = data.level;
     if (another) {
       this.revealed = false;
@@ -180,6 +180,7 @@ class Journey {
     root.style.setProperty('--exits', data.exits.length);
     root.classList.toggle('photo', !data.image.startsWith('data:image/png'));
     root.classList.toggle('touring', data.touring);
+    root.classList.toggle('within', data.within);
     const go = (to, label, help) => button('', label, help, () => this.tell('go', to));
     this.player = button('', '', words.play_help, () => this.toggle());
     this.asker = button('', words.guess, words.guess_help, () => this.ask());
@@ -223,7 +224,7 @@ class Journey {
     const [stage, exit] = [data.stages[at], data.exits[at]];
     const some = Array.from({ length: Math.min(stage.channels, FIGURES) }, (_, index) => tile(stage, index));
     const maps = button('maps', '', words.maps_help.replace('{stage}', stage.name), () => this.enlarge(at));
-    maps.append(...some);
+    maps.append(make('span', 'tiles', ...some));
     maps.dataset.tiny = String(stage.side === 1);
     const says = {
       chip: make('span', 'chip'), answer: make('strong'), sure: make('span', 'sure'),
@@ -234,15 +235,15 @@ class Journey {
     const card = make(
       'article', 'exit',
       make('header', '', make('b', '', exit.name), says.chip),
+      button('guess', words.guess_here, words.guess_here, () => this.bet(at)),
       make('p', 'answer', says.answer, says.sure),
       at < data.exits.length - 1 ? make('div', 'gauge', says.fill, says.mark) : null,
       says.verdict,
     );
-    const guess = button('guess', words.guess_here, words.guess_here, () => this.bet(at));
     const item = make(
       'li', '',
       make('header', '', make('b', '', stage.name), make('span', '', stage.macs + ' MACs')),
-      maps, make('div', 'way', gate), card, guess,
+      maps, make('div', 'way', gate), card,
     );
     return { item, card, ...says };
   }
@@ -308,9 +309,11 @@ class Journey {
       says.fill.style.width = speaks ? `${100 * now.scores[at]}%` : '0';
       says.mark.style.left = `${100 * (now.thresholds[at] ?? 1)}%`;
       says.mark.hidden = off || state === 'spared';
-      says.verdict.textContent = speaks && !last
-        ? `${data.criterion} ${now.verdicts[at]}`
-        : state === 'spared' ? words.would_cost.replace('{cost}', data.stages[at].share) : '';
+      if (speaks && !last) {
+        says.verdict.replaceChildren(`${data.criterion} `, make('span', '', now.verdicts[at]));
+      } else {
+        says.verdict.textContent = state === 'spared' ? words.would_cost.replace('{cost}', data.stages[at].share) : '';
+      }
       item.querySelector('.guess').hidden = !asks || off;
     });
     this.meter.forEach((part, at) => {
