@@ -25,7 +25,7 @@ from core.foundation.files import no_formula
 from core.hub.card import Card
 
 _MEGABYTES = MOST_BYTES // 2**20
-_MOST_REASONS = 200
+_MOST_REASONS, _MOST_CHANGES = 200, 4
 MOST_SEED = 9999
 _KINDS = {"zip": "A zip", "folder": "A folder", "path": "A path on the server"}
 
@@ -206,6 +206,10 @@ def _summary(mine: OwnImages, pictures: OwnPictures) -> None:
             f"Light and dark were exchanged in {pictures.exchanged:,}, as this network reads white "
             "on black."
         )
+    if pictures.changed:
+        told = " ".join(f"{note} ({count:,})" for note, count in pictures.changed[:_MOST_CHANGES])
+        more = " …" if len(pictures.changed) > _MOST_CHANGES else ""
+        notes.append(f"Some had to be changed to be read. {told}{more}")
     if mine.collection.litter:
         litter = text.plural(mine.collection.litter, "file")
         notes.append(f"{litter} of a system's own passed over.")

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from errno import EDQUOT, ENOSPC
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -110,6 +111,11 @@ def main(args: Sequence[str] | None = None) -> int:
     except UserError as error:
         return fail(str(error))
     except OSError as error:
+        if error.errno in (ENOSPC, EDQUOT) and error.filename is None:
+            return fail(
+                "expected room for what is written, or printed into a file, but none is left: free "
+                "some, and run it again."
+            )
         return fail(f"expected to read and write files, but got: {error}.")
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of typer's

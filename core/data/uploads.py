@@ -224,6 +224,8 @@ class OwnPictures:
         strange_folders: folders that are named after no class, with the number of unlabelled
             pictures in each, largest first.
         exchanged: number of pictures whose light and dark were exchanged.
+        changed: what else had to be changed to read some, as sentences, with the number of
+            pictures that each is about, largest first.
     """
 
     pixels: NDArray[np.uint8]
@@ -232,6 +234,7 @@ class OwnPictures:
     skipped: tuple[Skipped, ...]
     strange_folders: tuple[tuple[str, int], ...]
     exchanged: int
+    changed: tuple[tuple[str, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -264,12 +267,14 @@ class OwnReader:
         self._skipped: list[Skipped] = []
         self._strange: Counter[str] = Counter()
         self._exchanged = 0
+        self._changed: Counter[str] = Counter()
 
     def read(self, file: OwnFile) -> NDArray[np.uint8] | None:
         """Return the pixels (H, W, C) of another picture, or None when it has to be skipped."""
         name = shown(file.name)
         try:
-            pixels = self._transform.pixels(open_image(file.read(), name).image)
+            opened = open_image(file.read(), name)
+            pixels = self._transform.pixels(opened.image)
         except UserError as error:
             self._skipped.append(Skipped(name, str(error)))
             return None
@@ -280,6 +285,7 @@ class OwnReader:
         if self._light_on_dark and has_light_edge(pixels):
             pixels = 255 - pixels
             self._exchanged += 1
+        self._changed.update(opened.notes)
         label = self._label(file.name)
         self._pixels.append(pixels)
         self._labels.append(label)
@@ -305,6 +311,7 @@ class OwnReader:
             skipped=(*before, *self._skipped),
             strange_folders=tuple(self._strange.most_common()),
             exchanged=self._exchanged,
+            changed=tuple(self._changed.most_common()),
         )
 
 

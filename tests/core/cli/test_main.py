@@ -723,6 +723,16 @@ def test_as_a_process_a_closed_pipe_is_silent_and_stdout_is_json_alone() -> None
     assert (cut.returncode, cut.stderr) == (141, "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device without room")
+def test_output_into_a_full_disk_is_a_sentence() -> None:
+    command = [sys.executable, "-m", "core", "models", "--json"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: expected room for what is written, or printed")
+    assert len(ended.stderr.splitlines()) == 1
+
+
 def test_user_errors_are_one_line_even_when_their_cause_is_not(capsys: Capture) -> None:
     assert cli.fail(str(UserError("first\nsecond"))) == 2
     assert capsys.readouterr().err == "error: first second\n"

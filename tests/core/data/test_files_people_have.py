@@ -199,11 +199,11 @@ def test_a_folder_says_which_values_were_scaled(tmp_path: Path) -> None:
         assert part in notes[0]
 
 
-def test_48_megapixels_are_read_at_half_their_size(tmp_path: Path) -> None:
+def test_48_megapixels_are_read_at_a_quarter_of_their_size(tmp_path: Path) -> None:
     Image.new("RGB", (8064, 6048), (9, 8, 7)).save(tmp_path / "large.jpg")
     opened = open_image(tmp_path / "large.jpg")
-    assert opened.image.size == (4032, 3024)
-    assert "49 million pixels were read at half" in opened.notes[0]
+    assert opened.image.size == (2016, 1512)
+    assert "49 million pixels were read at 1/4 of its width and height" in opened.notes[0]
 
 
 def test_a_folder_with_broken_pictures_is_refused_with_the_list(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Somebody's own pictures."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.data import uploads
 from core.data.images import MAX_BYTES
@@ -99,6 +101,18 @@ def test_dark_ink_is_turned_around_for_a_network_that_reads_light_ink() -> None:
     assert dark is not None
     assert (light.max(), dark.max()) == (5, 5)
     assert one.all_read().exchanged == 1
+
+
+def test_what_was_changed_in_pictures_is_counted() -> None:
+    one = reader()
+    deep = io.BytesIO()
+    Image.fromarray(np.arange(256, dtype=np.uint16).reshape(16, 16) * 16).save(deep, "PNG")
+    for name in ("a.png", "b.png"):
+        one.read(file(name, deep.getvalue()))
+    one.read(file("c.png", png(5)))
+    ((note, count),) = one.all_read().changed
+    assert "rescaled" in note
+    assert count == 2
 
 
 def test_uploaded_files_keep_their_folders(monkeypatch: pytest.MonkeyPatch) -> None:
