@@ -18,6 +18,7 @@ from app.shared import SharedResults
 from app.turns import Turns
 from app.wall_times import WallTime, WallTimes
 from core.analysis.compare import Comparison, compare
+from core.analysis.counterfactuals import versions
 from core.analysis.drift import Drifted, UnderDrift
 from core.analysis.drift import under_drift as analyse_drift
 from core.data.downloads import Downloads
@@ -33,7 +34,7 @@ from core.exits.metrics import confusion, reliability
 from core.exits.policy import Policy
 from core.exits.report import Report, evaluate
 from core.exits.routing import route
-from core.exits.table import BoolArray, CostArray, ExitTable, IntArray
+from core.exits.table import BoolArray, CostArray, ExitTable, IntArray, joined
 from core.foundation.errors import UserError
 from core.foundation.public import is_public
 from core.hub.card import Card
@@ -75,6 +76,8 @@ SCORED_AT_ONCE, MOST_WAITING, LONGEST_WAIT = 4, 20, 600.0
 """Collections of visitors' own images, and seconds in the queue."""
 WHOLE_CLASS, LESSON = 60, 5400.0
 """Trainings that may wait, and seconds in their queue."""
+PART = 20
+"""Images that one turn of work in the background takes."""
 EXAMPLES = 200
 """How many test images stand in where no samples ship."""
 
@@ -700,6 +703,24 @@ def table_of(name: str, images: NDArray[np.uint8]) -> ExitTable:
     runner = model(name)
     with taking_turns()():
         return runner.table(images)
+
+
+def versions_scored(name: str, pixels: NDArray[np.uint8]) -> "Job[ExitTable]":
+    """Begin to run a model on all `versions` of an image (H, W, C)."""
+    from core.foundation.jobs import Job
+
+    runner = model(name)
+
+    def work(on_progress: "OnProgress") -> ExitTable:
+        images = versions(pixels)
+        parts = []
+        for start in range(0, len(images), PART):
+            on_progress(start / len(images), "Running the corrupted images …")
+            with taking_turns().in_background():
+                parts.append(runner.table(images[start : start + PART]))
+        return joined(parts)
+
+    return Job(work, "The corrupted images could not be run; the reason is in the log.")
 
 
 @of_model()

@@ -12,6 +12,7 @@ from app.charts import exits, plotly
 from app.charts.network import ladder, rungs_of
 from app.components import remaining_classes
 from app.components.background import rerun_when_done
+from app.components.counterfactuals import what_would_change
 from app.components.html import Reading, heading, readings, saving, section, why
 from app.components.live import STAGES, live, table_here
 from app.components.model_choice import choices
@@ -70,6 +71,8 @@ def page() -> None:
     if view.corruption and card.num_exits > 1:
         _severities(card, view, shown[number])
     _insight(card, view, picture, routing)
+    if card.num_exits > 1:
+        what_would_change(card, view, shown[number])
     if len(shown) > 1:
         _all_images(card, view, shown)
     state.write_url(ELSEWHERE.to_query())

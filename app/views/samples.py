@@ -19,6 +19,7 @@ from app.components.picture_choice import open_in_playground, whole_picture
 from app.components.picture_grid import Group, Tile, picture_grid
 from app.components.pictures import data_uri, thumbnail
 from app.components.sample_filters import FILTERS, choose, clear, filter_row, score_filter
+from app.components.ways import ways
 from app.components.widgets import bound, page_turner, save_button
 from app.sample_sources import OWN, SampleSource, own_images, sample_sources
 from app.session import latest
@@ -75,6 +76,7 @@ def _browse(card: Card, source: SampleSource, routing: Routing) -> None:
         _selection(card, source, routing)
         _extremes(card, source, routing)
         if card.num_exits > 1:
+            ways(card, routing)
             depth_section(card, source, routing, partial(_groups, card, source, routing))
     with panel, st.container(key=_PANEL):
         _opened(card, source, routing)

@@ -490,3 +490,14 @@ def test_images_beyond_the_limit_are_left_out_and_that_is_said(
     app.run()
     assert errors(app) == []
     assert any(one.value.startswith("3 images left out") for one in app.info)
+
+
+def test_the_least_corruptions_that_send_it_elsewhere_are_found() -> None:
+    app = opened(f"model={MODEL}&sample=1")
+    button(app, "Look for the least corruptions").click().run()
+    assert errors(app) == []
+    found = tiles(app, "Corruptions that send the image to another exit")
+    assert found
+    assert all(tile["notes"][1] != "Exit 1" for tile in found)
+    moved = opened(f"model={MODEL}&sample=2")  # another image, another search
+    assert not tiles(moved, "Corruptions that send the image to another exit")
