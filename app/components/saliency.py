@@ -93,9 +93,10 @@ def exit_by_exit(
 
 
 def _grow(shown: _Shown) -> None:
-    if not shown.maps.job.running:
-        st.rerun()
+    done = not shown.maps.job.running
     _show(shown)
+    if done:
+        st.rerun()
 
 
 def _show(shown: _Shown) -> None:
