@@ -293,10 +293,19 @@ class Visitor:
             while not self._finished:
                 await self._receive()
             seconds = time.perf_counter() - start
-            while not self._finished or saliency_maps(self._shown).get("running"):
+            while not self._finished or self._maps_come:
                 await self._look(PATIENCE)
         whole = time.perf_counter() - start
         return Visit(act.kind, act.page, seconds, whole, faults(self._shown, self._chosen))
+
+    @property
+    def _maps_come(self) -> bool:
+        """Whether saliency maps are on their way.
+
+        A run of the fragment that draws them, wanted while the page itself runs, comes after it.
+        """
+        maps = saliency_maps(self._shown)
+        return bool(maps.get("running") or (self._watched and not maps))
 
     async def think(self, seconds: float) -> tuple[str, ...]:
         """Look at the page, which may change by itself; return what goes wrong meanwhile."""
