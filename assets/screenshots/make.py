@@ -16,6 +16,7 @@ FOLDER = Path(__file__).parent
 WIDTH = 1440
 PAGES = {
     "playground": ("/?model=ptee-lite0-photos&sample=16", ".ee-tops"),
+    "present": ("/present?model=eenet-lite0-photos&sample=26", '[data-exit="open"]'),
     "thresholds": ("/thresholds?model=eenet-airbench-large-cifar10", ".ee-table"),
 }
 PATIENCE = 120_000  # milliseconds
