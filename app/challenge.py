@@ -21,7 +21,7 @@ class Standing:
         limit: relative cost that may be spent.
         line: accuracy that the best policies of calibration reach within it.
         own: the best of this visitor, or None.
-        room: the best of all visitors since the server started, or None.
+        room: the best of all visitors that the server remembers, or None.
     """
 
     limit: float

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
 from app import resources, state, text
 from app.components.background import waiting
@@ -12,8 +10,8 @@ from app.components.errors import show_mistake
 from app.components.html import section
 from app.components.picture_grid import Group, Tile, picture_grid
 from app.components.pictures import Picture, thumbnail
-from core.analysis.corruptions import CORRUPTIONS
-from core.analysis.counterfactuals import Counterfactual, counterfactuals, versions
+from core.analysis.corruptions import CORRUPTIONS, corrupt
+from core.analysis.counterfactuals import Counterfactual, counterfactuals
 from core.exits.routing import Routing, route
 from core.hub.card import Card
 
@@ -63,7 +61,6 @@ def _show(card: Card, view: state.View, picture: Picture, routing: Routing) -> N
             "None of them sends this image to another exit, however severe.", icon=":material/lock:"
         )
         return
-    images = versions(picture.pixels)
 
     def pick(position: int) -> None:
         for one in found:
@@ -73,11 +70,7 @@ def _show(card: Card, view: state.View, picture: Picture, routing: Routing) -> N
     here = text.exit_name(int(routing.exits[0]), card.num_exits)
     groups = [
         Group(
-            [
-                _tile(card, view, picture, routing, images, one)
-                for one in found
-                if one.later is later
-            ],
+            [_tile(card, view, picture, routing, one) for one in found if one.later is later],
             title,
         )
         for later, title in ((True, f"Later than {here}"), (False, f"Earlier than {here}"))
@@ -95,7 +88,6 @@ def _tile(
     view: state.View,
     picture: Picture,
     routing: Routing,
-    images: NDArray[np.uint8],
     one: Counterfactual,
 ) -> Tile:
     answer = int(routing.answers[one.position])
@@ -106,7 +98,7 @@ def _tile(
     exit_name = text.exit_name(int(routing.exits[one.position]), card.num_exits)
     return Tile(
         number=one.position,
-        image=thumbnail(images[one.position]),
+        image=thumbnail(corrupt(picture.pixels, one.corruption, one.severity)),
         title=f"{what}: leaves at {exit_name}, taken for {card.classes[answer]}",
         chosen=(view.corruption, view.severity) == (one.corruption, one.severity),
         answer=card.classes[answer],

@@ -49,6 +49,7 @@ class Journey {
   close() {
     removeEventListener('keydown', this.pressed);
     clearTimeout(this.timer);
+    clearTimeout(this.pause);
     this.root.remove();
   }
 
