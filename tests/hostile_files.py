@@ -215,13 +215,18 @@ def picture(seed: int, number: int) -> tuple[str, bytes]:
 # --- Archives
 
 
+def _member(name: str) -> zipfile.ZipInfo:
+    return zipfile.ZipInfo(name)  # of 1980: a name alone would be written with the time of day
+
+
 def _archive(random: np.random.RandomState) -> bytes:
     content = io.BytesIO()
     methods = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
     names = ("cat/1.png", "dog\\2.jpg", "../up.png", "/etc/a.png", "__MACOSX/._1.png", "é/ü.png")
     with zipfile.ZipFile(content, "w") as archive:
         for name in names[: random.randint(1, len(names) + 1)]:
-            archive.writestr(name, _seed_picture(random)[1], methods[min(random.randint(8), 3)])
+            body = _seed_picture(random)[1]
+            archive.writestr(_member(name), body, methods[min(random.randint(8), 3)])
     return content.getvalue()
 
 
@@ -230,9 +235,10 @@ def archive(seed: int, number: int) -> tuple[str, bytes]:
     random = np.random.RandomState([seed, number, 1])
     if number % 20 == 0:
         content = io.BytesIO()
-        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+        with zipfile.ZipFile(content, "w") as packed:
             for index in range(1 + number % 7):
-                packed.writestr(f"{index}.bmp", bytes(30_000_000))
+                member, body = _member(f"{index}.bmp"), bytes(30_000_000)
+                packed.writestr(member, body, zipfile.ZIP_DEFLATED, compresslevel=1)
         return "a zip of bombs", content.getvalue()
     content = _archive(random)
     for _ in range(random.randint(1, 4)):
