@@ -666,19 +666,20 @@ def examples(card: Card) -> ImageSet | None:
     return prepared.select(np.arange(0, len(prepared), apart)[:EXAMPLES])
 
 
-def unlike(card: Card, pixels: NDArray[np.uint8]) -> str | None:
+@of_model()
+def unlike(name: str, pixels: NDArray[np.uint8]) -> str | None:
     """Return a sentence where a picture is unlike what a network learned from; else None.
 
     By what the network sees in it, where features of training images ship with the model; else by
     brightness, contrast and colour.
 
     Args:
-        card: of the model.
+        name: of the model.
         pixels: (H, W, C), as the network reads them.
     """
-    likeness, known = _likeness(card.name), examples(card)
+    likeness, known = _likeness(name), examples(card_of(name))
     with taking_turns()():
-        runner = model(card.name)
+        runner = model(name)
         return told_unlike(runner, pixels, likeness, None if known is None else known.images)
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 
 import numpy as np
@@ -26,7 +27,7 @@ from app.sample_sources import SAMPLES, TEST, SampleSource, split_source
 from app.state import Settings, counted, from_one, parameter, whole
 from core.analysis.corruptions import corrupt
 from core.data.file_names import composed, distinct
-from core.data.images import FORMATS, MAX_BYTES, centred_digit, open_image
+from core.data.images import FORMATS, MAX_BYTES, REDUCED_ABOVE, centred_digit, open_image
 from core.data.polarity import has_light_edge, light_on_dark
 from core.data.prepared import ImageSet
 from core.data.uploads import MOST_BYTES
@@ -34,6 +35,8 @@ from core.foundation.errors import UserError
 from core.hub.card import Card
 
 IN_A_STRIP = 20
+QUICKLY = 2_000_000
+"""Pixels that a picture is read at, until a part of it is chosen."""
 MOST_UPLOADS = 50
 _LIMIT = f"{MOST_UPLOADS} with {MOST_BYTES // 2**20} MB together"
 _HELD, _ROUND = "own-images", "own-round"
@@ -104,12 +107,24 @@ def open_in_playground(source: SampleSource, position: int, card: Card) -> None:
     st.switch_page(views.page("playground"))
 
 
-def pictures(card: Card) -> tuple[list[Picture], int] | None:
-    """Show what there is to choose from; return the visitor's pictures, or the one sample chosen.
+@dataclass(frozen=True)
+class Choice:
+    """What there is to look at.
 
-    Returns:
-        The pictures and which of them is looked at, or None when there is nothing to look at.
+    Attributes:
+        pictures: the visitor's own, or the one sample that is chosen.
+        chosen: which of these is looked at.
+        show_others: shows what else there is in the place reserved for it: twenty small pictures,
+            which need not be there before the answers are.
     """
+
+    pictures: list[Picture]
+    chosen: int
+    show_others: Callable[[], None]
+
+
+def pictures(card: Card) -> Choice | None:
+    """Show how to bring or choose pictures; return what is chosen, None for nothing to look at."""
     samples = resources.examples(card)
     place, refused = st.container(), st.container()  # above what an open popover covers
     walk = _choosers(card)
@@ -118,25 +133,19 @@ def pictures(card: Card) -> tuple[list[Picture], int] | None:
     with walk:
         _walk(own, chosen, 0 if samples is None else len(samples))
     if own:
-        with place, _beside_the_whole(own[chosen]):
-            if len(own) > 1:
-                _strip_of_own(own, chosen)
-            elif samples is not None and not _draws(card):
-                _strip_of_samples(samples, None)
-        return own, chosen
+        with place:
+            beside = _beside_the_whole(own[chosen])
+        if len(own) > 1:
+            return Choice(own, chosen, partial(_strip_of_own, beside, own, chosen))
+        return Choice(own, chosen, partial(_strip_of_samples, beside, card, samples, None))
     test = _test_image(card)
     if test is not None:
-        if samples is not None:
-            with place:
-                _strip_of_samples(samples, None)
-        return [test], 0
+        return Choice([test], 0, partial(_strip_of_samples, place, card, samples, None))
     if samples is None:
         return None
     number = _sample_number(samples)
-    if not _draws(card):
-        with place:
-            _strip_of_samples(samples, number)
-    return [_sample(samples, number)], 0
+    shown = [_sample(samples, number)]
+    return Choice(shown, 0, partial(_strip_of_samples, place, card, samples, number))
 
 
 def one_picture(card: Card) -> tuple[Picture, Callable[[str], None]] | None:
@@ -198,7 +207,11 @@ def _test_image(card: Card) -> Picture | None:
     return None
 
 
-def _strip_of_samples(samples: ImageSet, chosen: int | None) -> None:
+def _strip_of_samples(
+    place: DeltaGenerator, card: Card, samples: ImageSet | None, chosen: int | None
+) -> None:
+    if samples is None or _draws(card):
+        return
     number = chosen or 0
     pages = _stride(len(samples))
     tiles = [
@@ -210,23 +223,26 @@ def _strip_of_samples(samples: ImageSet, chosen: int | None) -> None:
         )
         for index in range(number % pages, len(samples), pages)
     ]
-    _strip(tiles, "Sample images", show_sample)
+    _strip(place, tiles, "Sample images", show_sample)
 
 
-def _strip_of_own(own: Sequence[Picture], chosen: int) -> None:
+def _strip_of_own(place: DeltaGenerator, own: Sequence[Picture], chosen: int) -> None:
     tiles = [
         Tile(number, thumbnail(one.pixels), one.name, number == chosen)
         for number, one in enumerate(own)
     ]
-    _strip(tiles, "Your images", _look_at)
+    _strip(place, tiles, "Your images", _look_at)
 
 
 def _look_at(number: int) -> None:
     ELSEWHERE.change(chosen=max(number, 0))
 
 
-def _strip(tiles: list[Tile], label: str, on_pick: Callable[[int], None]) -> None:
-    picture_grid([Group(tiles)], label, on_pick, key="strip", layout="strip")
+def _strip(
+    place: DeltaGenerator, tiles: list[Tile], label: str, on_pick: Callable[[int], None]
+) -> None:
+    with place:
+        picture_grid([Group(tiles)], label, on_pick, key="strip", layout="strip")
 
 
 def _choosers(card: Card) -> DeltaGenerator:
@@ -420,7 +436,8 @@ def whole_picture(picture: Image.Image, card: Card, crop: Crop | None = None) ->
 
 
 def _opened(own: Own, number: int, card: Card, turn: str | None, crop: Crop | None) -> Picture:
-    opened = open_image(own.content, own.name)
+    most = QUICKLY if crop is None else REDUCED_ABOVE
+    opened = open_image(own.content, own.name, most_pixels=most)
     spec = card.spec
     notes = opened.notes
     whole = None if own.drawn else whole_picture(opened.image, card, crop)
@@ -441,7 +458,7 @@ def _opened(own: Own, number: int, card: Card, turn: str | None, crop: Crop | No
         label=known,
         notes=notes,
         uploaded=True,
-        warning=None if own.drawn or known is not None else resources.unlike(card, pixels),
+        strange=not own.drawn and known is None,
         whole=whole,
         number=number,
     )

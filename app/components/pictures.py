@@ -28,6 +28,7 @@ class Picture:
     """An image as the network reads it, (H, W, C) uint8, and what is known about it.
 
     Attributes:
+        strange: whether it may be unlike all that a network has learned from.
         whole: it before it was cropped, where another part may be chosen.
         number: of it among the visitor's own.
     """
@@ -37,7 +38,7 @@ class Picture:
     label: int | None = None
     notes: tuple[str, ...] = ()
     uploaded: bool = False
-    warning: str | None = None
+    strange: bool = False
     whole: Whole | None = None
     number: int = 0
 
@@ -99,7 +100,7 @@ def _small(picture: Image.Image, side: int) -> str:
 def _smaller(picture: Image.Image, side: int) -> Image.Image:
     scale = min(side / max(picture.size), 1.0)
     size = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
-    small = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=1.5)
+    small = picture.resize(size, Image.Resampling.HAMMING, reducing_gap=1.5)
     return small.convert("RGB")
 
 
@@ -122,11 +123,10 @@ def picture_card(picture: Picture, classes: Sequence[str], *, small: bool = Fals
     truth = "" if picture.label is None else f"<b>{escape(classes[picture.label])}</b><br>"
     notes = "".join(f"<br>{escape(note)}" for note in picture.notes)
     height, width = picture.pixels.shape[:2]
-    warning = f'<p class="ee-warning">⚠ {escape(picture.warning)}</p>' if picture.warning else ""
     kind = "ee-input ee-beside" if small else "ee-input"
     st.html(
         f'<figure class="{kind}"><img src="{data_uri(picture.pixels)}" '
         f'alt="The image, {width} by {height} pixels, as the network reads it">'
         f"<figcaption>{truth}{escape(picture.name)}{notes}"
-        f"</figcaption>{warning}</figure>"
+        f"</figcaption></figure>"
     )

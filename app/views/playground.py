@@ -45,10 +45,10 @@ def page() -> None:
     view = state.view()
     image, beside = st.columns([1, 4.2], gap="medium")
     with beside:
-        chosen = pictures(card)
+        choice = pictures(card)
     with image:
         drawing = blackboard(card)
-    if chosen is None:
+    if choice is None:
         with beside:
             st.info(
                 f"No images of {text.dataset(card.dataset)} ship, and the data set is not on "
@@ -57,16 +57,21 @@ def page() -> None:
             )
         state.write_url(ELSEWHERE.to_query())
         return
-    shown, number = chosen
+    shown, number = choice.pictures, choice.chosen
     picture = replace(shown[number], pixels=corrupted(shown[number].pixels, view))
     with image:
         picture_card(picture, card.classes, small=drawing)
+        hint = st.empty()
         if not drawing:
             _known_classes(card)
         _corruption(view)
     routing = route(resources.table_of(view.model, picture.pixels[None]), view.policy)
     with beside:
         _ladder(card, view, picture, routing)
+    unlike = resources.unlike(view.model, shown[number].pixels) if picture.strange else None
+    if unlike is not None:
+        hint.html(f'<p class="ee-warning">⚠ {escape(unlike)}</p>')
+    choice.show_others()
     _remaining_classes(card, routing)
     if view.corruption and card.num_exits > 1:
         _severities(card, view, shown[number])

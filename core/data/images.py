@@ -42,7 +42,7 @@ MAX_PIXELS = 50_000_000
 MAX_DECODING = 300_000_000
 """Bytes that a decoder may need at once, by what the header says."""
 REDUCED_ABOVE = 8_000_000
-"""Pixels; a larger picture is read at half its size, or less."""
+"""Pixels; a larger picture is read at half its size, or less, unless another limit is given."""
 BACKGROUND = 255  # white, behind transparent parts
 
 _MAX_PIECES = 100_000  # reads of a parser: segments, chunks, blocks and tags take one or more each
@@ -98,7 +98,7 @@ class OpenedImage:
     """A picture that is safe to use.
 
     Attributes:
-        image: mode ``L`` or ``RGB``, upright, nothing transparent, at most `REDUCED_ABOVE` pixels.
+        image: mode ``L`` or ``RGB``, upright, nothing transparent.
         notes: sentences on what had to be changed, to be shown beside the picture.
     """
 
@@ -106,7 +106,12 @@ class OpenedImage:
     notes: tuple[str, ...]
 
 
-def open_image(source: Path | str | bytes | BinaryIO, name: str | None = None) -> OpenedImage:
+def open_image(
+    source: Path | str | bytes | BinaryIO,
+    name: str | None = None,
+    *,
+    most_pixels: int = REDUCED_ABOVE,
+) -> OpenedImage:
     """Open an untrusted picture.
 
     Only `FORMATS` are tried, whatever the file's name. The memory and time that decoding takes are
@@ -118,6 +123,8 @@ def open_image(source: Path | str | bytes | BinaryIO, name: str | None = None) -
     Args:
         source: a path, the file's bytes, or an open binary file (read from its beginning).
         name: for messages; by default the file's own name.
+        most_pixels: of the result; a larger picture is read at a half of its sides, or a fourth,
+            and so on.
 
     Raises `UserError` for a file that is missing, too large, damaged or not a picture.
     """
@@ -129,12 +136,12 @@ def open_image(source: Path | str | bytes | BinaryIO, name: str | None = None) -
         with Image.open(_Bounded(content), formats=FORMATS) as picture:
             _check_pixels(picture, called)
             pixels = picture.width * picture.height
-            reduction = _reduction(pixels)
+            reduction = _reduction(pixels, most_pixels)
             if isinstance(picture, JpegImageFile):  # a part of its frequencies is a smaller one
                 width, height = (max(side // reduction, 1) for side in picture.size)
                 picture.draft(None, (width, height))
             picture.load()
-            opened = _cleaned(picture)
+            opened = _cleaned(picture, most_pixels)
     except UserError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -341,12 +348,12 @@ def _bytes_per_pixel(picture: Image.Image) -> int:
     return 4 + stored + (frequencies if picture.info.get("compression") == "jpeg" else 0)
 
 
-def _reduction(pixels: int) -> int:
+def _reduction(pixels: int, most: int) -> int:
     """Return by what a picture's sides are divided: a power of two, which JPEG can be read at."""
-    return 1 << max(math.ceil(math.log2(pixels / REDUCED_ABOVE) / 2), 0)
+    return 1 << max(math.ceil(math.log2(pixels / most) / 2), 0)
 
 
-def _cleaned(picture: Image.Image) -> OpenedImage:
+def _cleaned(picture: Image.Image, most_pixels: int) -> OpenedImage:
     notes: list[str] = []
     if picture.mode.startswith("I") or picture.mode == "F":
         mode, convert = "L", _rescaling(picture, notes)
@@ -358,7 +365,7 @@ def _cleaned(picture: Image.Image) -> OpenedImage:
         def convert(strip: Image.Image) -> Image.Image:
             return _opaque(strip, mode, notes)
 
-    reduction = _reduction(picture.width * picture.height)
+    reduction = _reduction(picture.width * picture.height, most_pixels)
     width, height = (-(-side // reduction) for side in picture.size)
     flat = Image.new(mode, (width, height))
     for top, strip in _strips_of(picture, reduction):

@@ -62,6 +62,16 @@ def test_another_part_is_another_picture_and_the_page_says_so() -> None:
     assert next(data for data in components(app) if "crop" in data)["crop"]["x"] == 0
 
 
+def test_a_chosen_part_of_a_large_picture_is_read_from_all_its_pixels() -> None:
+    app = opened("model=eenet8-mnist")
+    app.file_uploader[0].upload("large.png", png(np.zeros((1500, 1500, 1), np.uint8))).run()
+    assert "Its 2 million pixels were read at half its width and height." in html(app)
+    app.session_state["own-crops"] = {0: Crop(0, 0.5, 0.3)}
+    app.run()
+    assert errors(app) == []
+    assert "were read at" not in html(app)
+
+
 def test_a_drawing_has_no_frame() -> None:
     drawing = Own("Your drawing", png(np.eye(50, dtype=np.uint8)[:, :, None]), True)
     app = opened(f"model=eenet8-mnist&own={kept_pictures().keep([drawing])}")

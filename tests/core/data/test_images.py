@@ -214,10 +214,10 @@ def test_extreme_sizes_open_and_fit(size: tuple[int, int]) -> None:
 
 
 def test_a_large_picture_is_read_at_half_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "REDUCED_ABOVE", 60)
     monkeypatch.setattr(images, "_AT_ONCE", 24)
     for kind, mode in (("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "L"), ("JPEG", "RGB")):
-        opened = open_image(saved(gradient(mode), kind))
+        assert open_image(saved(gradient(mode), kind)).image.size == (12, 8)
+        opened = open_image(saved(gradient(mode), kind), most_pixels=60)
         assert opened.image.size == (6, 4)
         assert "read at half" in opened.notes[0]
         close = np.asarray(gradient(mode).convert(opened.image.mode).reduce(2), np.int64)
