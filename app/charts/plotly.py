@@ -8,6 +8,8 @@ import pandas  # noqa: F401  # else plotly may look into one that another thread
 import plotly.graph_objects as go
 import streamlit as st
 
+from app.components.save_chart import save_chart
+
 BLUE, ORANGE = "#2b87c2", "#d9721a"  # on white and on black alike, for every kind of colour vision
 SERIES = (  # colour, dash and marker, so that no line is known by its colour alone
     (BLUE, "solid", "circle"),
@@ -125,14 +127,15 @@ def here(figure: go.Figure, x: float, **more: Any) -> None:
 
 
 def show(figure: go.Figure, key: str, alt: str) -> None:
-    """Put a figure on the page.
+    """Put a figure on the page, and what saves it.
 
     Args:
         figure: to show.
         key: unique on the page.
-        alt: what it shows, for who cannot see it.
+        alt: what it shows, for who cannot see it, and below it where it is saved.
     """
     st.plotly_chart(figure, key=key, config={"displayModeBar": False}, alt=alt)
+    save_chart(f".st-key-{key} .js-plotly-plot", alt, key)
 
 
 def import_parts() -> None:

@@ -1,5 +1,6 @@
 """A whole split that follows its thresholds: score histograms, and accuracy against compute."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -7,11 +8,14 @@ from app import resources, state, text
 from app.charts import svg
 from app.components.html import Reading, saving, why
 from app.components.live import keep_in_browser, live
+from app.components.save_chart import save_chart
 from core.exits.certainty import Certainty
+from core.exits.criteria import CRITERIA
 from core.exits.metrics import score_histogram
 from core.exits.policy import Policy
 from core.exits.report import Report
-from core.exits.table import ExitTable
+from core.exits.table import ExitTable, IntArray
+from core.foundation.files import csv_text
 from core.hub.card import Card
 
 BINS = 25
@@ -85,15 +89,65 @@ def report_readings(card: Card, view: state.View, report: Report) -> list[Readin
     ]
 
 
+def _counts(
+    card: Card, policy: Policy, table: ExitTable
+) -> Iterator[tuple[str, IntArray, IntArray]]:
+    scores = policy.scores(table)
+    for index, name in enumerate(text.exit_names(card.num_exits)[:-1]):
+        yield name, *score_histogram(scores[:, index], table.right[:, index], BINS)
+
+
 def histograms(card: Card, policy: Policy, table: ExitTable) -> str:
     """Return a histogram of right and wrong answers' scores per early exit, side by side."""
-    scores = policy.scores(table)
     drawn = []
-    for index, name in enumerate(text.exit_names(card.num_exits)[:-1]):
-        right, wrong = score_histogram(scores[:, index], table.right[:, index], BINS)
+    for index, (name, right, wrong) in enumerate(_counts(card, policy, table)):
         threshold, enabled = policy.thresholds[index], policy.enabled[index]
         drawn.append(svg.histogram(right, wrong, threshold, enabled, index, name))
     return f'<div class="ee-histograms" style="--exits:{len(drawn)}">{"".join(drawn)}</div>'
+
+
+def save_histograms(card: Card, policy: Policy, table: ExitTable, split: str, live: str) -> None:
+    """Offer to save `histograms`.
+
+    Args:
+        card: of the model.
+        policy: whose criterion gives the scores.
+        table: of the split.
+        split: its name.
+        live: key of the part of the page that they stand in.
+    """
+    rows = [
+        (name, index / BINS, (index + 1) / BINS, right, wrong)
+        for name, *counts in _counts(card, policy, table)
+        for index, (right, wrong) in enumerate(zip(*counts, strict=True))
+    ]
+    save_chart(
+        f".st-key-{live} .ee-histograms",
+        f"{card.title}: {CRITERIA[policy.criterion].title.lower()} of right and wrong answers at "
+        f"each exit, {len(table):,} {split} images",
+        "scores",
+        csv_text(("exit", "score from", "score to", "right", "wrong"), zip(*rows, strict=True)),
+        label="Save the scores",
+    )
+
+
+def save_curve(
+    card: Card, front: Sequence[tuple[float, float, list[float], list[bool]]], split: str, live: str
+) -> None:
+    """Offer to save the chart of `curve`, which returns ``front``; the rest as above."""
+    names = text.exit_names(card.num_exits)[:-1]
+    rows = [
+        (cost, accuracy, *(at if on else "off" for at, on in zip(thresholds, enabled, strict=True)))
+        for cost, accuracy, thresholds, enabled in front
+    ]
+    header = ("relative cost", "accuracy", *(f"threshold at {name}" for name in names))
+    save_chart(
+        f".st-key-{live} .ee-chart",
+        f"{card.title}: accuracy on {split} against relative cost, of the best thresholds",
+        "accuracy-cost",
+        csv_text(header, zip(*rows, strict=True)),
+        label="Save accuracy against compute",
+    )
 
 
 def curve(

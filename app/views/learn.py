@@ -16,7 +16,15 @@ from app.components.journey import journey
 from app.components.model_choice import choices, split_note
 from app.components.picture_choice import one_picture
 from app.components.saliency import exit_by_exit, show_top_classes
-from app.components.threshold_charts import curve, histograms, live_split, report_readings, sure
+from app.components.threshold_charts import (
+    curve,
+    histograms,
+    live_split,
+    report_readings,
+    save_curve,
+    save_histograms,
+    sure,
+)
 from app.components.widgets import bound
 from app.state import Settings, parameter, whole
 from core.exits.criteria import CRITERIA
@@ -175,12 +183,14 @@ def _when(card: Card, view: state.View) -> None:
     table = resources.shown_table(view.model)
     before = _readings(card, view) + histograms(card, view.policy, table)
     live_split(card, view, table, before, "", key="learn-when")
+    save_histograms(card, view.policy, table, resources.shown_split(view.model), "learn-when")
 
 
 def _how_much(card: Card, view: state.View) -> None:
     table = resources.shown_table(view.model)
     chart, moving = curve(card, view, table, _report(view))
     live_split(card, view, table, _readings(card, view) + chart, "", "learn-curve", **moving)
+    save_curve(card, moving["front"], resources.shown_split(view.model), "learn-curve")
     _challenge(card, view)
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import resources, state, text
 from app.charts import exits, plotly
-from app.charts.network import ladder, rungs_of
+from app.charts.network import Rung, ladder, rungs_of
 from app.components import remaining_classes
 from app.components.background import rerun_when_done
 from app.components.counterfactuals import what_would_change
@@ -19,6 +19,7 @@ from app.components.model_choice import choices
 from app.components.picture_choice import ELSEWHERE, blackboard, corrupted, pictures
 from app.components.pictures import Picture, picture_card, thumbnail
 from app.components.saliency import exit_by_exit, show_top_classes
+from app.components.save_chart import save_chart
 from app.components.widgets import bound, save_button
 from app.wall_times import WallTime
 from core.analysis.corruptions import CORRUPTIONS
@@ -210,7 +211,22 @@ def _ladder(card: Card, view: state.View, picture: Picture, routing: Routing) ->
         answers=answers,
         leaves=exit_index,
     )
+    save_chart(
+        ".st-key-ladder .ee-ladder",
+        f"{card.title} on {picture.name}: {CRITERIA[policy.criterion].title.lower()} at each exit",
+        "exits",
+        _rungs_csv(card, rungs, exit_index),
+    )
     rerun_when_done(timing)
+
+
+def _rungs_csv(card: Card, rungs: Sequence[Rung], left_at: int) -> str:
+    header = ("exit", "answer", "probability", "score", "threshold", "reached")
+    rows = [
+        (one.name, one.answer, one.probability, one.score, one.threshold, index <= left_at)
+        for index, one in enumerate(rungs)
+    ]
+    return csv_text(header, zip(*rows, strict=True))
 
 
 def _remaining_classes(card: Card, routing: Routing) -> None:

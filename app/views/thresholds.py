@@ -16,7 +16,15 @@ from app.components.html import TOTAL, Cell, Column, Row, facts, heading, readin
 from app.components.html import table as html_table
 from app.components.model_choice import choices, retuned, split_note
 from app.components.premise import Score, score_choice, with_earlier
-from app.components.threshold_charts import curve, histograms, live_split, report_readings, sure
+from app.components.threshold_charts import (
+    curve,
+    histograms,
+    live_split,
+    report_readings,
+    save_curve,
+    save_histograms,
+    sure,
+)
 from app.components.widgets import bound, save_button
 from app.session import own_query
 from core.exits.criteria import CRITERIA
@@ -95,6 +103,8 @@ def _figures(card: Card, view: state.View) -> None:
         key="split",
         **moving,
     )
+    save_histograms(card, view.policy, table, split, "split")
+    save_curve(card, moving["front"], split, "split")
 
 
 def _remaining_classes(card: Card, view: state.View) -> None:
