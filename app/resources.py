@@ -910,3 +910,15 @@ def part_times(name: str, batch_sizes: Sequence[int]) -> "tuple[PartTimes, ...]"
     runner, images = model(name), _some_images(name)
     with taking_turns()():
         return tuple(time_parts(runner, images, batch_size) for batch_size in batch_sizes)
+
+
+@of_model("Timing every part for one image …")
+def inference_times(name: str, renewed: int) -> "PartTimes":
+    """Return how long every part of a model takes for one image, measured on this machine.
+
+    Args:
+        name: of the model.
+        renewed: how often it was to be measured anew.
+    """
+    (times,) = part_times(name, (1,))
+    return times

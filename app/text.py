@@ -148,11 +148,20 @@ def odds(probability: float) -> str:
 
 def brief(seconds: float) -> str:
     """Return a short time with three figures, as "41.2 µs" or "0.413 ms"."""
-    units = ((1.0, 1.0, "s"), (1e-4, 1e3, "ms"), (0.0, 1e6, "µs"))
-    factor, unit = next((factor, unit) for least, factor, unit in units if seconds >= least)
-    value = seconds * factor
+    return _small(seconds, "s")
+
+
+def energy(joules: float) -> str:
+    """Return an energy with three figures, as "0.413 mJ" or "12.5 J"; 0 as "none"."""
+    return "none" if joules == 0 else _small(joules, "J")
+
+
+def _small(amount: float, unit: str) -> str:
+    prefixes = ((1.0, 1.0, ""), (1e-4, 1e3, "m"), (0.0, 1e6, "µ"))
+    factor, prefix = next((factor, prefix) for least, factor, prefix in prefixes if amount >= least)
+    value = amount * factor
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
-    return f"{value:.{digits}f}\N{NO-BREAK SPACE}{unit}"
+    return f"{value:.{digits}f}\N{NO-BREAK SPACE}{prefix}{unit}"
 
 
 def duration(seconds: float) -> str:

@@ -135,6 +135,8 @@ class Row:
 
 TOTAL = 'class="ee-total"'
 """Attributes of a row that sums up those above."""
+BEST = 'class="ee-best"'
+"""Attributes of the row that is recommended."""
 
 
 def table(columns: Sequence[Column], rows: Sequence[Row], kind: str = "") -> str:

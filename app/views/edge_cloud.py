@@ -1,6 +1,8 @@
-"""Edge and cloud: one network, trained in two places."""
+"""Edge and cloud: one network in two places, to train it or to have it answer."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -8,15 +10,15 @@ from app import resources, state, text
 from app.charts import plotly
 from app.charts.link import seconds_against_rate
 from app.charts.timeline import timeline
+from app.components.edge_inference import INFERENCE, edge_inference
 from app.components.errors import sentences
 from app.components.html import Column, Reading, Row, box, heading, readings, section, table
 from app.components.model_choice import model_choice, models_to_choose, open_configuration
 from app.components.widgets import setting
-from app.state import Settings, nearest, parameter, whole
+from app.state import Settings, choice, nearest, parameter, whole
 from core.edge_cloud.plan import (
     Plan,
     Station,
-    TrainingTimes,
     batches_in,
     best,
     plans,
@@ -32,14 +34,24 @@ RATES = tuple(digit * 10.0**power for power in range(5, 11) for digit in (1, 2, 
 SPEEDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 MOST_IMAGES = 10_000_000
 BATCHES_SHOWN = 4
-_RENEW = "training-times-renewed"
+_RENEW = "part-times-renewed"
 _STATIONS: dict[Station, str] = {"edge": "the edge", "link": "the link", "cloud": "the cloud"}
-_IDEA = """
+_TRAINING_IDEA = """
 The <b>edge</b> holds the images and the first stages, up to an early exit. That exit's own loss
 teaches them. What they make of each image, the features, is sent to the <b>cloud</b>, which trains
 the rest. No image and no gradient crosses the link, so both learn at the same time, each on its
 own batch (<a href="https://arxiv.org/abs/2303.02384" target="_blank">Sepehri et al.</a>).
 """
+_INFERENCE_IDEA = """
+The <b>device</b> runs the network up to the split, under the policy of all pages. An image that
+leaves at an exit there is answered on the device; every other one is sent, and the <b>cloud</b>
+goes on. The answers are the same for each split: it decides how long they take, what is sent, and
+the device's energy.
+"""
+_IDEAS = {
+    "training": ("Hierarchical training", _TRAINING_IDEA),
+    "answering": ("Inference in two places", _INFERENCE_IDEA),
+}
 _NO_EXITS = """
 This network has no early exits, so there is nowhere to split it: what the edge keeps needs an exit
 of its own to learn from. Choose a model that has some.
@@ -56,9 +68,10 @@ def _bits(text: str) -> int | None:
 
 @dataclass(frozen=True)
 class Plans:
-    """What the page is set to.
+    """What the page is set to; what only inference has is in `INFERENCE`.
 
     Attributes:
+        what: the page is about, a key of `_IDEAS`.
         split: an early exit's name; a network that has no such exit is split at the middle one.
         rate: of the link in bits per second, one of `RATES`.
         bits: per feature, one of `core.edge_cloud.traffic.BITS`.
@@ -66,6 +79,7 @@ class Plans:
         images: per epoch.
     """
 
+    what: str = parameter("show", "training", choice(_IDEAS))
     split: str = parameter("split", "", always=True)
     rate: float = parameter("rate", 1e8, nearest(RATES), "{:.15g}".format, always=True)
     bits: int = parameter("bits", 16, _bits, always=True)
@@ -78,22 +92,54 @@ PLANS = Settings("plans", Plans)
 
 def page() -> None:
     """Show the page."""
-    heading("Edge and cloud", "Train one network in two places; where to split it, and when not.")
+    heading("Edge and cloud", "One network in two places: where to split it, and when not.")
+    setting(
+        PLANS,
+        "what",
+        st.segmented_control,
+        "Show",
+        list(_IDEAS),
+        required=True,
+        label_visibility="collapsed",
+        format_func=str.capitalize,
+        help="Train a network in two places, or have it answer in two places.",
+    )
     picker, idea = st.columns([1, 2.6], gap="large", vertical_alignment="center")
     with picker:
         names = models_to_choose()
         now = open_configuration(names)
         model_choice(now, names)
     with idea:
-        st.html(box("Hierarchical training", _IDEA, icon="⇄"))
-    card = now.card
-    if card.num_exits == 1:
+        title, idea_text = _IDEAS[PLANS.now.what]
+        st.html(box(title, idea_text, icon="⇄"))
+    if PLANS.now.what == "answering":
+        with sentences():
+            _answering(now.card)
+        state.write_url(PLANS.to_query() | INFERENCE.to_query())
+        return
+    if now.card.num_exits == 1:
         st.html(box("Nowhere to split", _NO_EXITS, icon="○", tone="warning"))
     else:
         with sentences():
-            _predicted(card)
-    _measured(card)
+            _predicted(now.card)
+    _measured(now.card)
     state.write_url(PLANS.to_query())
+
+
+def _answering(card: Card) -> None:
+    rate, bits, speed = st.columns([1.8, 0.8, 1.5], gap="medium")
+    _rate_setting(rate.select_slider)
+    _bits_setting(bits.selectbox)
+    _speed_setting(speed.select_slider)
+    chosen = PLANS.now
+    times = resources.inference_times(state.view().model, st.session_state.get(_RENEW, 0))
+    edge_inference(card, times, chosen.rate, chosen.bits, chosen.cloud_speed)
+    _again(
+        "Runs every stage and head by itself on the machine that shows this page, one image at a "
+        "time, in turns, and takes medians.",
+        "Measured: how long each part takes for one image on this machine, with "
+        f"{text.plural(times.threads, 'thread')}. Calculated from that: everything else.",
+    )
 
 
 def _predicted(card: Card) -> None:
@@ -115,7 +161,13 @@ def _predicted(card: Card) -> None:
     _numbers(card, choices, split, chosen.rate, batches)
     _when(card, split, chosen.rate)
     _compared(card, choices, chosen.rate, batches)
-    _again(times)
+    _again(
+        "Trains a fresh network of this kind for a few batches on the machine that shows this "
+        "page, part by part, and takes medians.",
+        f"Measured: how long each part takes to learn from {times.batch_size} images on this "
+        f"machine, with {text.plural(times.threads, 'thread')}. Calculated from that: everything "
+        "else.",
+    )
 
 
 def _settings(card: Card) -> Plans:
@@ -136,34 +188,9 @@ def _settings(card: Card) -> Plans:
         help="The last early exit that the edge owns. Later: fewer features to send, as a rule, "
         "and more work for the edge.",
     )
-    setting(
-        PLANS,
-        "rate",
-        rate.select_slider,
-        "Link",
-        RATES,
-        format_func=rate_text,
-        help="How much passes from the edge to the cloud. A mobile upload has about 10 Mbit/s, "
-        "a network cable 1 Gbit/s.",
-    )
-    setting(
-        PLANS,
-        "bits",
-        bits.selectbox,
-        "Features in",
-        BITS,
-        format_func=lambda value: f"{value} bits",
-        help="32: as they are. 16: rounded to bfloat16. 8: each channel's range in 255 steps.",
-    )
-    setting(
-        PLANS,
-        "cloud_speed",
-        speed.select_slider,
-        "Speed of the cloud",
-        SPEEDS,
-        format_func=lambda value: f"{value:g} ×",
-        help="How many times as fast as the edge the cloud computes. The edge is this machine.",
-    )
+    _rate_setting(rate.select_slider)
+    _bits_setting(bits.selectbox)
+    _speed_setting(speed.select_slider)
     setting(
         PLANS,
         "images",
@@ -175,6 +202,44 @@ def _settings(card: Card) -> Plans:
         help="An epoch is one pass over so many images.",
     )
     return chosen
+
+
+def _rate_setting(widget: Callable[..., Any]) -> None:
+    setting(
+        PLANS,
+        "rate",
+        widget,
+        "Link",
+        RATES,
+        format_func=rate_text,
+        help="How much passes from the edge to the cloud. A mobile upload has about 10 Mbit/s, "
+        "a network cable 1 Gbit/s.",
+    )
+
+
+def _bits_setting(widget: Callable[..., Any]) -> None:
+    setting(
+        PLANS,
+        "bits",
+        widget,
+        "Features in",
+        BITS,
+        format_func=lambda value: f"{value} bits",
+        help="32: as they are. 16: rounded to bfloat16. 8: each channel's range in 255 steps.",
+    )
+
+
+def _speed_setting(widget: Callable[..., Any]) -> None:
+    setting(
+        PLANS,
+        "cloud_speed",
+        widget,
+        "Speed of the cloud",
+        SPEEDS,
+        format_func=lambda value: f"{value:g} ×",
+        help="How many times as fast as this machine the cloud computes. In training this machine "
+        "is the edge.",
+    )
 
 
 def _exit(card: Card, name: str) -> str:
@@ -312,21 +377,12 @@ def _compared(card: Card, choices: tuple[Plan, ...], rate: float, batches: int) 
     )
 
 
-def _again(times: TrainingTimes) -> None:
+def _again(how: str, measured: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(
-            "Measure again",
-            icon=":material/timer:",
-            help="Trains a fresh network of this kind for a few batches on the machine that shows "
-            "this page, part by part, and takes medians.",
-        ):
+        if st.button("Measure again", icon=":material/timer:", help=how):
             st.session_state[_RENEW] = st.session_state.get(_RENEW, 0) + 1
             st.rerun()
-        threads = text.plural(times.threads, "thread")
-        st.caption(
-            f"Measured: how long each part takes to learn from {times.batch_size} images on this "
-            f"machine, with {threads}. Calculated from that: everything else."
-        )
+        st.caption(measured)
 
 
 def _measured(card: Card) -> None:

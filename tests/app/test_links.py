@@ -22,6 +22,7 @@ BOTH = f"model={MODEL}&thresholds=0.9,0.8&b-model={MODEL}&b-criterion=entropy"
         ("compare", f"{POLICY}&b-model={MODEL}&b-criterion=entropy&b-thresholds=0.5,0.5&b-off=2"),
         ("train", "loss=v1&lambda=0.25&epochs=7&exits=block1&seed=3"),
         ("edge_cloud", "split=block1&rate=10000000&bits=8&speed=5&images=1000"),
+        ("edge_cloud", f"{POLICY}&show=answering&least=energy&trip=7&slower=20&watts=1.5&hard=40"),
         ("learn", "step=3"),
     ],
 )
@@ -60,6 +61,7 @@ def test_a_link_reproduces_what_it_was_copied_from(page: str, query: str) -> Non
         ("model", "show=own&pixels=7&classes=-3&exits=a,b"),
         ("model", "show=own&network=resnet9&head=x&train=x&epochs=999"),
         ("edge_cloud", f"model={MODEL}&split=x&rate=-3&bits=7&speed=nan&images=0"),
+        ("edge_cloud", f"model={MODEL}&show=answering&least=x&trip=-1&slower=nan&watts=x&hard=999"),
     ],
 )
 def test_a_strange_link_is_brought_into_range(page: str, query: str) -> None:

@@ -40,6 +40,13 @@ def test_macs_have_three_figures(count: int, read: str) -> None:
     assert text.macs(count) == read
 
 
+@pytest.mark.parametrize(
+    ("joules", "read"), [(0, "none"), (12.5, "12.5 J"), (0.0123, "12.3 mJ"), (4.2e-7, "0.420 µJ")]
+)
+def test_energies_have_three_figures(joules: float, read: str) -> None:
+    assert text.energy(joules).replace("\N{NO-BREAK SPACE}", " ") == read
+
+
 def test_a_small_share_is_not_called_nothing() -> None:
     assert text.share(0.0001) == "0.01\N{NO-BREAK SPACE}%"
     assert text.share(0) == "0.0\N{NO-BREAK SPACE}%"
