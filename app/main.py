@@ -11,6 +11,7 @@ import streamlit as st  # noqa: E402
 
 from app.components.errors import sentences  # noqa: E402
 from app.components.html import style  # noqa: E402
+from app.components.report import report  # noqa: E402
 from app.components.shortcuts import shortcuts  # noqa: E402
 from app.components.surroundings import surroundings  # noqa: E402
 from app.state import follow_address  # noqa: E402
@@ -32,3 +33,5 @@ with sentences():
     load_plugins()
     say_what_was_let_go()
     chosen.run()
+    if chosen.url_path != "present":  # which fills the screen
+        report()

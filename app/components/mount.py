@@ -1,6 +1,6 @@
 """JavaScript components: each is NAME.js in the folder `js`, with NAME.css where it has a style."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,17 @@ import streamlit as st
 _FOLDER = Path(__file__).parent / "js"
 
 
-def component(name: str, **layout: Any) -> Callable[..., None]:
+def component(
+    name: str, uses: Sequence[str] = (), style: str | None = None, **layout: Any
+) -> Callable[..., None]:
     """Register a component; return the function that shows it.
 
     Without a style sheet of its own, a component is part of the page and takes the page's style.
 
     Args:
         name: of its files.
+        uses: names of scripts that come before its own.
+        style: name of its style sheet; None: its own.
         layout: further arguments of Streamlit's, such as ``height``.
 
     Returns:
@@ -24,8 +28,8 @@ def component(name: str, **layout: Any) -> Callable[..., None]:
         value that JavaScript sets under the listener's name. A browser can send anything, so
         listeners check what they get.
     """
-    script = "".join((_FOLDER / f"{part}.js").read_text("utf-8") for part in ("make", name))
-    sheet = _FOLDER / f"{name}.css"
+    script = "".join((_FOLDER / f"{part}.js").read_text("utf-8") for part in ("make", *uses, name))
+    sheet = _FOLDER / f"{style or name}.css"
     own_style = sheet.is_file()
     mounted = st.components.v2.component(
         f"early_exit_{name}",

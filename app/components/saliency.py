@@ -13,6 +13,7 @@ from app import resources, text
 from app.components.errors import show_mistake
 from app.components.mount import component
 from app.components.pictures import HEAT, data_uri, exact_uri, stamp
+from app.components.save_chart import save_chart
 from app.saliency_maps import Map, SaliencyMaps
 from core.exits.table import ExitTable
 from core.hub.card import Card
@@ -81,6 +82,8 @@ def exit_by_exit(
         left_at: the exit where the image leaves.
         tools: whether to offer other views and scales.
     """
+    from core.analysis.saliency import SALIENCY  # brings torch and captum, see the Playground
+
     answers = table.answers[position].tolist()
     maps = resources.saliency_maps(model, pixels, answers, method)
     maps.job.wait(SOON)
@@ -90,6 +93,12 @@ def exit_by_exit(
         st.fragment(_grow, run_every=EVERY)(shown)
     else:
         _show(shown)
+    save_chart(
+        ".maps .figures",
+        f"{card.title}: where each exit looked ({SALIENCY[method].title})",
+        "saliency",
+        csv="",
+    )
 
 
 def _grow(shown: _Shown) -> None:

@@ -2,7 +2,7 @@
 
 from app.components.mount import component
 
-_show = component("save_chart")
+_show = component("save_chart", uses=("drawing",))
 
 
 def save_chart(
@@ -14,7 +14,7 @@ def save_chart(
         chart: selector of it in the page; a figure of Plotly's, or anything made of HTML and SVG.
         caption: what it shows.
         name: of the files, without an ending; unique on the page.
-        csv: its numbers; None for a figure of Plotly's, which knows its own.
+        csv: its numbers; None for a figure of Plotly's, which knows its own, and "" for pictures.
         label: of the button.
     """
     data = {

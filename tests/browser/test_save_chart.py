@@ -40,6 +40,17 @@ def rows(content: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(content.decode())))
 
 
+def report(page: Page) -> Page:
+    """Return the page's report, opened without the app."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save this page as a report").click()
+    assert download.value.suggested_filename == "early-exit-report.html"
+    opened = page.context.new_page()
+    opened.route("**/*", lambda route: pytest.fail(f"needs {route.request.url}"))
+    opened.set_content(Path(download.value.path()).read_text("utf-8"))
+    return opened
+
+
 @pytest.fixture
 def thresholds(page: Page) -> Page:
     page.goto(f"/thresholds?model={MODEL}")
@@ -79,3 +90,31 @@ def test_the_numbers_of_a_chart_are_those_of_the_table(thresholds: Page) -> None
     wrong = sum(int(row["value"]) for row in mixed if row["value"])
     assert wrong == np.sum(~table.right[:, 0])
     assert {row["label"] for row in mixed if not row["value"]} == {row["label"] for row in mixed}
+
+
+def test_a_page_is_saved_as_a_report_that_needs_nothing_else(thresholds: Page) -> None:
+    reported = report(thresholds)
+    expect(reported.get_by_role("heading", level=1)).to_have_text("Thresholds")
+    expect(reported.get_by_role("link")).to_have_attribute("href", thresholds.url)
+    expect(reported.locator("dl").first).to_contain_text("EENet-20 on CIFAR-10")
+    expect(reported.get_by_role("heading", name="Accuracy against compute")).to_be_visible()
+    expect(reported.get_by_role("heading", name="Find thresholds")).to_have_count(
+        0
+    )  # controls only
+    shown = thresholds.locator(".ee-table").first.locator("tr").last.inner_text().split()
+    assert reported.locator("table").first.locator("tr").last.inner_text().split() == shown
+    assert reported.locator("body > div > svg").count() >= 5
+    reported.close()
+
+
+def test_a_report_has_the_picture_and_the_maps_of_every_exit(page: Page) -> None:
+    page.goto("/?model=eenet8-mnist")
+    expect(page.locator(".maps figure canvas")).to_have_count(3)
+    settled(page)
+    reported = report(page)
+    titles = reported.get_by_role("heading", level=2).all_inner_texts()
+    assert titles[:2] == ["Where each exit looked", "What else it considered"]
+    assert (
+        reported.locator("image").count() >= 9
+    )  # the input, and a picture and a map for each exit
+    reported.close()
