@@ -5,7 +5,7 @@ At the highest cut every sample stays; switching the exit off has the same effec
 that cut means off.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from core.foundation.costs import Costs
 ROUNDS = 12
 LINES = 100  # points of the front whose lines are searched in one round
 
+_AT_ONCE = 2**16  # samples on lines that are searched together
 _DECIMALS = 12  # costs that differ by less are equal: the difference is rounding
 
 Numbers = NDArray[np.integer] | NDArray[np.floating]
@@ -87,13 +88,18 @@ class Points:
         return np.flatnonzero(right > np.append(-1, self.right)[place])
 
 
-def undominated(*parts: Points) -> Points:
-    """Return, by rising cost, the points that have more right answers than all cheaper ones."""
-    points = Points(
+def joined(parts: Sequence[Points]) -> Points:
+    """Return all points of some, in their order."""
+    return Points(
         np.concatenate([part.cuts for part in parts]),
         np.concatenate([part.right for part in parts]),
         np.concatenate([part.cost for part in parts]),
     )
+
+
+def undominated(*parts: Points) -> Points:
+    """Return, by rising cost, the points that have more right answers than all cheaper ones."""
+    points = joined(parts)
     return points[rising(points.right, points.cost.round(_DECIMALS))]
 
 
@@ -119,54 +125,64 @@ def search(problem: Problem) -> Points:
         costs.stages.sum(keepdims=True) + costs.heads[-1],
     )
     searched: set[bytes] = set()
-    for _ in range(ROUNDS):
+    at_once = max(_AT_ONCE // problem.right.shape[1], 1)
+    for _ in range(ROUNDS if problem.values else 0):
         new = [cuts for cuts in points.cuts if cuts.tobytes() not in searched]
         if not new:
             break
-        candidates = [points]
-        for place in np.linspace(0, len(new) - 1, min(LINES, len(new))).astype(int):
-            searched.add(new[place].tobytes())
-            candidates.extend(search_lines(problem, new[place], points))
-        points = undominated(*candidates)
+        spread = np.linspace(0, len(new) - 1, min(LINES, len(new))).astype(int)
+        lines = np.array([new[place] for place in spread])
+        searched.update(cuts.tobytes() for cuts in lines)
+        found = [
+            search_lines(problem, lines[first : first + at_once], points)
+            for first in range(0, len(lines), at_once)
+        ]
+        points = undominated(points, *found)
     return points
 
 
-def search_lines(problem: Problem, cuts: IntArray, front: Points) -> Iterator[Points]:
-    """Yield, exit by exit, the points with any cut there and the others as in ``cuts``.
+def search_lines(problem: Problem, cuts: IntArray, front: Points) -> Points:
+    """Return the points with any cut at one exit and the others as in a row of ``cuts (L, E-1)``.
 
-    Points that ``front`` dominates are left out.
+    Row by row, and exit by exit. Points that ``front`` dominates are left out.
     """
-    count, early = problem.right.shape[1], len(cuts)
+    (lines, early), count = cuts.shape, problem.right.shape[1]
     stages, heads = problem.costs.stages, problem.costs.heads
-    prices = stages + heads * np.append(cuts < problem.off, True)
-    stays = [ranks < cut for ranks, cut in zip(problem.ranks, cuts, strict=True)]
+    on = np.column_stack([cuts < problem.off, np.ones(lines, bool)])
+    prices = stages + heads * on  # (L, E)
+    stays = [problem.ranks[j] < cuts[:, j, None] for j in range(early)]  # (L, N) each
     # For each sample that arrives at an exit: whether its answer will be right, and at what cost.
-    right_ahead = [problem.right[-1]]
-    cost_ahead = [np.full(count, prices[-1])]
+    right_ahead = [np.broadcast_to(problem.right[-1], (lines, count))]
+    cost_ahead = [np.broadcast_to(prices[:, -1:], (lines, count))]
     for j in reversed(range(1, early)):
         right_ahead.append(np.where(stays[j], right_ahead[-1], problem.right[j]))
-        cost_ahead.append(prices[j] + stays[j] * cost_ahead[-1])
-    inside = np.arange(count)
-    right_before = cost_before = 0.0
+        cost_ahead.append(prices[:, j, None] + stays[j] * cost_ahead[-1])
+    inside = np.ones((lines, count), bool)
+    right_before, cost_before = np.zeros(lines), np.zeros(lines)
+    rows, found = [], []
     for j in range(early):
-        ranks, values = problem.ranks[j][inside], problem.values[j]
-        here = problem.right[j][inside]
-        trade, further = right_ahead[-1 - j][inside] - here, cost_ahead[-1 - j][inside]
-        right, cost = (
-            np.append(0.0, np.bincount(ranks, weights, minlength=len(values)).cumsum())
-            for weights in (trade, further)
-        )
-        right += right_before + here.sum()
-        cost += cost_before + len(inside) * (stages[j] + heads[j])
-        cost[-1] -= len(inside) * heads[j]
+        here, values = problem.right[j], problem.values[j]
+        places = problem.ranks[j] + len(values) * np.arange(lines)[:, None]
+        right, cost = np.zeros((2, lines, len(values) + 1))
+        for sums, ahead in ((right, right_ahead[-1 - j] - here), (cost, cost_ahead[-1 - j])):
+            weights = np.where(inside, ahead, 0.0)
+            of_each = np.bincount(places.ravel(), weights.ravel(), lines * len(values))
+            np.cumsum(of_each.reshape(lines, -1), axis=1, out=sums[:, 1:])
+        arrive = np.count_nonzero(inside, axis=1)
+        right += (right_before + inside @ here)[:, None]
+        cost += (cost_before + arrive * (stages[j] + heads[j]))[:, None]
+        cost[:, -1] -= arrive * heads[j]
         cost /= count
         if values[0] == 0:
-            right[0] = -1  # no threshold in [0, 1] lies below a score of 0
-        kept = front.beaten_by(right, cost)
-        line = np.repeat(cuts[None], len(kept), axis=0)
-        line[:, j] = kept
-        yield Points(line, right[kept].astype(np.int64), cost[kept])
-        staying = stays[j][inside]
-        right_before += here[~staying].sum()
-        cost_before += len(inside) * prices[j]
-        inside = inside[staying]
+            right[:, 0] = -1  # no threshold in [0, 1] lies below a score of 0
+        kept = front.beaten_by(right.ravel(), cost.ravel())
+        row, cut = np.divmod(kept, len(values) + 1)
+        line = cuts[row]
+        line[:, j] = cut
+        rows.append(row)
+        found.append(Points(line, right.ravel()[kept].astype(np.int64), cost.ravel()[kept]))
+        staying = inside & stays[j]
+        right_before += (inside & ~staying) @ here
+        cost_before += arrive * prices[:, j]
+        inside = staying
+    return joined(found)[np.argsort(np.concatenate(rows), kind="stable")]
