@@ -123,18 +123,23 @@ def _other(a: Configuration, peers: Sequence[str]) -> tuple[state.View, str]:
 
 
 def _another(a: Configuration, peers: Sequence[str]) -> state.View:
-    """Return something worth comparing A with: its cheapest operating point, or another model."""
-    costs = {
-        point.calibration.relative_cost: Policy.from_dict(point.policy)
-        for point in a.card.operating_points
-        if point.calibration is not None
-    }
-    for _, policy in sorted(costs.items(), key=lambda item: item[0]):
-        if policy != a.view.policy:
-            return state.View(a.view.model, policy)
-    others = [name for name in peers if name != a.view.model]
-    model = others[0] if others else a.view.model
-    return state.View(model, resources.card_of(model).default_policy)
+    """Return something worth comparing A with: the network with exits that is most like it.
+
+    Where there is none, another operating point of its own.
+    """
+    cards = resources.cards_of(peers)
+
+    def unlikeness(name: str) -> tuple[bool, float]:
+        card = cards[name]
+        return card.method == a.card.method, abs(math.log(card.plain_macs / a.card.plain_macs))
+
+    others = [name for name, card in cards.items() if name != a.view.model and card.num_exits > 1]
+    if others:
+        model = min(others, key=unlikeness)
+        return state.View(model, cards[model].default_policy)
+    points = [Policy.from_dict(point.policy) for point in a.card.operating_points]
+    policy = next((one for one in points if one != a.view.policy), a.view.policy)
+    return state.View(a.view.model, policy)
 
 
 def _choose_other(view: state.View) -> None:

@@ -69,13 +69,24 @@ def test_networks_of_unlike_exits_are_compared_by_their_answers() -> None:
 def test_only_models_of_one_data_set_are_offered_and_b_follows_a() -> None:
     app = opened(f"{A}&b-model={OTHER_DATA}")
     assert errors(app) == []
-    assert link(app)["b-model"] == MODEL
+    assert card_of(str(link(app)["b-model"])).dataset == card_of(MODEL).dataset
     offered = app.selectbox(key="B-model").options
     assert card_of(OTHER_DATA).title not in offered
     app.selectbox(key="A-model").set_value(OTHER_DATA).run()
     assert errors(app) == []
     assert card_of(str(link(app)["b-model"])).dataset == "cifar10"
     assert "no images in common" in html(app)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("eenet-lite0-photos", "ptee-lite0-photos"),  # the other method on the same backbone
+        ("resnet56-50-cifar10", "eenet56-cifar10"),  # of networks with exits, that of its size
+    ],
+)
+def test_at_first_b_is_the_network_with_exits_that_is_most_like_a(a: str, b: str) -> None:
+    assert link(opened(f"model={a}"))["b-model"] == b
 
 
 def test_both_sides_are_set_by_hand() -> None:
