@@ -14,6 +14,7 @@ from app.components.edge_inference import INFERENCE, edge_inference
 from app.components.errors import sentences
 from app.components.html import Column, Reading, Row, box, heading, readings, section, table
 from app.components.model_choice import model_choice, models_to_choose, open_configuration
+from app.components.save_chart import save_chart
 from app.components.widgets import setting
 from app.state import Settings, choice, nearest, parameter, whole
 from core.edge_cloud.plan import (
@@ -28,6 +29,7 @@ from core.edge_cloud.plan import (
 )
 from core.edge_cloud.plan import timeline as when
 from core.edge_cloud.traffic import BITS, EdgeCloudFacts
+from core.foundation.files import csv_text
 from core.hub.card import Card
 
 RATES = tuple(digit * 10.0**power for power in range(5, 11) for digit in (1, 2, 5))
@@ -295,6 +297,7 @@ def _when(card: Card, split: Plan, rate: float) -> None:
     slowest = _STATIONS[split.bottleneck(rate)]
     busy = split.busy(rate)
     spoken = ", ".join(f"{one} {text.percent(part, 0)}" for one, part in busy.items())
+    bars = when(split, rate, BATCHES_SHOWN)
     spoken_line = f"Time line of {BATCHES_SHOWN} batches. Busy: {spoken}. Slowest: {slowest}."
     st.html(
         section(
@@ -303,7 +306,16 @@ def _when(card: Card, split: Plan, rate: float) -> None:
             f"{_exit(card, split.name).lower()}. Here {slowest} is the slowest: from batch to "
             f"batch it takes {text.brief(split.busiest(rate))}.",
         )
-        + timeline(when(split, rate, BATCHES_SHOWN), busy, spoken_line)
+        + timeline(bars, busy, spoken_line)
+    )
+    save_chart(
+        ".ee-timeline",
+        f"{card.title}, {_title(card, split)}. {spoken_line}",
+        "timeline",
+        csv_text(
+            ("lane", "batch", "from (s)", "to (s)"),
+            zip(*((bar.lane, bar.batch, bar.start, bar.end) for bar in bars), strict=True),
+        ),
     )
 
 

@@ -20,10 +20,12 @@ from app.components.model_choice import (
     split_note,
 )
 from app.components.own_network import CHOSEN, own_network
+from app.components.save_chart import save_chart
 from app.components.widgets import bound, save_button
 from app.state import Settings, choice, parameter
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy
+from core.foundation.files import csv_text
 from core.hub.card import Card, OperatingPoint, TrainingFacts
 from core.hub.methods import METHODS
 
@@ -76,12 +78,20 @@ def _model() -> None:
     view = state.view()
     split_note(view.model)
     stages = resources.stages_of(view.model)
+    parts = _parts(card, stages)
     st.html(
         section(
             escape(card.title),
             "Stages as wide as their multiply-accumulates (MACs), and the heads that read them.",
         )
-        + blueprint(_parts(card, stages), _input_shape(card), f"{len(card.classes)} classes")
+        + blueprint(parts, _input_shape(card), f"{len(card.classes)} classes")
+    )
+    fields = ("stage", "cost", "macs", "output", "head", "place", "head_size", "accuracy")
+    save_chart(
+        ".ee-blueprint",
+        f"{card.title}: its stages and exits",
+        "network",
+        csv_text(fields, [[getattr(part, field) for part in parts] for field in fields]),
     )
     _costs(view.model, card, stages)
     elsewhere(view, card)
