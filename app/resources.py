@@ -34,7 +34,7 @@ from core.exits.metrics import confusion, reliability
 from core.exits.policy import Policy
 from core.exits.report import Report, evaluate
 from core.exits.routing import route
-from core.exits.table import BoolArray, CostArray, ExitTable, IntArray, joined
+from core.exits.table import BoolArray, CostArray, ExitTable, FloatArray, IntArray, joined
 from core.foundation.errors import UserError
 from core.foundation.public import is_public
 from core.hub.card import Card
@@ -78,6 +78,8 @@ WHOLE_CLASS, LESSON = 60, 5400.0
 """Trainings that may wait, and seconds in their queue."""
 PART = 20
 """Images that one turn of work in the background takes."""
+NEIGHBOURS = 1000
+"""Images among which neighbours are looked for."""
 EXAMPLES = 200
 """How many test images stand in where no samples ship."""
 
@@ -722,6 +724,65 @@ def versions_scored(name: str, pixels: NDArray[np.uint8]) -> "Job[ExitTable]":
         return joined(parts)
 
     return Job(work, "The corrupted images could not be run; the reason is in the log.")
+
+
+def neighbour_pool(card: Card) -> tuple[ImageSet, str] | None:
+    """Return the images among which neighbours are looked for, and what they are; None for none.
+
+    A visitor's own, else test images on the disk, else those that ship.
+    """
+    pool, kind = own_pictures(card.name), "test images of your own"
+    if pool is None:
+        with suppress(UserError):  # damaged files, which other pages tell of
+            pool, kind = test_images(card), "test images"
+    if pool is None:
+        pool, kind = samples(card), "samples that ship"
+    if pool is None:
+        return None
+    apart = max(len(pool) // NEIGHBOURS, 1)  # they may be sorted by class
+    return pool.select(np.arange(0, len(pool), apart)[:NEIGHBOURS]), kind
+
+
+def _neighbours_key(name: str, pool: ImageSet, kind: str) -> tuple[object, ...]:
+    return "neighbours", version_of(name), kind, len(pool)
+
+
+def known_neighbours(name: str) -> list[FloatArray] | None:
+    """Return the features at each exit of a model's `neighbour_pool`, if they were read."""
+    pool = neighbour_pool(card_of(name))
+    return None if pool is None else RESULTS.find(_neighbours_key(name, *pool))
+
+
+def reading_neighbours(name: str) -> "Job[None]":
+    """Begin to read the features of a model's `neighbour_pool`, for `known_neighbours`."""
+    from core.analysis.neighbours import exit_features
+    from core.foundation.jobs import Job
+
+    pool = neighbour_pool(card_of(name))
+    assert pool is not None
+    (images, kind), runner = pool, model(name)
+    key = _neighbours_key(name, images, kind)
+
+    def work(on_progress: "OnProgress") -> None:
+        parts = []
+        for start in range(0, len(images), PART):
+            on_progress(start / len(images), f"Running the network on the {kind} …")
+            with taking_turns().in_background():
+                batch = runner.normalised(images.images[start : start + PART])
+                parts.append(exit_features(runner.network, batch))
+        RESULTS.keep(key, [np.concatenate(of_exit) for of_exit in zip(*parts, strict=True)])
+
+    return Job(work, "The images could not be run; the reason is in the log.")
+
+
+@of_model()
+def features_at_exits(name: str, pixels: NDArray[np.uint8]) -> list[FloatArray]:
+    """Return what each exit's head reads of an image (H, W, C): (1, channels) of every exit."""
+    from core.analysis.neighbours import exit_features
+
+    runner = model(name)
+    with taking_turns()():
+        return exit_features(runner.network, runner.normalised(pixels[None]))
 
 
 @of_model()

@@ -16,6 +16,7 @@ from app.components.counterfactuals import what_would_change
 from app.components.html import Reading, heading, readings, saving, section, why
 from app.components.live import STAGES, live, table_here
 from app.components.model_choice import choices
+from app.components.neighbours import neighbours
 from app.components.picture_choice import ELSEWHERE, blackboard, corrupted, pictures
 from app.components.pictures import Picture, picture_card, thumbnail
 from app.components.saliency import exit_by_exit, show_top_classes
@@ -79,6 +80,7 @@ def page() -> None:
     _insight(card, view, picture, routing)
     if card.num_exits > 1:
         what_would_change(card, view, shown[number])
+    neighbours(card, view, routing, picture.pixels)
     if len(shown) > 1:
         _all_images(card, view, shown)
     state.write_url(ELSEWHERE.to_query())

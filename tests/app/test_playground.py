@@ -13,6 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from app import resources
 from app.components import saliency
+from app.components.neighbours import COUNT
+from app.components.pictures import thumbnail
 from app.kept_pictures import Own, kept_pictures
 from core.analysis.corruptions import CORRUPTIONS, corrupt
 from core.analysis.saliency import SALIENCY
@@ -501,3 +503,21 @@ def test_the_least_corruptions_that_send_it_elsewhere_are_found() -> None:
     assert all(tile["notes"][1] != "Exit 1" for tile in found)
     moved = opened(f"model={MODEL}&sample=2")  # another image, another search
     assert not tiles(moved, "Corruptions that send the image to another exit")
+
+
+def test_the_neighbours_at_every_exit_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.resources.NEIGHBOURS", 40)
+    monkeypatch.setattr("app.components.neighbours._SOON", 60)
+    resources.RESULTS.clear()
+    app = opened(f"model={MODEL}&sample=1")
+    button(app, "Look for neighbours").click().run()
+    assert errors(app) == []
+    found = tiles(app, "Images that look alike to each exit")
+    assert len(found) == card_of(MODEL).num_exits * COUNT
+    for first in range(0, len(found), COUNT):
+        alike = [float(tile["notes"][0]) for tile in found[first : first + COUNT]]
+        assert alike == sorted(alike, reverse=True)
+    itself = thumbnail(load_samples("mnist").images[0])
+    assert itself not in [tile["image"] for tile in found]
+    other = opened(f"model={MODEL}&sample=2")  # the images were run once for all
+    assert tiles(other, "Images that look alike to each exit")
