@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import streamlit as st
 
+from app import text
 from app.components.score_range import Bars, Histogram, score_range
 from app.components.widgets import bound
 from app.sample_sources import SampleSource
@@ -20,7 +21,11 @@ _ANY, _ALL_CLASSES = "any", "All classes"
 _FLIPS = {_ANY: "Any", "rescued": "Rescued", "ruined": "Ruined"}
 _VERDICTS = {_ANY: "Any", "right": "✓ Right", "wrong": "✗ Wrong"}
 _AGREEMENTS = {_ANY: "Any", "agrees": "= Agrees", "differs": "≠ Differs"}
+SLICES = {"kept": "Kept", "class": "By class"}
 _ORDERS = {"data": "As in the data", "least_sure": "Least sure first", "most_sure": "Surest first"}
+_LABELLED = ("label", "verdict", "flip")  # known only with labels
+_UNLABELLED = ("answer", "agreement")
+_SELECTING = ("exit_number", "low", "high", *_LABELLED, *_UNLABELLED)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Filters:
         answer: name of the class that is answered.
         agreement: "agrees" or "differs", with what the last exit answers.
         why: what is looked at of what goes along with leaving late.
+        slices: which are shown, a word of `SLICES`.
     """
 
     source: str = parameter("of", "")
@@ -56,6 +62,39 @@ class Filters:
     answer: str = parameter("taken", "")
     agreement: str = parameter("last", "", choice(_AGREEMENTS.keys() - {_ANY}))
     why: str = parameter("why", "")
+    slices: str = parameter("slices", "", choice(SLICES))
+
+    def only_selecting(self, labelled: bool) -> "Filters":
+        """Return just what selects images of any model, see `selection`."""
+        unused = _UNLABELLED if labelled else _LABELLED
+        return Filters(
+            **{field: getattr(self, field) for field in _SELECTING if field not in unused}
+        )
+
+    def fits(self, card: Card, labelled: bool) -> bool:
+        """Return whether `selection` leaves nothing open that is chosen here."""
+        unused = _UNLABELLED if labelled else _LABELLED
+        return (
+            self.exit_number <= card.num_exits
+            and {self.label, self.answer} <= {"", *card.classes}
+            and not any(getattr(self, field) for field in unused)
+        )
+
+    def told(self, num_exits: int) -> str:
+        """Return what is selected in a few words, such as "Exit 1, bird, wrong"."""
+        low, high = sorted((self.low, self.high))
+        parts = (
+            text.exit_name(self.exit_number - 1, num_exits) if self.exit_number else "",
+            self.label,
+            self.answer and f"taken for {self.answer}",
+            self.verdict,
+            self.flip,
+            {"agrees": "agrees with the last exit", "differs": "differs from the last exit"}.get(
+                self.agreement, ""
+            ),
+            f"score {low:g} to {high:g}" if (low, high) != (0, 1) else "",
+        )
+        return ", ".join(part for part in parts if part) or "all images"
 
     def selection(self, card: Card, labelled: bool = True) -> Selection:
         """Return the selection among a model's samples; what it does not have is left open.
@@ -90,15 +129,18 @@ FILTERS = Settings("filters", Filters)
 
 def choose(**changes: Any) -> None:
     """Change some filters. A new filter or order starts at the first page."""
-    first = {} if {"page", "opened", "why"} & changes.keys() else {"page": 1}
+    first = {} if {"page", "opened", "why", "slices"} & changes.keys() else {"page": 1}
     FILTERS.change(**first, **changes)
 
 
 def clear() -> None:
     """Leave everything open again, but stay with the same source and order."""
-    now = FILTERS.now
-    usual = Filters(source=now.source, order=now.order, opened=now.opened, why=now.why)
-    FILTERS.change(**vars(usual))
+    show(Filters())
+
+
+def show(kept: Filters) -> None:
+    """Select what other filters select, but stay with the same source and order."""
+    choose(**{field: getattr(kept, field) for field in _SELECTING})
 
 
 def filter_row(card: Card, source: SampleSource) -> None:

@@ -19,6 +19,7 @@ from app.components.picture_choice import open_in_playground, whole_picture
 from app.components.picture_grid import Group, Tile, picture_grid
 from app.components.pictures import data_uri, thumbnail
 from app.components.sample_filters import FILTERS, choose, clear, filter_row, score_filter
+from app.components.slices import slices_section
 from app.components.ways import ways
 from app.components.widgets import bound, page_turner, save_button
 from app.sample_sources import OWN, SampleSource, own_images, sample_sources
@@ -74,6 +75,7 @@ def _browse(card: Card, source: SampleSource, routing: Routing) -> None:
     grid, panel = st.columns([2.7, 1.15], gap="large")
     with grid:
         _selection(card, source, routing)
+        slices_section(card, source, routing)
         _extremes(card, source, routing)
         if card.num_exits > 1:
             ways(card, routing)

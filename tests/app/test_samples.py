@@ -10,8 +10,10 @@ from streamlit.testing.v1 import AppTest
 from app import resources, text
 from app.components.sample_filters import Filters
 from app.components.score_range import range_in
+from app.components.slices import MOST_KEPT
 from app.state import from_query, to_query
 from core.analysis.samples import Selection, exit_groups, select
+from core.analysis.slices import by_class, slices
 from core.data.prepared import ImageSet, write_prepared
 from core.data.samples import load_samples, sample_names
 from core.data.sources import DATASETS, Request, can_download
@@ -417,3 +419,72 @@ def test_without_pictures_classes_and_answers_are_still_compared() -> None:
     options = app.selectbox(key="why").options
     assert "Even the last exit is wrong" in options
     assert "Brightness" not in options
+
+
+def keep(app: AppTest, name: str) -> AppTest:
+    app.text_input(key="slice-name").set_value(name)
+    button(app, "Keep this selection").click().run()
+    assert errors(app) == []
+    return app
+
+
+def slice_rows(app: AppTest) -> list[str]:
+    return (
+        html(app)
+        .split("ee-slices", 1)[1]
+        .split("<tbody>")[1]
+        .split("</tbody>")[0]
+        .split("<tr>")[1:]
+    )
+
+
+def test_the_classes_are_slices_with_the_worst_on_top() -> None:
+    app = opened(QUERY)
+    routing = samples()
+    worst, *_ = found = slices(routing, by_class(routing))
+    rows = slice_rows(app)
+    assert len(rows) == len(found) == 10
+    assert f">{worst.name}<" in rows[0]
+    assert text.apart(worst.accuracy.difference) in rows[0]
+    assert ("*" in rows[0]) == (worst.accuracy.certain or worst.relative_cost.certain)
+
+
+def test_a_selection_is_kept_shown_again_and_deleted() -> None:
+    app = keep(opened(f"{QUERY}&class=3&answer=wrong"), "  odd   threes ")
+    (row,) = slice_rows(app)
+    count = len(select(samples(), Selection(label=3, right=False)))
+    assert f'odd threes<small class="ee-range">3, wrong</small></th><td>{count:,}</td>' in row
+    assert "by its filters" in row
+    button(app, "Clear the filters").click().run()
+    assert button(app, "Keep this selection").disabled
+    app.pills(key="kept-slice").set_value("odd threes").run()
+    assert (link(app)["class"], link(app)["answer"]) == ("3", "wrong")
+    assert numbers(app) == select(samples(), Selection(label=3, right=False))[:48].tolist()
+    button(app, "Delete this slice").click().run()
+    assert errors(app) == []
+    assert any("No slice is kept yet" in one.value for one in app.info)
+
+
+def test_a_slice_without_a_name_is_called_by_its_filters_and_is_one_of_other_models_too() -> None:
+    app = keep(opened(f"{QUERY}&class=7&exit=3"), "")
+    assert ">Final exit, 7<" in slice_rows(app)[0]
+    app.selectbox(key="model").set_value("resnet8-mnist").run()
+    assert errors(app) == []
+    assert any(
+        one.value.endswith(r"Final exit\, 7.") for one in app.caption
+    )  # this one has a single exit
+    app.selectbox(key="model").set_value("branchy8-mnist").run()
+    assert errors(app) == []
+    assert ">Final exit, 7<" in slice_rows(app)[0]
+
+
+def test_a_name_is_text_and_so_many_are_kept() -> None:
+    name = "=<img src=x onerror=alert(1)> **b** `c`"
+    app = keep(opened(f"{QUERY}&class=3"), name)
+    assert "=&lt;img src=x onerror=alert(1)&gt; **b** `c`" in slice_rows(app)[0]
+    assert "<img src=x" not in html(app)
+    assert "\\<img" in app.pills(key="kept-slice").proto.options[0].content
+    for number in range(MOST_KEPT - 1):
+        keep(app, f"slice {number}")
+    assert button(app, "Keep this selection").disabled
+    assert len(slice_rows(app)) == MOST_KEPT
