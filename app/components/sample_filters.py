@@ -80,6 +80,11 @@ class Filters:
             and not any(getattr(self, field) for field in unused)
         )
 
+    @property
+    def by_label_alone(self) -> bool:
+        """Whether nothing that a network does takes part in selecting images."""
+        return self == Filters(label=self.label)
+
     def told(self, num_exits: int) -> str:
         """Return what is selected in a few words, such as "Exit 1, bird, wrong"."""
         low, high = sorted((self.low, self.high))

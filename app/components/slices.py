@@ -74,6 +74,28 @@ def kept_slices() -> dict[str, Filters]:
     return kept("kept-slices", dict[str, Filters])
 
 
+def slice_choice(card: Card, key: str) -> Filters | None:
+    """Offer the kept slices of labelled images; return the chosen one, None for all images.
+
+    Nothing is shown where there is none that the model has.
+
+    Args:
+        card: of the model that selects.
+        key: of the widget, unique on the page.
+    """
+    here = {name: one for name, one in kept_slices().items() if one.fits(card, labelled=True)}
+    if not here:
+        return None
+    name = st.selectbox(
+        "Slice",
+        [None, *here],
+        key=key,
+        format_func=lambda name: "All images" if name is None else name,
+        help="All images, or those of a slice that was kept on the page Samples.",
+    )
+    return None if name is None else here[name]
+
+
 def _keep(card: Card, source: SampleSource, mine: dict[str, Filters]) -> None:
     now = FILTERS.now.only_selecting(source.labelled)
     usual = now.told(card.num_exits)[:MOST_LETTERS]

@@ -37,8 +37,11 @@ from app.components.model_choice import (
     split_note,
 )
 from app.components.picture_choice import open_in_playground
+from app.components.sample_filters import Filters
+from app.components.slices import slice_choice
 from app.components.widgets import bound
 from core.analysis.compare import Comparison, Differences, differences, in_macs
+from core.analysis.samples import select
 from core.data.prepared import ImageSet
 from core.exits.criteria import CRITERIA
 from core.exits.policy import Policy, read_thresholds, write_thresholds
@@ -254,6 +257,7 @@ def _line(side: Configuration, scale: int) -> tuple[str, CostArray, CostArray] |
 def _numbers(a: Configuration, b: Configuration, comparison: Comparison) -> None:
     key = (a.view.model, a.card.sha256, a.view.policy, b.view.model, b.card.sha256, b.view.policy)
     st.html(section("Figure by figure"))
+    comparison, ranged = _part_of(a, comparison, slice_choice(a.card, "compare-slice"))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = _runtimes()
         clicked = st.button(
@@ -270,7 +274,7 @@ def _numbers(a: Configuration, b: Configuration, comparison: Comparison) -> None
             st.session_state[_TIMES] = (key, _measured(a, b, chosen))
     known, timings = st.session_state.get(_TIMES, (None, {}))
     columns = [Column("Figure"), Column(Cell(A)), Column(Cell(B)), Column("B against A")]
-    rows = [*_figures(a, b, comparison), *_times(timings if known == key else {}, chosen)]
+    rows = [*_figures(a, b, comparison, ranged), *_times(timings if known == key else {}, chosen)]
     place.html(
         table(columns, rows, "ee-versus")
         + why(
@@ -280,6 +284,26 @@ def _numbers(a: Configuration, b: Configuration, comparison: Comparison) -> None
             "ranges are true of configurations that were not chosen by these images.",
         )
     )
+
+
+def _part_of(
+    a: Configuration, comparison: Comparison, part: Filters | None
+) -> tuple[Comparison, bool]:
+    """Return the comparison on a slice, and whether nothing chose its images by their answers."""
+    if part is None:
+        return comparison, True
+    positions = select(comparison.a, part.selection(a.card))
+    if not len(positions):
+        st.caption("No image is in this slice under A: the figures are of all images.")
+        return comparison, True
+    told = f"The figures are of the {text.plural(len(positions), 'image')} of this slice."
+    if not part.by_label_alone:
+        told += (
+            " A’s exits, answers or scores select them, which favours one side: so no ranges are "
+            "given."
+        )
+    st.caption(told)
+    return comparison.select(positions), part.by_label_alone
 
 
 def _runtimes() -> "list[tuple[Runtime, str]]":
@@ -303,14 +327,14 @@ def _row(title: str, first: str, second: str, change: str | Cell, meaning: str =
     return Row([Cell(escape(title), hint(meaning)), first, second, change])
 
 
-def _figures(a: Configuration, b: Configuration, comparison: Comparison) -> list[Row]:
+def _figures(a: Configuration, b: Configuration, comparison: Comparison, ranged: bool) -> list[Row]:
     first, second = comparison.first, comparison.second
     apart = differences(comparison, a.card.plain_macs, b.card.plain_macs)
     tested = all(resources.shown_split(side.view.model) == "test" for side in (a, b))
 
     def within(change: str, limits: tuple[float, float]) -> str | Cell:
         # Calibration images have chosen thresholds: no range is true of them.
-        if not tested or math.isnan(limits[0]):
+        if not (tested and ranged) or math.isnan(limits[0]):
             return change
         return Cell(f'{change}<small class="ee-range">{text.apart_interval(limits)}</small>')
 

@@ -81,6 +81,12 @@ class Comparison:
         index = int(self.changes[position])
         return None if index < 0 else CHANGES[index]
 
+    def select(self, positions: IntArray) -> "Comparison":
+        """Return the comparison on the samples at these positions of both tables."""
+        return Comparison(
+            *(route(side.table.select(positions), side.policy) for side in (self.a, self.b))
+        )
+
     def count(self, change: Change | None = None) -> int:
         """Return the number of samples with this change, or with any."""
         return len(self.changed(change, "data"))

@@ -1,11 +1,14 @@
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.components.sample_filters import Filters
 from core.analysis.compare import compare
+from core.analysis.samples import Selection, select
 from core.data.prepared import write_prepared
 from core.deploy.benchmark import Latency
 from core.exits.policy import Policy
@@ -41,6 +44,43 @@ def test_the_figures_are_those_of_both() -> None:
     for count in found.exits.ravel():
         assert f">{count:,}</td>" in crossing
     assert [one.key for one in app.get("plotly_chart")].count("compare-chart") == 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "selection", "ranged"),
+    [
+        (Filters(label="3"), Selection(label=3), True),
+        (Filters(exit_number=2), Selection(exit_index=1), False),
+    ],
+)
+def test_a_kept_slice_has_its_own_figures(
+    kept: Filters, selection: Selection, ranged: bool
+) -> None:
+    app = AppTest.from_function(_with_slice, default_timeout=60, args=(kept,))
+    for name, value in parse_qsl(f"{A}&{B}"):
+        app.query_params[name] = value
+    app.run()
+    app.selectbox(key="compare-slice").set_value("mine").run()
+    assert errors(app) == []
+    table = shipped_table(MODEL, "test")
+    whole = compare(table, Policy("margin", [0.9, 0.8]), table, Policy("entropy", [0.5, 0.5]))
+    positions = select(whole.a, selection)
+    found = whole.select(positions)
+    assert len(found) == len(positions) < len(whole)
+    for report in (found.first, found.second):
+        assert percent(report.accuracy, 2) in figures(app)
+        assert percent(report.relative_cost, 1) in figures(app)
+    assert any(f"the {len(positions):,} images of this slice" in one.value for one in app.caption)
+    accuracy = figures(app).split("Relative cost")[0]
+    assert ("ee-range" in accuracy) == ranged
+
+
+def _with_slice(kept: object) -> None:
+    from app.components.slices import kept_slices
+    from app.views.compare import page
+
+    kept_slices()["mine"] = kept  # type: ignore[assignment]
+    page()
 
 
 @pytest.mark.parametrize("name", shipped_models())
