@@ -117,7 +117,7 @@ def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("digits")
 def test_the_whole_split_is_run_on_demand_and_shared() -> None:
-    query = f"model={NO_TABLES}&drift=rotation&drift-severity=0.2"
+    query = f"model={NO_TABLES}&b-model={PLAIN}&drift=rotation&drift-severity=0.2"
     app = opened(query)
     assert errors(app) == []
     assert "At most" not in section(app)
@@ -144,7 +144,7 @@ def test_a_run_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
             on_progress(0.5, "Half of them")
 
     monkeypatch.setattr(resources, "corrupted_tables", endless)
-    app = opened(f"model={NO_TABLES}&drift=rotation&drift-severity=0.2")
+    app = opened(f"model={NO_TABLES}&b-model={PLAIN}&drift=rotation&drift-severity=0.2")
     button(app, "Run at every severity").click().run()
     job = app.session_state["drift-job"]
     assert job.running

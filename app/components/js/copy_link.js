@@ -23,7 +23,7 @@ export default function (component) {
     parentElement.append(root);
   }
   const label = make('span', '', data.label);
-  const button = make('button', '', make('i', '', 'link'), label);
+  const button = make('button', '', icon('link'), label);
   button.type = 'button';
   button.title = data.help;
   const says = make('span', '');

@@ -6,3 +6,10 @@ function make(tag, name, ...inside) {
   return element;
 }
 
+// One of the icons' font, by its name, which is not read aloud.
+function icon(name) {
+  const element = make('i', '', name);
+  element.setAttribute('aria-hidden', 'true');
+  return element;
+}
+

@@ -87,7 +87,7 @@ export default function (component) {
   const { data, parentElement } = component;
   let button = parentElement.querySelector('button');
   if (!button) {
-    button = make('button', 'quiet', make('i', '', 'download'), data.label);
+    button = make('button', 'quiet', icon('download'), data.label);
     button.type = 'button';
     button.title = data.help;
     button.onclick = () => save(report(), 'html', data.name);

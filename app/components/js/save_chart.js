@@ -81,7 +81,7 @@ export default function (component) {
       menu.querySelector('summary').focus();
     };
   }
-  const summary = make('summary', '', make('i', '', 'download'), data.label);
+  const summary = make('summary', '', icon('download'), data.label);
   summary.title = data.help;
   const offered = Object.entries(make_file).filter(([kind]) => kind !== 'csv' || data.csv !== '');
   const kinds = offered.map(([kind, made]) => {
