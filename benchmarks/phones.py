@@ -4,18 +4,27 @@
 
 Starts the app, brings ten pictures one after another, and prints of each the milliseconds from the
 drop until every exit has answered, and from then until the saliency maps of every exit are drawn.
+Then brings them without a browser, which here takes a part of the same processor: milliseconds from
+the upload's beginning until the message with the answers has come.
 They show shipped samples, enlarged; sizes, formats, rotations and tags are a phone's.
 """
 
+import asyncio
 import io
+import math
+import random
 import statistics
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 from PIL import Image
 from pillow_heif import register_heif_opener
 from playwright.sync_api import FilePayload, Page, sync_playwright
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.asyncio.client import ClientConnection
 
+from benchmarks.visitor import Act, Visitor, connected, elements
 from core.data.samples import load_samples
 from core.hub.registry import card_of
 from tests.chromium import FLAGS, find, install
@@ -23,6 +32,7 @@ from tests.running_app import running_app
 
 ORIENTATION, MAKE = 0x0112, 0x010F
 PATIENCE = 120_000  # milliseconds
+REST = 4.0  # seconds, in which a first page's times are measured
 WATCH = """name => {
   const times = window.phone = {};
   const dropped = () => { times.drop = performance.now(); };
@@ -93,23 +103,54 @@ def times_of(page: Page, address: str, name: str, content: bytes) -> tuple[float
     return answer - drop, maps - answer
 
 
+class Uploader(Visitor):
+    """Somebody without a browser who brings one picture."""
+
+    def __init__(self, socket: ClientConnection, address: str, content: bytes) -> None:
+        super().__init__(socket, address, 0, random.Random(0))
+        self._content, self._query = content, ""  # the network that the app opens with
+        self.answered = math.nan
+
+    def picture_file(self) -> bytes:
+        return self._content
+
+    async def _receive(self) -> ForwardMsg:
+        message = await super()._receive()
+        if any('"answers"' in (one.json or "") for one in elements([message], "bidi_component")):
+            self.answered = time.perf_counter()
+        return message
+
+
+async def without_browser(address: str, content: bytes) -> float:
+    """Return the milliseconds until a picture's answers have come."""
+    async with connected(address) as socket:
+        visitor = Uploader(socket, address, content)
+        await visitor.perform(Act("open", ""))
+        await asyncio.sleep(REST)
+        start = time.perf_counter()
+        await visitor.perform(Act("upload", ""))
+        return 1000 * (visitor.answered - start)
+
+
 def main() -> None:
     """Measure and print."""
     register_heif_opener()
-    with running_app() as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(find() or install()), args=list(FLAGS)
-        )
-        page = browser.new_page(viewport={"width": 1280, "height": 720})
-        found = []
-        for name, content in pictures():
-            found.append(times_of(page, address, name, content))
-            answer, maps = found[-1]
-            size = f"{name}, {len(content) / 1e6:.1f} MB"
-            print(f"{size:<34}{answer:8.0f} ms to the answers{maps:8.0f} ms more to the maps")
+    brought, found = list(pictures()), []
+    with running_app() as address:
+        with sync_playwright() as playwright:
+            path = str(find() or install())
+            browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+            page = browser.new_page(viewport={"width": 1280, "height": 720})
+            for name, content in brought:
+                found.append(times_of(page, address, name, content))
+                answer, maps = found[-1]
+                size = f"{name}, {len(content) / 1e6:.1f} MB"
+                print(f"{size:<34}{answer:8.0f} ms to the answers{maps:8.0f} ms more to the maps")
+            browser.close()
         answer, maps = (statistics.median(times) for times in np.transpose(found))
         print(f"{'median':<34}{answer:8.0f} ms to the answers{maps:8.0f} ms more to the maps")
-        browser.close()
+        alone = [asyncio.run(without_browser(address, content)) for _, content in brought]
+        print(f"{'median without a browser':<34}{statistics.median(alone):8.0f} ms to the answers")
 
 
 if __name__ == "__main__":

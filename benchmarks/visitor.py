@@ -381,6 +381,13 @@ class Visitor:
             raise LookupError(f"the page has no component with {field}")
         return found
 
+    def picture_file(self) -> bytes:
+        """Return what it uploads: noise."""
+        side, content = 96, io.BytesIO()
+        noise = self._draw.randbytes(3 * side * side)
+        Image.frombytes("RGB", (side, side), noise).save(content, "PNG")
+        return content.getvalue()
+
     async def _upload(self, widget: str, name: str) -> WidgetState:
         message = BackMsg()
         message.file_urls_request.request_id = name
@@ -390,7 +397,7 @@ class Visitor:
         while (answer := await self._receive()).WhichOneof("type") != "file_urls_response":
             pass
         (place,) = answer.file_urls_response.file_urls
-        content = _picture_file(self._draw)
+        content = self.picture_file()
         await asyncio.to_thread(_put, self._address, place.upload_url, name, content)
         state = WidgetState(id=widget)
         state.file_uploader_state_value.uploaded_file_info.add(
@@ -455,13 +462,6 @@ def _triggered(identifier: str, event: str, value: Any) -> WidgetState:
         id=f"$$STREAMLIT_INTERNAL_KEY_{identifier}__events",
         json_trigger_value=json.dumps([{"event": event, "value": value}]),
     )
-
-
-def _picture_file(draw: random.Random) -> bytes:
-    side = 96
-    content = io.BytesIO()
-    Image.frombytes("RGB", (side, side), draw.randbytes(3 * side * side)).save(content, "PNG")
-    return content.getvalue()
 
 
 def _put(address: str, url: str, name: str, content: bytes) -> None:
