@@ -664,8 +664,7 @@ def examples(card: Card) -> ImageSet | None:
     prepared = test_images(card) if shipped is None else None
     if prepared is None or prepared.classes != card.classes:
         return shipped
-    apart = max(len(prepared) // EXAMPLES, 1)  # they may be sorted by class
-    return prepared.select(np.arange(0, len(prepared), apart)[:EXAMPLES])
+    return _spread(prepared, EXAMPLES)
 
 
 @of_model()
@@ -726,51 +725,62 @@ def versions_scored(name: str, pixels: NDArray[np.uint8]) -> "Job[ExitTable]":
     return Job(work, "The corrupted images could not be run; the reason is in the log.")
 
 
-def neighbour_pool(card: Card) -> tuple[ImageSet, str] | None:
-    """Return the images among which neighbours are looked for, and what they are; None for none.
+Pool = tuple[ImageSet, str]
+"""Images, and what they are."""
+TEST_IMAGES = "test images"
+
+
+def neighbour_pool(card: Card) -> Pool | None:
+    """Return the images among which neighbours are looked for; None for none.
 
     A visitor's own, else test images on the disk, else those that ship.
     """
     pool, kind = own_pictures(card.name), "test images of your own"
     if pool is None:
         with suppress(UserError):  # damaged files, which other pages tell of
-            pool, kind = test_images(card), "test images"
+            pool, kind = test_images(card), TEST_IMAGES
     if pool is None:
         pool, kind = samples(card), "samples that ship"
     if pool is None:
         return None
-    apart = max(len(pool) // NEIGHBOURS, 1)  # they may be sorted by class
-    return pool.select(np.arange(0, len(pool), apart)[:NEIGHBOURS]), kind
+    return _spread(pool, NEIGHBOURS), kind
 
 
-def _neighbours_key(name: str, pool: ImageSet, kind: str) -> tuple[object, ...]:
-    return "neighbours", version_of(name), kind, len(pool)
+def _spread(images: ImageSet, most: int) -> ImageSet:
+    """Return images from all of a set, which may be sorted by class."""
+    if len(images) <= most:
+        return images
+    return images.select(np.arange(0, len(images), len(images) // most)[:most])
 
 
-def known_neighbours(name: str) -> list[FloatArray] | None:
+def _neighbours_key(name: str, pool: Pool) -> tuple[object, ...]:
+    return "neighbours", version_of(name), pool[1], len(pool[0])
+
+
+def known_neighbours(name: str, pool: Pool) -> list[FloatArray] | None:
     """Return the features at each exit of a model's `neighbour_pool`, if they were read."""
-    pool = neighbour_pool(card_of(name))
-    return None if pool is None else RESULTS.find(_neighbours_key(name, *pool))
+    found: list[FloatArray] | None = RESULTS.find(_neighbours_key(name, pool))
+    return found
 
 
-def reading_neighbours(name: str) -> "Job[None]":
-    """Begin to read the features of a model's `neighbour_pool`, for `known_neighbours`."""
+def reading_neighbours(name: str, pool: Pool) -> "Job[list[FloatArray]]":
+    """Begin to read the features of a model's `neighbour_pool`; all visitors then know them."""
     from core.analysis.neighbours import exit_features
     from core.foundation.jobs import Job
 
-    pool = neighbour_pool(card_of(name))
-    assert pool is not None
     (images, kind), runner = pool, model(name)
-    key = _neighbours_key(name, images, kind)
+    key = _neighbours_key(name, pool)
 
-    def work(on_progress: "OnProgress") -> None:
+    def work(on_progress: "OnProgress") -> list[FloatArray]:
         parts = []
         for start in range(0, len(images), PART):
             on_progress(start / len(images), f"Running the network on the {kind} …")
             with taking_turns().in_background():
                 batch = runner.normalised(images.images[start : start + PART])
                 parts.append(exit_features(runner.network, batch))
-        RESULTS.keep(key, [np.concatenate(of_exit) for of_exit in zip(*parts, strict=True)])
+        found = [np.concatenate(of_exit) for of_exit in zip(*parts, strict=True)]
+        RESULTS.keep(key, found)
+        return found
 
     return Job(work, "The images could not be run; the reason is in the log.")
 

@@ -1,6 +1,7 @@
 """Work in the background that a visitor waits for, and data sets that can be downloaded by it."""
 
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar, cast
 
 import streamlit as st
 
@@ -12,6 +13,8 @@ from core.foundation.jobs import Job
 from core.foundation.public import is_public
 
 EVERY = 0.5  # seconds between two looks
+SOON = 0.4  # seconds in which small networks are done
+Result = TypeVar("Result")
 
 
 def waiting(job: Job[Any], cancel: str, note: str) -> None:
@@ -23,6 +26,42 @@ def waiting(job: Job[Any], cancel: str, note: str) -> None:
         note: on that button, what then happens.
     """
     st.fragment(_watch, run_every=EVERY)(job, cancel, note)
+
+
+def on_demand(
+    kept: str, key: Hashable, label: str, help: str, begin: Callable[[], Job[Result]]
+) -> Job[Result] | None:
+    """Offer work that a visitor has to want, and show it while it runs.
+
+    Args:
+        kept: name under which the session keeps the job.
+        key: of what it is done for; for anything else it is offered anew.
+        label: of the button.
+        help: on that button, what it costs.
+        begin: starts the job.
+
+    Returns:
+        The job once it is finished, else None.
+    """
+
+    def start() -> None:
+        st.session_state[kept] = (key, begin())
+
+    wanted, job = st.session_state.get(kept, (None, None))
+    if job is None or wanted != key:
+        st.button(label, icon=":material/manage_search:", on_click=start, help=help)
+        return None
+    job.wait(SOON)
+    if job.running:
+        waiting(job, "Cancel", "Leaves it.")
+    elif job.mistake:
+        show_mistake(job.mistake)
+    elif job.stage == "finished":
+        return cast("Job[Result]", job)
+    else:  # called off
+        del st.session_state[kept]
+        st.rerun()
+    return None
 
 
 def rerun_when_done(job: Job[Any]) -> None:

@@ -5,8 +5,7 @@ from typing import Any
 import streamlit as st
 
 from app import resources, state, text
-from app.components.background import waiting
-from app.components.errors import show_mistake
+from app.components.background import on_demand
 from app.components.html import section
 from app.components.picture_grid import Group, Tile, picture_grid
 from app.components.pictures import Picture, thumbnail
@@ -14,9 +13,6 @@ from core.analysis.corruptions import CORRUPTIONS, corrupt
 from core.analysis.counterfactuals import Counterfactual, counterfactuals
 from core.exits.routing import Routing, route
 from core.hub.card import Card
-
-_KEPT = "counterfactuals"
-_SOON = 0.4  # seconds in which small networks are done
 
 
 def what_would_change(card: Card, view: state.View, picture: Picture) -> None:
@@ -28,29 +24,14 @@ def what_would_change(card: Card, view: state.View, picture: Picture) -> None:
             "Click one to see all of it.",
         )
     )
-    key = (resources.version_of(view.model), picture.pixels.tobytes())
-    kept, job = st.session_state.get(_KEPT, (None, None))
-
-    def begin() -> None:
-        st.session_state[_KEPT] = (key, resources.versions_scored(view.model, picture.pixels))
-
-    if kept != key:
-        st.button(
-            "Look for the least corruptions",
-            icon=":material/manage_search:",
-            on_click=begin,
-            help=f"Runs the network on {len(CORRUPTIONS)} kinds of corruption in 20 steps each.",
-        )
-        return
-    job.wait(_SOON)
-    if job.running:
-        waiting(job, "Cancel", "Leaves it.")
-    elif job.mistake:
-        show_mistake(job.mistake)
-    elif job.result is None:  # called off
-        del st.session_state[_KEPT]
-        st.rerun()
-    else:
+    job = on_demand(
+        "counterfactuals",
+        (resources.version_of(view.model), picture.pixels.tobytes()),
+        "Look for the least corruptions",
+        f"Runs the network on {len(CORRUPTIONS)} kinds of corruption in 20 steps each.",
+        lambda: resources.versions_scored(view.model, picture.pixels),
+    )
+    if job is not None and job.result is not None:
         _show(card, view, picture, route(job.result, view.policy))
 
 

@@ -7,8 +7,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import resources, state, text
-from app.components.background import waiting
-from app.components.errors import show_mistake
+from app.components.background import on_demand
 from app.components.html import section
 from app.components.picture_choice import ELSEWHERE, show_sample
 from app.components.picture_grid import Group, Tile, picture_grid
@@ -18,8 +17,6 @@ from core.exits.table import FloatArray
 from core.hub.card import Card
 
 COUNT = 8
-_JOB = "neighbours"
-_SOON = 0.4  # seconds in which small networks are done
 
 
 def neighbours(card: Card, view: state.View, routing: Routing, pixels: NDArray[np.uint8]) -> None:
@@ -42,34 +39,18 @@ def neighbours(card: Card, view: state.View, routing: Routing, pixels: NDArray[n
             "features (the cosine between them). Click one to look at it.",
         )
     )
-    known = resources.known_neighbours(view.model)
-    if known is not None:
-        st.session_state.pop(_JOB, None)
-        _show(card, view, routing, pixels, known)
-        return
-    version = resources.version_of(view.model)
-    kept, job = st.session_state.get(_JOB, (None, None))
-
-    def begin() -> None:
-        st.session_state[_JOB] = (version, resources.reading_neighbours(view.model))
-
-    if kept != version:
-        st.button(
+    known = resources.known_neighbours(view.model, pool)
+    if known is None:
+        job = on_demand(
+            "neighbours",
+            resources.version_of(view.model),
             "Look for neighbours",
-            icon=":material/manage_search:",
-            on_click=begin,
-            help=f"Runs the network on these {len(images):,} images, once for all visitors.",
+            f"Runs the network on these {len(images):,} images, once for all visitors.",
+            lambda: resources.reading_neighbours(view.model, pool),
         )
-        return
-    job.wait(_SOON)
-    if job.running:
-        waiting(job, "Cancel", "Leaves it.")
-        return
-    if job.mistake:
-        show_mistake(job.mistake)
-        return
-    del st.session_state[_JOB]
-    st.rerun()
+        known = None if job is None else job.result
+    if known is not None:
+        _show(card, view, routing, pixels, pool, known)
 
 
 def _show(
@@ -77,13 +58,12 @@ def _show(
     view: state.View,
     routing: Routing,
     pixels: NDArray[np.uint8],
+    pool: resources.Pool,
     known: list[FloatArray],
 ) -> None:
-    pool = resources.neighbour_pool(card)
-    assert pool is not None
     from core.analysis.neighbours import nearest  # brings torch
 
-    images, _ = pool
+    images, whose = pool
     itself = (images.images == pixels).all(axis=(1, 2, 3))
     per_class = Counter(_called(card, label) for label in images.labels)
     groups = []
@@ -105,10 +85,11 @@ def _show(
     def pick(position: int) -> None:
         if not 0 <= position < len(images):
             return
-        if resources.test_images(card) is None:
-            show_sample(int(images.ids[position]))
-        else:
-            ELSEWHERE.change(test=int(images.ids[position]), own="", chosen=0)
+        number = int(images.ids[position])
+        if whose == resources.TEST_IMAGES:
+            ELSEWHERE.change(test=number, own="", chosen=0)
+        elif (shown := resources.examples(card)) is not None:
+            show_sample(int(np.flatnonzero(shown.ids == number)[0]))
 
     picture_grid(
         groups, "Images that look alike to each exit", pick, key="neighbours-found", layout="pairs"

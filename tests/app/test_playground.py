@@ -507,7 +507,7 @@ def test_the_least_corruptions_that_send_it_elsewhere_are_found() -> None:
 
 def test_the_neighbours_at_every_exit_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.resources.NEIGHBOURS", 40)
-    monkeypatch.setattr("app.components.neighbours._SOON", 60)
+    monkeypatch.setattr("app.components.background.SOON", 60)
     resources.RESULTS.clear()
     app = opened(f"model={MODEL}&sample=1")
     button(app, "Look for neighbours").click().run()
